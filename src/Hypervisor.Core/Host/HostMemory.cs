@@ -1,0 +1,91 @@
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Core.Host;
+
+/// <summary>Mappings of host memory. Spec: Linux mmap(2), memfd_create(2).</summary>
+public static unsafe partial class HostMemory
+{
+    private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4;
+    private const int MapShared = 0x01, MapPrivate = 0x02, MapAnonymous = 0x20, MapNoReserve = 0x4000;
+    private const uint CloseOnExec = 1;
+    private static readonly void* s_failed = (void*)-1;
+
+    /// <summary>Maps zeroed memory that other mappings of this process can share; freed by <see cref="Unmap"/>.</summary>
+    /// <exception cref="HostException">No memory or no address space.</exception>
+    public static byte* MapSharedMemory(string name, long lengthBytes)
+    {
+        int file = CreateFile(name, lengthBytes);
+        void* address = Map(null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared | MapNoReserve, file, 0);
+        string? failure = address == s_failed ? LastError() : null;
+        _ = Close(file);
+        return failure is null ? (byte*)address : throw new HostException($"cannot map {lengthBytes} bytes for {name}: {failure}");
+    }
+
+    /// <summary>Maps private zeroed memory.</summary>
+    /// <exception cref="HostException">No memory or no address space.</exception>
+    public static byte* MapPrivateMemory(long lengthBytes)
+    {
+        void* address = Map(
+            null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        return address != s_failed
+            ? (byte*)address
+            : throw new HostException($"cannot map {lengthBytes} bytes: {LastError()}");
+    }
+
+    /// <summary>Maps the same memory twice, to write code through one view and run it through the other.</summary>
+    /// <remarks>Neither view is ever writable and executable (W^X).</remarks>
+    /// <exception cref="HostException">No memory, or executable mappings are forbidden here.</exception>
+    public static void MapCode(string name, long lengthBytes, out byte* writeView, out byte* executeView)
+    {
+        int file = CreateFile(name, lengthBytes);
+        void* write = Map(null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared, file, 0);
+        void* execute = Map(null, (nuint)lengthBytes, ProtectRead | ProtectExecute, MapShared, file, 0);
+        string? failure = write == s_failed || execute == s_failed ? LastError() : null;
+        _ = Close(file);
+        writeView = (byte*)write;
+        executeView = (byte*)execute;
+        if (failure is not null)
+        {
+            throw new HostException($"cannot map {lengthBytes} bytes of code memory: {failure}");
+        }
+    }
+
+    /// <summary>Releases a mapping made here.</summary>
+    public static void Unmap(byte* address, long lengthBytes) => Check.That(UnmapPages(address, (nuint)lengthBytes) == 0);
+
+    private static int CreateFile(string name, long lengthBytes)
+    {
+        int file = MemfdCreate(name, CloseOnExec);
+        if (file < 0)
+        {
+            throw new HostException($"cannot create memory file {name}: {LastError()}");
+        }
+
+        if (Truncate(file, lengthBytes) != 0)
+        {
+            string failure = LastError();
+            _ = Close(file);
+            throw new HostException($"cannot size memory file {name} to {lengthBytes} bytes: {failure}");
+        }
+
+        return file;
+    }
+
+    private static string LastError() => new Win32Exception(Marshal.GetLastPInvokeError()).Message;
+
+    [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MemfdCreate(string name, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "ftruncate", SetLastError = true)]
+    private static partial int Truncate(int file, long lengthBytes);
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    private static partial void* Map(void* hint, nuint lengthBytes, int protection, int flags, int file, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    private static partial int UnmapPages(void* address, nuint lengthBytes);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static partial int Close(int file);
+}

@@ -1,0 +1,14 @@
+namespace Hypervisor.Cpu;
+
+/// <summary>The local APIC's way to the rest of the interrupt system. Called with the bus lock held.</summary>
+public interface IApicBus
+{
+    /// <summary>Routes an interprocessor interrupt. Spec: SDM volume 3, 11.6.1 (ICR layout).</summary>
+    void SendIpi(int sourceApicId, ulong interruptCommand);
+
+    /// <summary>Tells the I/O APICs that a level-triggered <paramref name="vector"/> ended. Spec: SDM volume 3, 11.8.5.</summary>
+    void BroadcastEndOfInterrupt(byte vector);
+
+    /// <summary>Runs an INTA cycle at the 8259 pair and returns its vector.</summary>
+    byte AcknowledgeExternalInterrupt();
+}
