@@ -1,0 +1,7 @@
+namespace Hypervisor;
+
+/// <summary>The executable `hv`.</summary>
+internal static class Program
+{
+    private static int Main() => 2;
+}

@@ -1,0 +1,7 @@
+namespace Hypervisor.Benchmarks;
+
+/// <summary>The benchmarks's command line.</summary>
+internal static class Program
+{
+    private static int Main() => 2;
+}
