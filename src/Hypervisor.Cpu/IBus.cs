@@ -9,7 +9,8 @@ public interface IBus
     /// <summary>Writes <paramref name="sizeBytes"/> (1, 2, 4 or 8) of MMIO; nothing there drops it.</summary>
     void WriteMmio(ulong gpa, int sizeBytes, ulong value);
 
-    /// <summary>Reads <paramref name="sizeBytes"/> (1, 2 or 4) of port space; nothing there reads as all ones.</summary>
+    /// <summary>Reads <paramref name="sizeBytes"/> (1, 2 or 4) of port space; nothing there reads as all
+    /// ones.</summary>
     uint ReadPort(ushort port, int sizeBytes);
 
     /// <summary>Writes <paramref name="sizeBytes"/> (1, 2 or 4) of port space; nothing there drops it.</summary>
