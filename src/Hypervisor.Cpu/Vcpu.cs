@@ -4,6 +4,7 @@ using System.Threading;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
@@ -20,9 +21,10 @@ public sealed unsafe class Vcpu : IDisposable
     private readonly Interpreter.Interpreter _interpreter;
 
     /// <summary>Builds vCPU <paramref name="index"/> in its reset state.</summary>
-    public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers)
+    public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers, VcpuConfig? config = null)
     {
         Index = index;
+        Features = (config ?? VcpuConfig.Alone).Model.Features;
         Ram = ram;
         Bus = bus;
         Timers = timers;
@@ -50,6 +52,9 @@ public sealed unsafe class Vcpu : IDisposable
 
     /// <summary>Guest time.</summary>
     public GuestTimers Timers { get; }
+
+    /// <summary>What the guest may use: what CPUID says, and what instruction rows ask.</summary>
+    public CpuFeatures Features { get; }
 
     /// <summary>Instructions run so far, for statistics; counted per block.</summary>
     public ulong InstructionCount => _interpreter.InstructionCount;
