@@ -12,7 +12,7 @@ public sealed class CpuModel
     private static readonly CpuFeatures s_system = new([
         Fpu, Vme, DebuggingExtensions, PageSizeExtensions, TimeStampCounter, Msr, PhysicalAddressExtension,
         MachineCheckException, Cmpxchg8B, Apic, Sysenter, Mtrr, PageGlobalEnable, MachineCheckArchitecture, Cmov, Pat,
-        Pse36, Clflush, Cmpxchg16B, Monitor, Pcid, X2Apic, TscDeadline, Rdrand, HypervisorPresent, FsGsBase, TscAdjust,
+        Pse36, Clflush, Cmpxchg16B, Pcid, X2Apic, TscDeadline, Rdrand, HypervisorPresent, FsGsBase, TscAdjust,
         Smep, Erms, Invpcid, Rdseed, Smap, Clflushopt, Umip, Rdpid, Fsrm, ArchCapabilities, LahfSahf64, Prefetchw,
         Syscall, NoExecute, GigabytePages, Rdtscp, LongMode, AlwaysRunningApicTimer, InvariantTsc,
     ]);
