@@ -19,6 +19,17 @@ internal static unsafe class InstructionTable
     {
         var table = new TableBuilder();
         Arithmetic.Define(table);
+        UnaryForms.Define(table);
+        Shifts.Define(table);
+        Moves.Define(table);
+        Multiplication.Define(table);
+        BitTests.Define(table);
+        Exchanges.Define(table);
+        Strings.Define(table);
+        Stack.Define(table);
+        ControlFlow.Define(table);
+        FlagOperations.Define(table);
+        Decimal.Define(table);
         return table.ToArray();
     }
 }
