@@ -16,8 +16,8 @@ public sealed class PortBus
     private const int PortCount = 0x1_0000;
     private const byte Unclaimed = 0;
 
-    private readonly byte[] _owner = new byte[PortCount]; // index into _ranges
-    private readonly List<PortWindow> _ranges = [new PortWindow(null!, "nothing", 0, NothingThere.Instance, 4)];
+    private readonly byte[] _owner = new byte[PortCount]; // 1 + index into _ranges
+    private readonly List<PortWindow> _ranges = []; // the table says 1 for the first of them
 
     /// <summary>Claims <paramref name="count"/> ports for a device.</summary>
     /// <param name="name">What to call the device in a conflict.</param>
@@ -63,11 +63,11 @@ public sealed class PortBus
     /// <summary>Reads 1, 2 or 4 bytes; ports without a device read as all ones.</summary>
     public uint Read(ushort port, int sizeBytes)
     {
-        PortWindow range = _ranges[_owner[port]];
-        int offset = port - range.FirstPort;
-        if (sizeBytes <= range.AccessBytesMax && sizeBytes <= range.Count - offset)
+        byte owner = _owner[port];
+        if (owner != Unclaimed && _ranges[owner - 1].TakesWhole(port, sizeBytes))
         {
-            return range.Device.ReadPort(offset, sizeBytes);
+            PortWindow range = _ranges[owner - 1];
+            return range.Device.ReadPort(port - range.FirstPort, sizeBytes);
         }
 
         return ReadPieces(port, sizeBytes);
@@ -76,11 +76,11 @@ public sealed class PortBus
     /// <summary>Writes 1, 2 or 4 bytes; ports without a device drop them.</summary>
     public void Write(ushort port, int sizeBytes, uint value)
     {
-        PortWindow range = _ranges[_owner[port]];
-        int offset = port - range.FirstPort;
-        if (sizeBytes <= range.AccessBytesMax && sizeBytes <= range.Count - offset)
+        byte owner = _owner[port];
+        if (owner != Unclaimed && _ranges[owner - 1].TakesWhole(port, sizeBytes))
         {
-            range.Device.WritePort(offset, sizeBytes, value);
+            PortWindow range = _ranges[owner - 1];
+            range.Device.WritePort(port - range.FirstPort, sizeBytes, value);
             return;
         }
 
@@ -99,12 +99,12 @@ public sealed class PortBus
 
     private void Lay(Predicate<PortWindow> isWanted)
     {
-        for (int i = _ranges.Count - 1; i > Unclaimed; i--)
+        for (int i = _ranges.Count - 1; i >= 0; i--)
         {
             PortWindow range = _ranges[i];
             if (range.IsMapped && isWanted(range))
             {
-                Array.Fill(_owner, (byte)i, range.FirstPort, range.Count);
+                Array.Fill(_owner, (byte)(i + 1), range.FirstPort, range.Count);
             }
         }
     }
@@ -112,7 +112,7 @@ public sealed class PortBus
     private PortWindow Add(string name, int count, IPortDevice device, int accessBytesMax)
     {
         Check.That(count is > 0 and <= PortCount && accessBytesMax is 1 or 2 or 4);
-        Check.That(_ranges.Count <= byte.MaxValue); // the table's entries are bytes; a PC has about forty ranges
+        Check.That(_ranges.Count < byte.MaxValue); // the table's entries are bytes; a PC has about forty ranges
         var range = new PortWindow(this, name, count, device, accessBytesMax);
         _ranges.Add(range);
         return range;
@@ -124,7 +124,7 @@ public sealed class PortBus
         for (int done = 0; done < sizeBytes;)
         {
             int piece = PieceBytes(port + done, sizeBytes - done);
-            uint part = port + done < PortCount ? Read((ushort)(port + done), piece) : 0xFF;
+            uint part = IsClaimed(port + done) ? Read((ushort)(port + done), piece) : 0xFF;
             value |= part << (done * 8);
             done += piece;
         }
@@ -137,7 +137,7 @@ public sealed class PortBus
         for (int done = 0; done < sizeBytes;)
         {
             int piece = PieceBytes(port + done, sizeBytes - done);
-            if (port + done < PortCount)
+            if (IsClaimed(port + done))
             {
                 uint mask = uint.MaxValue >> (32 - (piece * 8));
                 Write((ushort)(port + done), piece, (value >> (done * 8)) & mask);
@@ -147,27 +147,18 @@ public sealed class PortBus
         }
     }
 
+    private bool IsClaimed(int port) => port < PortCount && _owner[port] != Unclaimed;
+
     // The widest access that the device at this port takes whole; single bytes where it is no multiple of its size.
     private int PieceBytes(int port, int restBytes)
     {
-        if (port >= PortCount)
+        if (!IsClaimed(port))
         {
             return 1;
         }
 
-        PortWindow range = _ranges[_owner[port]];
+        PortWindow range = _ranges[_owner[port] - 1];
         int room = Math.Min(restBytes, Math.Min(range.AccessBytesMax, range.FirstPort + range.Count - port));
         return Math.Min(1 << BitOperations.Log2((uint)room), 1 << BitOperations.TrailingZeroCount(port | 4));
-    }
-
-    private sealed class NothingThere : IPortDevice
-    {
-        public static readonly NothingThere Instance = new();
-
-        public uint ReadPort(int offset, int sizeBytes) => uint.MaxValue >> (32 - (sizeBytes * 8));
-
-        public void WritePort(int offset, int sizeBytes, uint value)
-        {
-        }
     }
 }

@@ -70,6 +70,9 @@ public sealed class PortWindow
         IsMapped = true;
     }
 
+    internal bool TakesWhole(int port, int sizeBytes)
+        => sizeBytes <= AccessBytesMax && sizeBytes <= FirstPort + Count - port;
+
     internal bool Overlaps(PortWindow other)
         => FirstPort < other.FirstPort + other.Count && other.FirstPort < FirstPort + Count;
 }

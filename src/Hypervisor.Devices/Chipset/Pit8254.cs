@@ -16,7 +16,7 @@ public sealed class Pit8254 : ICheckpointed
     public const long Hertz = 1_193_182;
 
     private const long RefreshNanos = 15_085;         // channel 1's traditional 18 ticks
-    private const long InterruptNanosMin = 10_000;    // a count of 2 must not become 600 000 host wake-ups a second
+    private const long PeriodNanosMin = 10_000;       // a count of 2 must not become 600 000 host wake-ups a second
     private const byte SpeakerGate = 0x01;
     private const byte PortBWritable = 0x0F;
 
@@ -156,7 +156,9 @@ public sealed class Pit8254 : ICheckpointed
         }
         else
         {
-            _timer.Arm(Math.Max(_rate.NanosAt(next), _clock.NowNanos + InterruptNanosMin));
+            long deadline = _rate.NanosAt(next);
+            bool isPeriodic = _channels[0].IsPeriodic;
+            _timer.Arm(isPeriodic ? Math.Max(deadline, _clock.NowNanos + PeriodNanosMin) : deadline);
         }
     }
 }

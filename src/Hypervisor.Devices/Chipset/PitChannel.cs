@@ -33,7 +33,7 @@ internal sealed class PitChannel
 
     public bool Gate => _gate;
 
-    private bool IsPeriodic => _mode is 2 or 3;
+    public bool IsPeriodic => _mode is 2 or 3;
 
     private bool IsTriggered => _mode is 1 or 5;
 
