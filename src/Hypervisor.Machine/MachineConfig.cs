@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Machine;
 
@@ -12,6 +13,9 @@ public sealed record MachineConfig
 {
     /// <summary>Size of RAM when nothing is said.</summary>
     public const long MemoryBytesDefault = 512L << 20;
+
+    /// <summary>Smallest RAM: the real-mode address space.</summary>
+    public const long MemoryBytesMin = GuestRam.BytesMin;
 
     /// <summary>Largest number of vCPUs: what 8-bit xAPIC ids address, less the broadcast id.</summary>
     public const int CpuCountMax = 254;

@@ -1,20 +1,20 @@
 namespace Hypervisor.Backends.Block;
 
-/// <summary>How far a completed write or flush reaches on the host. Names and meanings are QEMU's.</summary>
+/// <summary>How writes reach the medium; QEMU's names and meanings.</summary>
 public enum CacheMode
 {
-    /// <summary>Host page cache; a guest flush makes earlier writes durable. The default.</summary>
+    /// <summary>Host page cache; durable at a guest flush.</summary>
     Writeback,
 
-    /// <summary>Past the host page cache (O_DIRECT); a guest flush makes earlier writes durable.</summary>
+    /// <summary>No host page cache (O_DIRECT); durable at a guest flush.</summary>
     None,
 
-    /// <summary>Host page cache; every write is durable when it completes.</summary>
+    /// <summary>Host page cache for reads; every write is durable before it completes.</summary>
     Writethrough,
 
-    /// <summary>Past the host page cache (O_DIRECT); every write is durable when it completes.</summary>
+    /// <summary>No host page cache, and every write is durable before it completes.</summary>
     Directsync,
 
-    /// <summary>Host page cache; flushes are ignored. Refused under protection (fault-tolerance rule 41).</summary>
+    /// <summary>Host page cache; flushes are ignored. A host crash may cost the whole disk.</summary>
     Unsafe,
 }
