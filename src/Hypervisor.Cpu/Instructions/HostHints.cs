@@ -15,16 +15,19 @@ internal static unsafe class HostHints
         table.Define(Mnemonic.Sfence, InstructionTraits.CopyToHost, &LowerStoreFence);
         table.Define(Mnemonic.Lfence, InstructionTraits.CopyToHost, &LowerLoadFence);
         table.Define(Mnemonic.Pause, InstructionTraits.CopyToHost, &LowerPause);
-        table.Define(Mnemonic.Prefetchnta, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetcht0, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetcht1, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetcht2, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetch, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetchw, InstructionTraits.CopyToHost, &Nop.Lower);
-        table.Define(Mnemonic.Prefetchwt1, InstructionTraits.CopyToHost, &Nop.Lower);
+        table.Define(Mnemonic.Prefetchnta, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetcht0, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetcht1, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetcht2, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetch, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetchw, InstructionTraits.CopyToHost, &LowerHint);
+        table.Define(Mnemonic.Prefetchwt1, InstructionTraits.CopyToHost, &LowerHint);
         table.Define(Mnemonic.Vzeroupper, InstructionTraits.None, &LowerZeroUpper);
         table.Define(Mnemonic.Vzeroall, InstructionTraits.None, &LowerZeroAll);
     }
+
+    private static void LowerHint(LoweringContext context, in Instruction instruction, Operation* op)
+        => op->Execute = &Nothing;
 
     private static void LowerFullFence(LoweringContext context, in Instruction instruction, Operation* op)
         => op->Execute = &FullFence;
@@ -43,6 +46,8 @@ internal static unsafe class HostHints
 
     private static void LowerZeroAll(LoweringContext context, in Instruction instruction, Operation* op)
         => op->Execute = HostFeatures.IsOffered(context.Vcpu, instruction.Code) ? &ZeroAll : null;
+
+    private static Outcome Nothing(Vcpu vcpu, Operation* op) => Outcome.Next;
 
     private static Outcome FullFence(Vcpu vcpu, Operation* op)
     {

@@ -23,8 +23,9 @@ internal static unsafe class HostMoves
         Mnemonic.Vlddqu, Mnemonic.Vmovntps, Mnemonic.Vmovntpd, Mnemonic.Vmovntdq, Mnemonic.Vmovntdqa,
     ];
 
+    // MOVSD shares its mnemonic with the string instruction, whose row sends it here.
     private static ReadOnlySpan<Mnemonic> Low =>
-        [Mnemonic.Movd, Mnemonic.Movq, Mnemonic.Movss, Mnemonic.Movsd, Mnemonic.Vmovd, Mnemonic.Vmovq];
+        [Mnemonic.Movd, Mnemonic.Movq, Mnemonic.Movss, Mnemonic.Vmovd, Mnemonic.Vmovq];
 
     private static ReadOnlySpan<Mnemonic> Xor =>
         [Mnemonic.Pxor, Mnemonic.Xorps, Mnemonic.Xorpd, Mnemonic.Vpxor, Mnemonic.Vxorps, Mnemonic.Vxorpd];
@@ -76,8 +77,8 @@ internal static unsafe class HostMoves
         }
     }
 
-    // The low 32 or 64 bits, with memory or a general register; what is left goes to a stub.
-    private static void LowerLow(LoweringContext context, in Instruction instruction, Operation* op)
+    /// <summary>The low 32 or 64 bits, with memory or a general register; what is left goes to a stub.</summary>
+    internal static void LowerLow(LoweringContext context, in Instruction instruction, Operation* op)
     {
         op->Execute = instruction.Code switch
         {

@@ -48,7 +48,7 @@ internal static unsafe class HostSse
     private static ReadOnlySpan<Mnemonic> Float =>
     [
         Mnemonic.Addpd, Mnemonic.Addps, Mnemonic.Addsd, Mnemonic.Addss, Mnemonic.Addsubpd, Mnemonic.Addsubps,
-        Mnemonic.Cmppd, Mnemonic.Cmpps, Mnemonic.Cmpsd, Mnemonic.Cmpss, Mnemonic.Comisd, Mnemonic.Comiss, Mnemonic.Cvtdq2pd,
+        Mnemonic.Cmppd, Mnemonic.Cmpps, Mnemonic.Cmpss, Mnemonic.Comisd, Mnemonic.Comiss, Mnemonic.Cvtdq2pd,
         Mnemonic.Cvtdq2ps, Mnemonic.Cvtpd2dq, Mnemonic.Cvtpd2pi, Mnemonic.Cvtpd2ps, Mnemonic.Cvtpi2pd,
         Mnemonic.Cvtpi2ps, Mnemonic.Cvtps2dq, Mnemonic.Cvtps2pd, Mnemonic.Cvtps2pi, Mnemonic.Cvtsd2si,
         Mnemonic.Cvtsd2ss, Mnemonic.Cvtsi2sd, Mnemonic.Cvtsi2ss, Mnemonic.Cvtss2sd, Mnemonic.Cvtss2si,

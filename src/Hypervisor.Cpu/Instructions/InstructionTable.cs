@@ -32,6 +32,17 @@ internal static unsafe class InstructionTable
         HostSse.Define(table);
         Xrstor.Define(table);
         Xsave.Define(table);
+        UnaryForms.Define(table);
+        Shifts.Define(table);
+        Moves.Define(table);
+        Multiplication.Define(table);
+        BitTests.Define(table);
+        Exchanges.Define(table);
+        Strings.Define(table);
+        Stack.Define(table);
+        ControlFlow.Define(table);
+        FlagOperations.Define(table);
+        Decimal.Define(table);
         return table.ToArray();
     }
 }
