@@ -8,6 +8,7 @@ using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
+using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu;
 
@@ -32,6 +33,7 @@ public sealed unsafe class Vcpu : IDisposable
         NativeMemory.Clear(State, (nuint)sizeof(CpuState));
         Core.Check.That(((ulong)State->Vectors & 63) == 0); // stubs use aligned vector moves
         Mmu = new Mmu(this);
+        Stubs = new HostStubs();
         Blocks = new BlockCache(this);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
@@ -64,6 +66,9 @@ public sealed unsafe class Vcpu : IDisposable
 
     /// <summary>Decoded code.</summary>
     internal BlockCache Blocks { get; }
+
+    /// <summary>Generated code for instructions that run as the host.</summary>
+    internal HostStubs Stubs { get; }
 
     /// <summary>The way through the IDT.</summary>
     internal ExceptionDelivery Exceptions { get; }
@@ -117,6 +122,7 @@ public sealed unsafe class Vcpu : IDisposable
     public void Dispose()
     {
         Blocks.Dispose();
+        Stubs.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(State);
     }
