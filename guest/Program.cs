@@ -1,6 +1,7 @@
 using System;
 using System.Globalization;
 using System.IO;
+using Hypervisor.Guest.Initramfs;
 
 namespace Hypervisor.Guest;
 
@@ -18,8 +19,15 @@ internal static class Program
                 RecordCheck check = RecordCheck.OfFile(path, uint.Parse(disk, CultureInfo.InvariantCulture));
                 Console.WriteLine($"highest step {check.HighestStep}, records {check.RecordCount}, {check.Fault ?? "sound"}");
                 return check.Fault is null ? 0 : 1;
+            case ["initramfs", string packages, string path]:
+                using (FileStream target = File.Create(path))
+                {
+                    LinuxInitramfs.Write(packages, target);
+                }
+
+                return 0;
             default:
-                Console.Error.WriteLine("usage: counting FILE | check IMAGE DISK");
+                Console.Error.WriteLine("usage: counting FILE | check IMAGE DISK | initramfs PACKAGES FILE");
                 return 2;
         }
     }

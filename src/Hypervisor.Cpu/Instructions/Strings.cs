@@ -50,7 +50,11 @@ internal static unsafe class Strings
             case Code.Cmpsd_m32_m32:
                 LowerCompare<uint>(context, instruction, op);
                 break;
+            case Code.Cmpsd_xmm_xmmm64_imm8:
+                HostInstructions.LowerFloat(context, instruction, op);
+                break;
             default:
+                HostMoves.LowerLow(context, instruction, op);
                 break;
         }
     }

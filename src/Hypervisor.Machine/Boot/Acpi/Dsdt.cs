@@ -51,7 +51,7 @@ internal static class Dsdt
 
     private static void AddHostBridge(AmlWriter bridge)
     {
-        bridge.NameEisaId("_HID", "PNP0A03").Name("_ADR", 0).Name("_UID", 0);
+        bridge.NameEisaId("_HID", "PNP0A03").Name("_UID", 0);
         bridge.Name("_CRS", new AmlResources()
             .BusWindow(0, 0xFF)
             .Io(0x0CF8, 8)
