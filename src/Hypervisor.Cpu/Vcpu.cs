@@ -4,9 +4,11 @@ using System.Threading;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
+using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu;
 
@@ -20,9 +22,10 @@ public sealed unsafe class Vcpu : IDisposable
     private readonly Interpreter.Interpreter _interpreter;
 
     /// <summary>Builds vCPU <paramref name="index"/> in its reset state.</summary>
-    public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers)
+    public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers, VcpuConfig? config = null)
     {
         Index = index;
+        Features = (config ?? VcpuConfig.Alone).Model.Features;
         Ram = ram;
         Bus = bus;
         Timers = timers;
@@ -30,6 +33,7 @@ public sealed unsafe class Vcpu : IDisposable
         NativeMemory.Clear(State, (nuint)sizeof(CpuState));
         Core.Check.That(((ulong)State->Vectors & 63) == 0); // stubs use aligned vector moves
         Mmu = new Mmu(this);
+        Stubs = new HostStubs();
         Blocks = new BlockCache(this);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
@@ -51,6 +55,9 @@ public sealed unsafe class Vcpu : IDisposable
     /// <summary>Guest time.</summary>
     public GuestTimers Timers { get; }
 
+    /// <summary>What the guest may use: what CPUID says, and what instruction rows ask.</summary>
+    public CpuFeatures Features { get; }
+
     /// <summary>Instructions run so far, for statistics; counted per block.</summary>
     public ulong InstructionCount => _interpreter.InstructionCount;
 
@@ -59,6 +66,9 @@ public sealed unsafe class Vcpu : IDisposable
 
     /// <summary>Decoded code.</summary>
     internal BlockCache Blocks { get; }
+
+    /// <summary>Generated code for instructions that run as the host.</summary>
+    internal HostStubs Stubs { get; }
 
     /// <summary>The way through the IDT.</summary>
     internal ExceptionDelivery Exceptions { get; }
@@ -112,6 +122,7 @@ public sealed unsafe class Vcpu : IDisposable
     public void Dispose()
     {
         Blocks.Dispose();
+        Stubs.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(State);
     }

@@ -7,7 +7,9 @@ namespace Hypervisor.Cpu.Decode;
 /// <summary>Turns Iced's operands into the operand fields of an <see cref="Operation"/>.</summary>
 internal static unsafe class OperandLowering
 {
-    private const byte ZeroSlot = 16 * 8;
+    /// <summary>Names the register that is always 0: an absent base or index.</summary>
+    internal const byte ZeroSlot = 16 * 8;
+
     private const byte RipSlot = 17 * 8;
 
     /// <summary>Fills everything but Execute and Immediate's special uses.</summary>

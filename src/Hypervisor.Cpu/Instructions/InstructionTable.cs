@@ -19,6 +19,30 @@ internal static unsafe class InstructionTable
     {
         var table = new TableBuilder();
         Arithmetic.Define(table);
+        FpuArithmetic.Define(table);
+        FpuControl.Define(table);
+        FpuEnvironment.Define(table);
+        Fxsave.Define(table);
+        HostAvx.Define(table);
+        HostGather.Define(table);
+        HostHints.Define(table);
+        HostInteger.Define(table);
+        HostMasked.Define(table);
+        HostMoves.Define(table);
+        HostSse.Define(table);
+        Xrstor.Define(table);
+        Xsave.Define(table);
+        UnaryForms.Define(table);
+        Shifts.Define(table);
+        Moves.Define(table);
+        Multiplication.Define(table);
+        BitTests.Define(table);
+        Exchanges.Define(table);
+        Strings.Define(table);
+        Stack.Define(table);
+        ControlFlow.Define(table);
+        FlagOperations.Define(table);
+        Decimal.Define(table);
         return table.ToArray();
     }
 }

@@ -183,6 +183,14 @@ internal sealed unsafe class Mmu : IDisposable
             : _slow.BeginWrite(linear, sizeBytes, segment, _slow.CurrentMode(), keep);
     }
 
+    /// <summary>Host address of a range within one page of RAM that the TLB already grants; null: use the slow way.</summary>
+    internal byte* TryPiece(ulong linear, int sizeBytes, bool isWrite)
+    {
+        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
+        ulong page = (linear + (ulong)(sizeBytes - 1)) & PageMask;
+        return (isWrite ? entry->WriteTag : entry->ReadTag) == page ? (byte*)(linear + entry->Addend) : null;
+    }
+
     /// <summary>Implicit supervisor read (descriptor tables, TSS): no CPL, SMAP enforced. Spec: SDM volume 3, 4.6.1.</summary>
     internal bool TryReadSystem<T>(ulong linear, out T value)
         where T : unmanaged

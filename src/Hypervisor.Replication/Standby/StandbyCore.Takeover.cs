@@ -329,7 +329,7 @@ internal sealed partial class StandbyCore
         _dialog.Cancel();
         _isFlushing = _isGenerationUnderway = false;
         _notBeforeNanos = 0;
-        ForgetCopy();
+        ForgetOutputs();
         Enter(state, reason);
         _actions.Discard(reason);
     }

@@ -278,7 +278,8 @@ internal sealed partial class StandbyCore
         _echoNanos = 0;
         _bytesReceived = 0;
         _heardNanos = _nowNanos;
-        ForgetCopy();
+        ForgetOutputs();
+        _base?.Release(); // not when it was given up: the rim may have been at work on it
         _stage.Reset(hello.EpochsInFlightMax);
         _base = _stage.Take(0);
         Enter(StandbyState.Preparing, "");
@@ -410,10 +411,8 @@ internal sealed partial class StandbyCore
 
     private void ForgetStranger(int link) => _strangers.RemoveAll(stranger => stranger.Link == link);
 
-    private void ForgetCopy()
+    private void ForgetOutputs()
     {
-        _base?.Release();
-        _base = null;
         _outputBytes = 0;
         while (_outputs.TryDequeue(out OutputMessage? output))
         {
