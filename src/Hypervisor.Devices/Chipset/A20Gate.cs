@@ -3,7 +3,9 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.Devices.Chipset;
 
-/// <summary>Address line 20: closed, the CPU's addresses wrap at every odd mebibyte. Port 92 and the i8042 both set it.</summary>
+/// <summary>
+/// Address line 20: closed, the CPU's addresses wrap at every odd mebibyte. Port 92 and the i8042 both set it.
+/// </summary>
 /// <remarks>Open at reset, as QEMU's is: firmware opens it first thing.</remarks>
 /// <param name="onChanged">Told the new state, also after a load.</param>
 public sealed class A20Gate(Action<bool> onChanged) : ICheckpointed

@@ -4,7 +4,9 @@ using Hypervisor.Devices.Bus;
 
 namespace Hypervisor.Devices.Chipset;
 
-/// <summary>The two ISA DMA controllers and their page registers, as storage: nothing on this board asks for ISA DMA.</summary>
+/// <summary>
+/// The two ISA DMA controllers and their page registers, as storage: nothing on this board asks for ISA DMA.
+/// </summary>
 /// <remarks>Spec: Intel 8237A data sheet (231466), "Register Description"; PIIX3 data sheet (290550), 2.3.</remarks>
 public sealed class DmaController8237 : ICheckpointed
 {

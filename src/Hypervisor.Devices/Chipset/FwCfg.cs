@@ -11,8 +11,8 @@ namespace Hypervisor.Devices.Chipset;
 
 /// <summary>QEMU's firmware configuration device: selector 510, data 511, DMA 514-51B.</summary>
 /// <remarks>
-/// Spec: QEMU docs/specs/fw_cfg. Items are given at build time and are configuration, not state: both machines of a pair
-/// must be given the same. The guest cannot write them. The DMA descriptor, big-endian:
+/// Spec: QEMU docs/specs/fw_cfg. Items are given at build time and are configuration, not state: both machines of a
+/// pair must be given the same. The guest cannot write them. The DMA descriptor, big-endian:
 /// <code>control u32 (0 error, 1 read, 2 skip, 3 select, 4 write, 31:16 key) | length u32 | address u64</code>
 /// </remarks>
 public sealed class FwCfg : IPortDevice, ICheckpointed

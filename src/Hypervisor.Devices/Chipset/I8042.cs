@@ -6,8 +6,8 @@ namespace Hypervisor.Devices.Chipset;
 
 /// <summary>The PS/2 keyboard controller on ports 60 and 64, with a keyboard and a mouse on it.</summary>
 /// <remarks>
-/// Spec: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller". Its own answers go
-/// before the devices' bytes; a byte enters the output buffer only when that is empty.
+/// Spec: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller". Its own answers
+/// go before the devices' bytes; a byte enters the output buffer only when that is empty.
 /// </remarks>
 public sealed class I8042 : ICheckpointed
 {
@@ -131,10 +131,11 @@ public sealed class I8042 : ICheckpointed
 
     private byte ReadData(int offset)
     {
+        byte value = _output;
         _isOutputFull = false;
         DriveLines(); // down before the next byte, so that each makes an edge
         Update();
-        return _output;
+        return value;
     }
 
     private void WriteData(int offset, byte value)

@@ -4,7 +4,9 @@ using Hypervisor.Core.State;
 namespace Hypervisor.Devices.Chipset;
 
 /// <summary>A 101-key PS/2 keyboard behind the i8042.</summary>
-/// <remarks>Spec: IBM PS/2 Hardware Interface Technical Reference, "Keyboards (101- and 102-key)", commands and scan sets.</remarks>
+/// <remarks>
+/// Spec: IBM PS/2 Hardware Interface Technical Reference, "Keyboards (101- and 102-key)", commands and scan sets.
+/// </remarks>
 internal sealed class Ps2Keyboard
 {
     private const byte Acknowledge = 0xFA;
@@ -55,7 +57,9 @@ internal sealed class Ps2Keyboard
         return translates && value == 0x83 ? (byte)0x41 : value; // the second byte of the identity translates, too
     }
 
-    /// <summary>A key went down or up. Returns false, and drops it, when the queue is full or scanning is off.</summary>
+    /// <summary>
+    /// A key went down or up. Returns false, and drops it, when the queue is full or scanning is off.
+    /// </summary>
     /// <param name="code">Scan code of set 1, 01-7F, with E000 added for the extended keys.</param>
     /// <param name="isDown">Pressed, or repeated.</param>
     /// <param name="translates">Whether the controller makes set 1 of what a set 2 keyboard says.</param>

@@ -29,7 +29,8 @@ internal static class RtcCalendar
     private const long SecondsMax = 253_402_300_799; // year 9999
 
     /// <summary>Whether a register shows time or date.</summary>
-    public static bool IsTime(int index) => index is Seconds or Minutes or Hours or (>= WeekDay and <= Year) or CenturyIndex;
+    public static bool IsTime(int index)
+        => index is Seconds or Minutes or Hours or (>= WeekDay and <= Year) or CenturyIndex;
 
     /// <summary>Writes time and date into the registers.</summary>
     /// <param name="cmos">All of CMOS.</param>
@@ -48,7 +49,9 @@ internal static class RtcCalendar
         cmos[CenturyIndex] = Encode(time.Year / 100, form);
     }
 
-    /// <summary>Seconds since 1970 of what the registers show; values that no calendar has are brought into range.</summary>
+    /// <summary>
+    /// Seconds since 1970 of what the registers show; values that no calendar has are brought into range.
+    /// </summary>
     public static long Parse(ReadOnlySpan<byte> cmos, byte form)
     {
         int year = Math.Clamp((Decode(cmos[CenturyIndex], form) * 100) + Decode(cmos[Year], form), 1, 9999);
