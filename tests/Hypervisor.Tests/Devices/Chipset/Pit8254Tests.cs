@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
 using Xunit;
@@ -372,11 +373,11 @@ public sealed class Pit8254Tests : IDisposable
         _io.Out(0x40, 0xE8, 0x03);
         AdvanceTicks(500);
         byte[] section = new byte[1024];
-        Core.State.CheckpointSection.Write(_pit, section);
+        CheckpointSection.Write(_pit, section);
         _pit.Reset();
         Assert.Equal(long.MaxValue, _harness.Timers.NextDeadlineNanos);
 
-        Core.State.CheckpointSection.Read(_pit, section);
+        CheckpointSection.Read(_pit, section);
         int before = _harness.RisingEdges(Irq);
         AdvanceTicks(500);
 
