@@ -9,6 +9,12 @@ public interface ISessionEvents
     /// <summary>Full copy: bytes done of all RAM and disks.</summary>
     void OnCopyProgress(long doneBytes, long totalBytes);
 
+    /// <summary>
+    /// At a takeover, console bytes were repeated that the primary may have let out as well: they are at this offset of all
+    /// that the stream ever sent, so a collector can drop what it has (rule 5).
+    /// </summary>
+    void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes);
+
     /// <summary>The guest runs here from now on, in this generation.</summary>
     void OnGuestRunning(ulong generation);
 

@@ -25,12 +25,14 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     private readonly WitnessWorker _witness;
     private readonly Connector _connector;
     private readonly Thread _thread;
+    private readonly ManualResetEventSlim _notHung = new(true);
     private readonly Lock _statusLock = new(); // protects _status
     private PrimaryStatus _status;
     private CaptureRun? _run;
     private TcpLink? _link;
     private (PrimaryState State, string Reason) _told;
     private bool _isOver;
+    private bool _isDisposed;
 
     /// <summary>Asks the witness, starts the guest when it may run, and looks for the standby.</summary>
     public PrimarySession(PrimarySetup setup)
@@ -72,17 +74,38 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     /// <summary>Breaks the link, as a cut cable would. For drills.</summary>
     public void BreakLink(string reason) => Volatile.Read(ref _link)?.Break(reason); // pairs with the session's thread
 
+    /// <summary>Makes the session's thread stand still, as a stopped process does. For drills.</summary>
+    internal void Hang(bool isHung)
+    {
+        if (isHung)
+        {
+            _notHung.Reset();
+        }
+        else
+        {
+            _notHung.Set();
+        }
+    }
+
     /// <summary>Ends everything at once, without a word to the other side.</summary>
     public void Dispose()
     {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         _connector.Dispose();
+        _notHung.Set();
         Post(new PrimaryEvent(PrimaryEventKind.Quit));
         _thread.Join();
-        _run?.Stop();
+        ((IPrimaryActions)this).StopCapture();
         _capture.Dispose();
         _link?.Dispose();
         _witness.Dispose();
         _inbox.Dispose();
+        _notHung.Dispose();
     }
 
     void ILinkEvents.OnReceived(TcpLink link, Message message)
@@ -171,6 +194,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         _core.Start(Now);
         while (true)
         {
+            _notHung.Wait();
             Tell();
             long wait = (_core.NextDeadlineNanos - Now + NanosPerMilli - 1) / NanosPerMilli;
             if (_inbox.TryTake((int)Math.Clamp(wait, 0, TickMillisMax), out PrimaryEvent item))

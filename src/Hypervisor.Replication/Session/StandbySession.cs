@@ -150,6 +150,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     {
         if (output.Stream < _setup.Consoles.Count)
         {
+            _setup.Events.OnOutputRepeated(output.Stream, output.OffsetBytes, output.Bulk.Length);
             _setup.Consoles[output.Stream].Write(output.Bulk.Span);
         }
 

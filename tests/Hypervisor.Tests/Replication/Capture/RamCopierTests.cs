@@ -26,7 +26,6 @@ public sealed class RamCopierTests : IDisposable
     public void Dispose()
     {
         _copier.Dispose();
-        _pool.Dispose();
         _ram.Dispose();
         _standby.Dispose();
     }

@@ -29,7 +29,6 @@ public sealed class RamDeltaTests : IDisposable
         _source.Dispose();
         _target.Dispose();
         _shadow.Dispose();
-        _pool.Dispose();
     }
 
     [Fact]
