@@ -45,7 +45,7 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
     {
         0 => (LastBasic, Chars("Genu"), Chars("ntel"), Chars("ineI")),
         1 => (Signature, Leaf1Ebx, Leaf1Ecx, Leaf1Edx),
-        2 => (0x00FE_FF01, 0, 0, 0), // TLB and cache descriptors: see leaf 4; no prefetch descriptor
+        2 => (0x00F0_FF01, 0, 0, 0), // caches: see leaf 4; 64-byte prefetch
         4 => ReadCache(subleaf),
         6 => (Word(FeatureWord.Leaf6Eax), 0, 0, 0),
         7 when subleaf == 0 => (0, Word(FeatureWord.Leaf7Ebx), Word(FeatureWord.Leaf7Ecx), Word(FeatureWord.Leaf7Edx)),
@@ -117,7 +117,7 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
 
     private static (uint Eax, uint Ebx, uint Ecx, uint Edx) ReadHypervisor(uint leaf) => leaf switch
     {
-        0x4000_0000 => (LastHypervisor, Chars("HvVc"), Chars("puFo"), Chars("rYou")),
+        0x4000_0000 => (LastHypervisor, Chars("Hype"), Chars("rvis"), Chars("orFT")),
         LastHypervisor => (TscKilohertz, ApicKilohertz, 0, 0),
         _ => (0, 0, 0, 0),
     };
@@ -127,7 +127,7 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
         0x8000_0000 => (LastExtended, 0, 0, 0),
         0x8000_0001 => (0, 0, Word(FeatureWord.Extended1Ecx), ExtendedEdx),
         >= 0x8000_0002 and <= 0x8000_0004 => ReadBrand((int)(leaf - 0x8000_0002)),
-        0x8000_0006 => (0, 0, (1024u << 16) | (6 << 12) | 64, 0), // 1 MiB, 8-way, 64-byte lines
+        0x8000_0006 => (0, 0, (1024u << 16) | (8 << 12) | 64, 0), // 1 MiB, 16-way, 64-byte lines
         0x8000_0007 => (0, 0, 0, Word(FeatureWord.Extended7Edx)),
         0x8000_0008 => ((LinearAddressBits << 8) | Paging.PageWalk.PhysicalAddressBits, 0, 0, 0),
         _ => (0, 0, 0, 0),
