@@ -54,7 +54,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Blocks = new BlockCache(this);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
-        LocalApic = new LocalApic(this, config);
+        LocalApic = new LocalApic(this, config.ApicBus, config.BusLock);
         _interpreter = new Interpreter.Interpreter(this);
         Reset();
     }
@@ -176,7 +176,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     public void Reset()
     {
         VcpuReset.PowerOn(this);
-        LocalApic.Reset(isPowerOn: true);
+        LocalApic.Reset();
         AfterStateChange();
     }
 
@@ -197,11 +197,20 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         }
     }
 
+    /// <summary>At a cut: the next store to every page is seen again. Paused.</summary>
+    public void RearmWrites() => Mmu.Tlb.RearmWrites();
+
+    /// <summary>RAM was loaded: drops translations and decoded code. Paused.</summary>
+    public void AfterLoad()
+    {
+        Blocks.Clear();
+        AfterStateChange();
+    }
+
     /// <summary>INIT: as reset, but caches, FPU, MTRRs, TSC and most MSRs keep their values.</summary>
     internal void Initialize()
     {
         VcpuReset.Initialize(this);
-        LocalApic.Reset(isPowerOn: false);
         AfterStateChange();
     }
 

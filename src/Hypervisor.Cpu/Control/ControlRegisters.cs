@@ -1,7 +1,5 @@
 using Hypervisor.Cpu.Identification;
-using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
-using Hypervisor.Cpu.Segmentation;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Control;
@@ -153,11 +151,11 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
             return Refuse();
         }
 
-        vcpu.LocalApic.Registers.WriteCr8(value);
+        vcpu.LocalApic.WriteCr8(value);
         return true;
     }
 
-    internal ulong ReadCr8() => vcpu.LocalApic.Registers.TaskPriority >> 4;
+    internal ulong ReadCr8() => vcpu.LocalApic.ReadCr8();
 
     /// <summary>LMSW: PE can be set but not cleared.</summary>
     internal bool TryLoadStatusWord(ushort value)

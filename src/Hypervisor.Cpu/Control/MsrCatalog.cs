@@ -122,25 +122,25 @@ internal static unsafe class MsrCatalog
         => value <= uint.MaxValue && Set(ref vcpu.State->TscAux, value);
 
     private static bool ReadApicBase(Vcpu vcpu, uint number, out ulong value)
-        => Get(vcpu.LocalApic.Registers.BaseMsr, out value);
+        => Get(vcpu.LocalApic.Base, out value);
 
     private static bool WriteApicBase(Vcpu vcpu, uint number, ulong value)
-        => vcpu.LocalApic.Registers.TryWriteBase(value);
+        => vcpu.LocalApic.TryWriteBase(value, Paging.PageWalk.PhysicalAddressBits);
 
     private static bool ReadTscDeadline(Vcpu vcpu, uint number, out ulong value)
-        => Get(vcpu.LocalApic.Registers.Timer.DeadlineTsc, out value);
+        => Get(vcpu.LocalApic.ReadDeadline(), out value);
 
     private static bool WriteTscDeadline(Vcpu vcpu, uint number, ulong value)
     {
-        vcpu.LocalApic.Registers.WriteDeadline(value, vcpu.State->TscOffset);
+        vcpu.LocalApic.WriteDeadline(value);
         return true;
     }
 
     private static bool ReadX2Apic(Vcpu vcpu, uint number, out ulong value)
-        => vcpu.LocalApic.Registers.TryReadMsr((int)(number - Msr.X2Apic), out value);
+        => vcpu.LocalApic.TryReadMsr(number, out value);
 
     private static bool WriteX2Apic(Vcpu vcpu, uint number, ulong value)
-        => vcpu.LocalApic.Registers.TryWriteMsr((int)(number - Msr.X2Apic), value);
+        => vcpu.LocalApic.TryWriteMsr(number, value);
 
     private static bool ReadFeatureControl(Vcpu vcpu, uint number, out ulong value)
         => Get(vcpu.Msrs.FeatureControl, out value);

@@ -1,5 +1,3 @@
-using Hypervisor.Cpu.State;
-
 namespace Hypervisor.Cpu.Control;
 
 /// <summary>The guest's time-stamp counter: guest nanoseconds plus an offset, 1 GHz. Spec: SDM volume 3, 17.17.</summary>
@@ -13,7 +11,7 @@ internal sealed unsafe class TimeStamp(Vcpu vcpu)
         ulong change = value - Now;
         vcpu.State->TscOffset += change;
         vcpu.Msrs.TscAdjust += change;
-        vcpu.LocalApic.Registers.OnTscOffsetChanged(vcpu.State->TscOffset);
+        vcpu.LocalApic.OnTscChanged();
     }
 
     /// <summary>WRMSR IA32_TSC_ADJUST: the counter moves by the difference.</summary>
@@ -21,6 +19,6 @@ internal sealed unsafe class TimeStamp(Vcpu vcpu)
     {
         vcpu.State->TscOffset += value - vcpu.Msrs.TscAdjust;
         vcpu.Msrs.TscAdjust = value;
-        vcpu.LocalApic.Registers.OnTscOffsetChanged(vcpu.State->TscOffset);
+        vcpu.LocalApic.OnTscChanged();
     }
 }

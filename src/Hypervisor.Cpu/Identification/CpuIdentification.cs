@@ -56,7 +56,7 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
         _ => (0, 0, 0, 0), // 0AH: no architectural performance monitoring
     };
 
-    private uint Leaf1Ebx => (ClflushBytes / 8 << 8) | (1u << 16) | ((uint)vcpu.Index << 24);
+    private uint Leaf1Ebx => ((ClflushBytes / 8) << 8) | (1u << 16) | ((uint)vcpu.Index << 24);
 
     // OSXSAVE mirrors CR4.
     private uint Leaf1Ecx
@@ -67,7 +67,7 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
     {
         get
         {
-            bool isOn = (vcpu.LocalApic.Registers.BaseMsr & Interrupts.ApicRegisters.BaseEnable) != 0;
+            bool isOn = (vcpu.LocalApic.Base & Interrupts.LocalApic.BaseEnabled) != 0;
             return Word(FeatureWord.Leaf1Edx) & ~(isOn ? 0 : 1u << 9);
         }
     }

@@ -62,4 +62,12 @@ public sealed class CpuModel
 
     /// <summary>The model called <paramref name="name"/>, or null.</summary>
     public static CpuModel? Find(string name) => Array.Find(s_models, model => model.Name == name);
+
+    /// <summary>The model called <paramref name="name"/>, which the caller checked to exist.</summary>
+    public static CpuModel Named(string name)
+    {
+        CpuModel? model = Find(name);
+        Core.Check.That(model is not null);
+        return model;
+    }
 }

@@ -135,7 +135,7 @@ internal static unsafe class FarControl
 
     private static Outcome Interrupt(Vcpu vcpu, Operation* op)
     {
-        var vector = (byte)op->Immediate;
+        byte vector = (byte)op->Immediate;
         return vcpu.Segments.IsVirtual8086
             ? End(vcpu.Virtual.TryInterrupt(vector))
             : End(vcpu.Exceptions.TryDeliverSoftware(vector));

@@ -137,7 +137,7 @@ internal static unsafe class PortIo
     private static bool InElement(Vcpu vcpu, Operation* op)
     {
         CpuState* state = vcpu.State;
-        var port = (ushort)state->Gpr[Rdx];
+        ushort port = (ushort)state->Gpr[Rdx];
         int size = op->OperandBytes;
         ulong offset = Strings.Truncate(state->Gpr[Rdi], op->AddressBytes);
         if (!TryPort(vcpu, port, size)
@@ -174,7 +174,7 @@ internal static unsafe class PortIo
     private static bool OutElement(Vcpu vcpu, Operation* op)
     {
         CpuState* state = vcpu.State;
-        var port = (ushort)state->Gpr[Rdx];
+        ushort port = (ushort)state->Gpr[Rdx];
         int size = op->OperandBytes;
         ulong offset = Strings.Truncate(state->Gpr[Rsi], op->AddressBytes);
         if (!TryPort(vcpu, port, size)

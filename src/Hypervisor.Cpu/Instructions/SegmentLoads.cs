@@ -1,5 +1,4 @@
 using Hypervisor.Cpu.Decode;
-using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Segmentation;
 using Hypervisor.Cpu.State;
 using Iced.Intel;
@@ -178,7 +177,7 @@ internal static unsafe class SegmentLoads
             return vcpu.Raise(ExceptionVector.InvalidOpcode);
         }
 
-        var wanted = (ushort)(Operands.Get<ushort>(vcpu.State, op->Source) & 3);
+        ushort wanted = (ushort)(Operands.Get<ushort>(vcpu.State, op->Source) & 3);
         if (!op->HasMemory)
         {
             ushort selector = Operands.Get<ushort>(vcpu.State, op->Destination);

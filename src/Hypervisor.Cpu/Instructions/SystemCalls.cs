@@ -55,7 +55,7 @@ internal static unsafe class SystemCalls
         state->Gpr[11] = flags;
         state->Rip = state->Lstar;
         state->Rflags = (flags & ~state->Fmask) | Rflags.AlwaysOne;
-        var selector = (ushort)((state->Star >> 32) & 0xFFFC);
+        ushort selector = (ushort)((state->Star >> 32) & 0xFFFC);
         SetFlat(state, SegmentRegister.Cs, selector, FlatCode64, 0);
         SetFlat(state, SegmentRegister.Ss, (ushort)(selector + 8), FlatData, 0);
         state->Cpl = 0;
@@ -86,7 +86,7 @@ internal static unsafe class SystemCalls
         ulong kept = Rflags.Defined & ~(Rflags.Resume | Rflags.Virtual8086);
         state->Rflags = (state->Gpr[11] & kept) | Rflags.AlwaysOne;
         state->LazyShift = ArithmeticFlags.Explicit;
-        var start = (ushort)(state->Star >> 48);
+        ushort start = (ushort)(state->Star >> 48);
         SetFlat(state, SegmentRegister.Cs, (ushort)((start + (isWide ? 16 : 0)) | 3), isWide ? FlatCode64 : FlatCode32, 3);
         SetFlat(state, SegmentRegister.Ss, (ushort)((start + 8) | 3), FlatData, 3);
         state->Cpl = 3;
@@ -107,7 +107,7 @@ internal static unsafe class SystemCalls
             & ~(Rflags.Virtual8086 | Rflags.Interrupt | Rflags.Resume);
         state->Gpr[4] = isLong ? state->SysenterEsp : (uint)state->SysenterEsp;
         state->Rip = isLong ? state->SysenterEip : (uint)state->SysenterEip;
-        var selector = (ushort)(state->SysenterCs & 0xFFFC);
+        ushort selector = (ushort)(state->SysenterCs & 0xFFFC);
         SetFlat(state, SegmentRegister.Cs, selector, isLong ? FlatCode64 : FlatCode32, 0);
         SetFlat(state, SegmentRegister.Ss, (ushort)(selector + 8), FlatData, 0);
         state->Cpl = 0;
@@ -128,7 +128,7 @@ internal static unsafe class SystemCalls
 
         state->Gpr[4] = isWide ? state->Gpr[1] : (uint)state->Gpr[1];
         state->Rip = isWide ? state->Gpr[2] : (uint)state->Gpr[2];
-        var selector = (ushort)((state->SysenterCs + (isWide ? 32u : 16)) | 3);
+        ushort selector = (ushort)((state->SysenterCs + (isWide ? 32u : 16)) | 3);
         SetFlat(state, SegmentRegister.Cs, selector, isWide ? FlatCode64 : FlatCode32, 3);
         SetFlat(state, SegmentRegister.Ss, (ushort)(selector + 8), FlatData, 3);
         state->Cpl = 3;

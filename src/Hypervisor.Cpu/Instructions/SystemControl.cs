@@ -1,6 +1,5 @@
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Identification;
-using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Segmentation;
 using Hypervisor.Cpu.State;
 using Iced.Intel;
@@ -204,7 +203,7 @@ internal static unsafe class SystemControl
             return vcpu.Raise(ExceptionVector.InvalidOpcode);
         }
 
-        var index = (uint)state->Gpr[1];
+        uint index = (uint)state->Gpr[1];
         bool hasInUse = vcpu.Features.Has(CpuFeature.Xgetbv1);
         if (index > 1 || (index == 1 && !hasInUse))
         {

@@ -1,6 +1,5 @@
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
-using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Interrupts;
 
@@ -8,6 +7,9 @@ namespace Hypervisor.Cpu.Interrupts;
 /// <remarks>The bus clock is 1 GHz, a tick per guest nanosecond, divided as the guest asks.</remarks>
 internal sealed unsafe class ApicTimer(Vcpu vcpu, GuestTimer timer)
 {
+    // A guest must not make the event loop spin: no two expiries are closer than this.
+    private const long PeriodNanosMin = 50_000;
+
     private const uint ModeMask = 3 << 17;
     private const uint Periodic = 1 << 17;
     private const uint TscDeadline = 2 << 17;
@@ -113,7 +115,7 @@ internal sealed unsafe class ApicTimer(Vcpu vcpu, GuestTimer timer)
             long period = (long)(_initialCount * Divisor);
             long late = vcpu.Timers.Clock.NowNanos - _startNanos;
             _startNanos += late / period * period;
-            Rearm();
+            timer.Arm(System.Math.Max(_startNanos + period, vcpu.Timers.Clock.NowNanos + PeriodNanosMin));
         }
 
         return (_lvt & LocalApic.LvtMasked) == 0;

@@ -162,7 +162,7 @@ internal sealed unsafe class DebugRegisters(Vcpu vcpu)
             }
 
             // LEN: 1, 2, 8, 4 bytes; the address is aligned to it.
-            ulong length = (int)(_state->Dr[7] >> (18 + (i * 4)) & 3) switch { 0 => 1ul, 1 => 2, 2 => 8, _ => 4 };
+            ulong length = ((int)(_state->Dr[7] >> (18 + (i * 4))) & 3) switch { 0 => 1ul, 1 => 2, 2 => 8, _ => 4 };
             ulong start = _state->Dr[i] & ~(length - 1);
             if (linear - start < length || start - linear < (ulong)sizeBytes)
             {

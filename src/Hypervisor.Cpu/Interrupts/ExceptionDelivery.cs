@@ -54,7 +54,7 @@ internal sealed unsafe class ExceptionDelivery(Vcpu vcpu)
     {
         while (!TryOnce(current, out _))
         {
-            var next = (byte)_state->FaultVector;
+            byte next = (byte)_state->FaultVector;
             if (current.IsException && current.Vector == ExceptionVector.DoubleFault)
             {
                 vcpu.Events.ShutDown();

@@ -7,6 +7,8 @@ public sealed partial class LocalApic
     private const uint LvtWritable = 0x1_07FF;     // mask, delivery mode, vector
     private const uint LintWritable = 0x1_A7FF;    // and trigger mode, polarity
     private const uint TimerWritable = 0x7_00FF;   // mask, mode, vector
+    private const uint LvtStatus = 1 << 12;        // delivery status, read-only
+    private const uint LvtRemoteRequest = 1 << 14; // read-only
     private const int FirstMsr = 0x800;
     private const int LastMsr = 0x83F;
     private const ulong DestinationShift = 32;
@@ -82,6 +84,11 @@ public sealed partial class LocalApic
             switch (offset)
             {
                 case ApicRegister.InterruptCommandLow:
+                    if ((value & 0xFFF3_2000) != 0)
+                    {
+                        return false;
+                    }
+
                     _command = value & 0xFFFF_FFFF_000C_CFFF;
                     Send((uint)_command, (uint)(_command >> (int)DestinationShift));
                     return true;
@@ -94,7 +101,7 @@ public sealed partial class LocalApic
                     or ApicRegister.InterruptCommandHigh or (>= ApicRegister.InService and < ApicRegister.ErrorStatus):
                     return false;
                 default:
-                    if (value >> 32 != 0)
+                    if ((value & ~ExtendedWritable(offset)) != 0)
                     {
                         return false;
                     }
@@ -132,6 +139,7 @@ public sealed partial class LocalApic
                 _logicalDestination = ExtendedLogicalId;
             }
 
+            _vcpu.Mmu.Tlb.FlushAll(); // the page moved; there may be RAM behind it
             _vcpu.SignalInterrupt();
             return true;
         }
@@ -180,6 +188,20 @@ public sealed partial class LocalApic
         or ApicRegister.InterruptCommandLow or (>= ApicRegister.LvtTimer and <= ApicRegister.CurrentCount)
         or ApicRegister.DivideConfiguration or ApicRegister.SelfIpi;
 
+    // Bits that a WRMSR may set; any other is #GP.
+    private static ulong ExtendedWritable(int offset) => offset switch
+    {
+        ApicRegister.TaskPriority => 0xFF,
+        ApicRegister.SpuriousVector => 0xFFu | SoftwareEnabled | SuppressBroadcast | (1 << 9),
+        ApicRegister.DivideConfiguration => 0xB,
+        ApicRegister.LvtTimer => TimerWritable | LvtStatus,
+        ApicRegister.LvtThermal or ApicRegister.LvtPerformance => LvtWritable | LvtStatus,
+        ApicRegister.LvtLint0 or ApicRegister.LvtLint1 => LintWritable | LvtStatus | LvtRemoteRequest,
+        ApicRegister.LvtError => LvtMasked | 0xFF | LvtStatus,
+        ApicRegister.InitialCount => uint.MaxValue,
+        _ => 0,
+    };
+
     private uint ReadRegister(int offset) => offset switch
     {
         ApicRegister.Id => IsExtended ? _id : _id << 24,
@@ -214,9 +236,6 @@ public sealed partial class LocalApic
     {
         switch (offset)
         {
-            case ApicRegister.Id:
-                _id = value >> 24;
-                break;
             case ApicRegister.TaskPriority:
                 _taskPriority = value & 0xFF;
                 _vcpu.SignalInterrupt();
@@ -261,7 +280,8 @@ public sealed partial class LocalApic
             case ApicRegister.DivideConfiguration:
                 _timer.WriteDivide(value);
                 break;
-            case ApicRegister.Version or ApicRegister.CurrentCount or ApicRegister.ProcessorPriority:
+            case ApicRegister.Id or ApicRegister.Version or ApicRegister.CurrentCount or ApicRegister.ProcessorPriority
+                or ApicRegister.ArbitrationPriority or (>= ApicRegister.InService and < ApicRegister.ErrorStatus):
                 break; // read-only
             default:
                 RaiseError(ErrorIllegalRegister);
@@ -314,6 +334,6 @@ public sealed partial class LocalApic
             return;
         }
 
-        _bus.SendIpi((int)_id, ((ulong)destination << (int)DestinationShift) | command);
+        _bus.SendIpi(_vcpu.Index, ((ulong)destination << (int)DestinationShift) | command);
     }
 }

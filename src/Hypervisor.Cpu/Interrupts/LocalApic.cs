@@ -192,7 +192,16 @@ public sealed partial class LocalApic : ICheckpointed
     }
 
     /// <summary>Whether an NMI waits.</summary>
-    internal bool HasNmi => _hasNmi;
+    internal bool HasNmi
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _hasNmi;
+            }
+        }
+    }
 
     /// <summary>Whether an interrupt would be delivered if IF were set.</summary>
     internal bool HasInterrupt
@@ -290,8 +299,10 @@ public sealed partial class LocalApic : ICheckpointed
         _command = 0;
         _lvtThermal = LvtMasked;
         _lvtPerformance = LvtMasked;
-        _lvtLint0 = LvtMasked;
-        _lvtLint1 = LvtMasked;
+
+        // Virtual wire mode at the bootstrap CPU, as firmware leaves it: a kernel loaded directly expects the 8259 there.
+        _lvtLint0 = _vcpu.Index == 0 ? (uint)DeliveryMode.ExternalInterrupt << 8 : LvtMasked;
+        _lvtLint1 = _vcpu.Index == 0 ? (uint)DeliveryMode.Nmi << 8 : LvtMasked;
         _lvtError = LvtMasked;
         _requested = default;
         _inService = default;

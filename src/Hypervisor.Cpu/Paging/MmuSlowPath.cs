@@ -231,7 +231,7 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         }
 
         gpa = page.Gpa & AddressLineMask;
-        if ((gpa & ~0xFFFul) != vcpu.LocalApic.Registers.MmioPage && _ram.TryGetOffset(gpa, 1, out long offset))
+        if (!IsApicPage(gpa) && _ram.TryGetOffset(gpa, 1, out long offset))
         {
             host = _ram.Base + offset;
             if (mode != TlbMode.Checked && !IsWatched(linear))
@@ -250,6 +250,8 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
 
         return true;
     }
+
+    private bool IsApicPage(ulong gpa) => vcpu.LocalApic.HasPage && (gpa & ~0xFFFul) == vcpu.LocalApic.PageGpa;
 
     // Data breakpoints see every access to their page.
     private bool IsWatched(ulong linear) => vcpu.Debug.HasBreakpoints && vcpu.Debug.IsWatched(linear);
@@ -279,8 +281,8 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         while (count > 0)
         {
             int size = AccessSize(gpa, count);
-            ulong value = (gpa & ~0xFFFul) == vcpu.LocalApic.Registers.MmioPage
-                ? vcpu.LocalApic.Registers.ReadMmio((uint)gpa & 0xFFF, size)
+            ulong value = IsApicPage(gpa)
+                ? vcpu.LocalApic.ReadPage((int)gpa & 0xFFF, size)
                 : vcpu.Bus.ReadMmio(gpa, size);
             new ReadOnlySpan<byte>(&value, size).CopyTo(new Span<byte>(target, size));
             gpa += (ulong)size;
@@ -301,9 +303,9 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
             int size = AccessSize(gpa, count);
             ulong value = 0;
             new ReadOnlySpan<byte>(source, size).CopyTo(new Span<byte>(&value, size));
-            if ((gpa & ~0xFFFul) == vcpu.LocalApic.Registers.MmioPage)
+            if (IsApicPage(gpa))
             {
-                vcpu.LocalApic.Registers.WriteMmio((uint)gpa & 0xFFF, size, value);
+                vcpu.LocalApic.WritePage((int)gpa & 0xFFF, size, value);
             }
             else
             {

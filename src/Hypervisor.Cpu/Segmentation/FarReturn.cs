@@ -84,7 +84,7 @@ internal sealed unsafe class FarReturn(Vcpu vcpu)
             return false;
         }
 
-        var selector = (ushort)raw;
+        ushort selector = (ushort)raw;
         uint level = selector & 3u;
         if (level == _state->Cpl)
         {
@@ -215,7 +215,7 @@ internal sealed unsafe class FarReturn(Vcpu vcpu)
             return TryEnterVirtual(rip, raw, flags);
         }
 
-        var selector = (ushort)raw;
+        ushort selector = (ushort)raw;
         bool wasIn64Bit = _state->CodeMode == 2;
         if (!TryCheckCode(selector, out Descriptor code))
         {

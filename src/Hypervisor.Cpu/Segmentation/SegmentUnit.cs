@@ -1,4 +1,3 @@
-using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Segmentation;
