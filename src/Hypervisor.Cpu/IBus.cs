@@ -15,4 +15,7 @@ public interface IBus
 
     /// <summary>Writes <paramref name="sizeBytes"/> (1, 2 or 4) of port space; nothing there drops it.</summary>
     void WritePort(ushort port, int sizeBytes, uint value);
+
+    /// <summary>Returns once no device is in the middle of a DMA store: its decoded code can be dropped.</summary>
+    void Synchronize();
 }

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Bus;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
@@ -203,12 +204,12 @@ public sealed class IoApicTests
         Route(16, 0x51 | Level, destination: 2);
         _ioApic.Drive(16, true);
         byte[] section = new byte[512];
-        Core.State.CheckpointSection.Write(_ioApic, section);
+        CheckpointSection.Write(_ioApic, section);
         _ioApic.Reset();
         _ioApic.Drive(16, false);
         _messages.Clear();
 
-        Core.State.CheckpointSection.Read(_ioApic, section);
+        CheckpointSection.Read(_ioApic, section);
         _ioApic.Drive(16, true);
 
         Assert.Empty(_messages);

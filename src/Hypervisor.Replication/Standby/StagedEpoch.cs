@@ -1,0 +1,149 @@
+using System.Collections.Generic;
+using Hypervisor.Backends.Block;
+using Hypervisor.Core;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Standby;
+
+/// <summary>
+/// Everything of one epoch, by kind, as it was received. Filled by the core; read-only once committed.
+/// </summary>
+internal sealed class StagedEpoch
+{
+    private readonly List<RamBlockMessage> _ramBlocks = [];
+    private readonly List<SectionMessage> _sections = [];
+    private readonly List<DiskWriteMessage> _diskWrites = [];
+    private readonly List<OutputMessage> _outputs = [];
+
+    /// <summary>Its number.</summary>
+    public ulong Epoch { get; private set; }
+
+    /// <summary>Changed RAM, in order.</summary>
+    public IReadOnlyList<RamBlockMessage> RamBlocks => _ramBlocks;
+
+    /// <summary>Sections, in checkpoint order.</summary>
+    public IReadOnlyList<SectionMessage> Sections => _sections;
+
+    /// <summary>What happened to the disks, in order over all of them.</summary>
+    public IReadOnlyList<DiskWriteMessage> DiskWrites => _diskWrites;
+
+    /// <summary>Console bytes, in order.</summary>
+    public IReadOnlyList<OutputMessage> Outputs => _outputs;
+
+    /// <summary>Payload bytes of all messages.</summary>
+    public long PayloadBytes { get; private set; }
+
+    /// <summary>Whether the guest flushed a disk in this epoch.</summary>
+    public bool HasFlush { get; private set; }
+
+    /// <summary>Makes it an empty epoch <paramref name="epoch"/>.</summary>
+    public void Begin(ulong epoch)
+    {
+        Release();
+        Epoch = epoch;
+    }
+
+    /// <summary>Messages that were added.</summary>
+    public int MessageCount { get; private set; }
+
+    /// <summary>Takes a message of a staged kind.</summary>
+    public void Add(Message message)
+    {
+        switch (message)
+        {
+            case RamBlockMessage ram:
+                _ramBlocks.Add(ram);
+                break;
+            case SectionMessage section:
+                _sections.Add(section);
+                break;
+            case DiskWriteMessage write:
+                _diskWrites.Add(write);
+                HasFlush |= write.Operation == BlockOperation.Flush;
+                break;
+            case OutputMessage output:
+                _outputs.Add(output);
+                break;
+            default:
+                Check.That(false);
+                break;
+        }
+
+        MessageCount++;
+        PayloadBytes += message.PayloadBytes;
+    }
+
+    /// <summary>Counts and digest of what is in memory now: every byte is read again (rule 7).</summary>
+    public EpochTotals ComputeTotals()
+    {
+        var digest = new EpochDigest();
+        foreach (RamBlockMessage message in _ramBlocks)
+        {
+            digest.Add(MessageKind.RamBlock, message.ComputeChecksum());
+        }
+
+        foreach (SectionMessage message in _sections)
+        {
+            digest.Add(MessageKind.Section, message.ComputeChecksum());
+        }
+
+        foreach (DiskWriteMessage message in _diskWrites)
+        {
+            digest.Add(MessageKind.DiskWrite, message.ComputeChecksum());
+        }
+
+        foreach (OutputMessage message in _outputs)
+        {
+            digest.Add(MessageKind.Output, message.ComputeChecksum());
+        }
+
+        return digest.Totals(PayloadBytes);
+    }
+
+    /// <summary>
+    /// Takes the output messages out, so that they outlive the epoch until the primary has released them.
+    /// </summary>
+    /// <returns>Their bytes.</returns>
+    public long MoveOutputsTo(Queue<OutputMessage> target)
+    {
+        long bytes = 0;
+        foreach (OutputMessage message in _outputs)
+        {
+            target.Enqueue(message);
+            bytes += message.Bulk.Length;
+        }
+
+        _outputs.Clear();
+        return bytes;
+    }
+
+    /// <summary>Releases RAM blocks and disk writes once they are applied; the sections stay.</summary>
+    public void ReleaseApplied()
+    {
+        ReleaseAll(_ramBlocks);
+        ReleaseAll(_diskWrites);
+        PayloadBytes = 0;
+    }
+
+    /// <summary>Releases everything.</summary>
+    public void Release()
+    {
+        ReleaseApplied();
+        ReleaseAll(_sections);
+        ReleaseAll(_outputs);
+        HasFlush = false;
+        MessageCount = 0;
+    }
+
+    private static void ReleaseAll<T>(List<T> messages)
+        where T : Message
+    {
+        foreach (T message in messages)
+        {
+            message.Release();
+        }
+
+        messages.Clear();
+    }
+}
