@@ -51,6 +51,9 @@ internal sealed class HostStubBuilder
     /// <summary>The instruction as the stub will contain it: equal bytes mean equal stubs.</summary>
     internal ReadOnlySpan<byte> Encoding => _encoding.AsSpan(0, _encodingBytes);
 
+    /// <summary>Whether another register stands for RSP in <see cref="Encoding"/>.</summary>
+    internal bool RenamesStackPointer => _stackPointerAlias >= 0;
+
     /// <summary>Chooses registers for <paramref name="original"/> and encodes it with them.</summary>
     internal void Prepare(in Instruction original)
     {
