@@ -195,22 +195,23 @@ internal static unsafe class HostInstructions
 
     private static Outcome FloatStore(Vcpu vcpu, Operation* op)
     {
+        // Computed first, as hosts do: an unmasked exception comes before a page fault, and flags stay set after one.
+        ulong* result = stackalloc ulong[8];
+        if (!HostChecks.IsEnabled(vcpu, (HostUnit)op->Destination)
+            || Compute(vcpu, op, (byte*)result) != Outcome.Next)
+        {
+            return Outcome.Fault;
+        }
+
         byte* memory = BeginAccess(vcpu, op, MemoryAccess.Write);
         if (memory == null)
         {
             return Outcome.Fault;
         }
 
-        // Not into guest memory at once: the store must not happen when an unmasked exception is found.
-        ulong* result = stackalloc ulong[8];
-        Outcome outcome = Compute(vcpu, op, (byte*)result);
-        if (outcome == Outcome.Next)
-        {
-            new System.ReadOnlySpan<byte>(result, op->Extra).CopyTo(new System.Span<byte>(memory, op->Extra));
-            vcpu.Mmu.EndWrite(memory);
-        }
-
-        return outcome;
+        new System.ReadOnlySpan<byte>(result, op->Extra).CopyTo(new System.Span<byte>(memory, op->Extra));
+        vcpu.Mmu.EndWrite(memory);
+        return Outcome.Next;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

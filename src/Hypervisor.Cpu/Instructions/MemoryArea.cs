@@ -18,7 +18,9 @@ internal static unsafe class MemoryArea
     /// <summary>Writes the operand. False: fault, and nothing was written.</summary>
     internal static bool TryWrite(Vcpu vcpu, Operation* op, ReadOnlySpan<byte> source)
         => vcpu.Mmu.TryAddress(op, source.Length, MemoryAccess.Write, out ulong linear)
-            && (source.Length <= PieceBytes || TryProbeWrite(vcpu, linear, op->Segment, source.Length))
+            && (source.Length <= PieceBytes
+                || (vcpu.Mmu.BeginWriteLinear(linear, 1, op->Segment, keep: false) != null
+                    && TryProbeWrite(vcpu, linear, op->Segment, source.Length)))
             && TryWriteLinear(vcpu, linear, op->Segment, source);
 
     /// <summary>Reads at a linear address. False: fault.</summary>
