@@ -1,7 +1,75 @@
+using System;
+using System.Diagnostics;
+using System.Globalization;
+
 namespace Hypervisor.Simulation;
 
-/// <summary>The simulator's command line.</summary>
+/// <summary>The simulator's command line: <c>--seed S --schedules N [--trace]</c>.</summary>
 internal static class Program
 {
-    private static int Main() => 2;
+    private static int Main(string[] args)
+    {
+        ulong seed = 1;
+        int schedules = 1000;
+        bool isTracing = false;
+        for (int i = 0; i < args.Length; i++)
+        {
+            switch (args[i])
+            {
+                case "--seed" when i + 1 < args.Length && ulong.TryParse(args[i + 1], out seed):
+                case "--schedules" when i + 1 < args.Length && int.TryParse(args[i + 1], out schedules) && schedules > 0:
+                    i++;
+                    break;
+                case "--trace":
+                    isTracing = true;
+                    break;
+                default:
+                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--trace]");
+                    return 2;
+            }
+        }
+
+        return isTracing ? Trace(seed) : RunAll(seed, schedules);
+    }
+
+    private static int Trace(ulong seed)
+    {
+        RunResult result = Simulator.Run(seed, Console.WriteLine);
+        Console.WriteLine($"seed {seed}: {(result.Violation?.Message ?? "no violation")}");
+        return result.Violation is null ? 0 : 1;
+    }
+
+    private static int RunAll(ulong seed, int schedules)
+    {
+        Console.WriteLine($"seeds {seed} to {seed + (ulong)schedules - 1}");
+        var watch = new Stopwatch();
+        watch.Start();
+        int failures = 0;
+        int takeovers = 0;
+        ulong epochs = 0;
+        long events = 0;
+        for (int i = 0; i < schedules; i++)
+        {
+            RunResult result = Simulator.Run(seed + (ulong)i);
+            takeovers += result.TookOver ? 1 : 0;
+            epochs += result.Epochs;
+            events += result.Events;
+            if (result.Violation is { } violation)
+            {
+                failures++;
+                Console.WriteLine($"seed {result.Seed} ({string.Join(", ", result.Faults)}): {violation.Message}");
+                if (failures == 10)
+                {
+                    break;
+                }
+            }
+        }
+
+        double seconds = watch.Elapsed.TotalSeconds;
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {failures} violations, "
+            + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
+        return failures == 0 ? 0 : 1;
+    }
 }

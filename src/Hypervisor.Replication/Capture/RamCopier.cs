@@ -81,7 +81,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         while (copied < _listed)
         {
             spin.SpinOnce();
-            if (!TryDrainStaging(ref copied))
+            if (_isAborted || !TryDrainStaging(ref copied))
             {
                 return false;
             }
@@ -177,9 +177,25 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         }
     }
 
-    /// <summary>Frees the shadow. After <see cref="Abort"/> or a finished copy, with the copier's thread ended.</summary>
+    /// <summary>Digest of what the standby has: at the end of a copied cut, all of RAM as it was at the cut.</summary>
+    public ulong ShadowDigest()
+    {
+        var digest = new RamDigest();
+        for (long page = 0; page < _ram.PageCount; page++)
+        {
+            digest.Add(_shadow.Page(page));
+        }
+
+        return digest.Value;
+    }
+
+    /// <summary>
+    /// Leaves the RAM and frees the shadow. Paused, so that no storing thread is inside, after <see cref="Abort"/> or a
+    /// finished copy, with no Copy method running.
+    /// </summary>
     public void Dispose()
     {
+        _ram.WatchCopies(null);
         _shadow.Dispose();
         _still.Dispose();
         _staging.Dispose();

@@ -96,7 +96,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
         _chunk = null;
         if (chunk.Length == 0)
         {
-            chunk.Return();
+            chunk.Dispose();
             return;
         }
 

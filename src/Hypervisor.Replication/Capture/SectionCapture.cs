@@ -1,33 +1,33 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
-using Hypervisor.Core;
 using Hypervisor.Core.State;
 
 namespace Hypervisor.Replication.Capture;
 
 /// <summary>All components of a machine as one run of checkpoint sections, in component order.</summary>
 /// <remarks>
-/// <c>count u32 | section ...</c>, little-endian; a section as in <see cref="CheckpointSection"/>. Both sides build the
-/// same machine, so the order is the same; anything else is refused, never guessed.
+/// Sections as in <see cref="CheckpointSection"/>, one after the other. Both sides build the same machine, so the order
+/// is the same; anything else is refused, never guessed.
 /// </remarks>
 internal static class SectionCapture
 {
     /// <summary>The largest state of all components together: 16 MiB, a display's memory and all queues with room.</summary>
     public const int BytesMax = 16 << 20;
 
-    private const int CountBytes = sizeof(uint);
-
     /// <summary>Saves every component into <paramref name="target"/>. The machine is paused.</summary>
     /// <returns>Bytes used.</returns>
     /// <exception cref="StateFormatException">The state does not fit into the buffer.</exception>
     public static int Save(IReadOnlyList<ICheckpointed> components, Span<byte> target)
     {
-        BinaryPrimitives.WriteInt32LittleEndian(target, components.Count);
-        int used = CountBytes;
+        int used = 0;
         for (int i = 0; i < components.Count; i++)
         {
-            Check.That(target.Length - used >= CheckpointSection.HeaderBytes);
+            if (target.Length - used < CheckpointSection.HeaderBytes)
+            {
+                throw new StateFormatException($"device state has more than {target.Length} bytes");
+            }
+
             used += CheckpointSection.Write(components[i], target[used..]);
         }
 
@@ -41,18 +41,7 @@ internal static class SectionCapture
     /// <exception cref="StateFormatException">The sections are not those of these components.</exception>
     public static void CheckFrames(IReadOnlyList<ICheckpointed> components, ReadOnlySpan<byte> source)
     {
-        if (source.Length < CountBytes)
-        {
-            throw new StateFormatException($"device state of {source.Length} bytes, its count alone has {CountBytes}");
-        }
-
-        int count = BinaryPrimitives.ReadInt32LittleEndian(source);
-        if (count != components.Count)
-        {
-            throw new StateFormatException($"device state has {count} sections, this machine has {components.Count}");
-        }
-
-        ReadOnlySpan<byte> rest = source[CountBytes..];
+        ReadOnlySpan<byte> rest = source;
         for (int i = 0; i < components.Count; i++)
         {
             rest = rest[CheckFrame(components[i].Section, rest)..];
@@ -69,7 +58,7 @@ internal static class SectionCapture
     public static void Load(IReadOnlyList<ICheckpointed> components, Span<byte> source)
     {
         CheckFrames(components, source);
-        Span<byte> rest = source[CountBytes..];
+        Span<byte> rest = source;
         for (int i = 0; i < components.Count; i++)
         {
             rest = rest[CheckpointSection.Read(components[i], rest)..];

@@ -2,7 +2,9 @@ using System;
 
 namespace Hypervisor.Replication.Disk;
 
-/// <summary>An append-only file of the standby. Owned by one thread; blocking; every failure is an IOException.</summary>
+/// <summary>
+/// An append-only file of the standby. Owned by one thread; blocking; every failure is an IOException.
+/// </summary>
 internal interface IJournalStore
 {
     /// <summary>Bytes in it.</summary>
@@ -17,6 +19,9 @@ internal interface IJournalStore
     /// <summary>Fills <paramref name="target"/> from <paramref name="offsetBytes"/>.</summary>
     void Read(long offsetBytes, Span<byte> target);
 
-    /// <summary>Cuts off everything from <paramref name="lengthBytes"/> on, durably; 0 empties it. All or nothing after a power loss.</summary>
+    /// <summary>
+    /// Cuts off everything from <paramref name="lengthBytes"/> on, durably; 0 empties it. All or nothing after a
+    /// power loss.
+    /// </summary>
     void Truncate(long lengthBytes);
 }

@@ -2,7 +2,10 @@ using System;
 
 namespace Hypervisor.Replication.Disk;
 
-/// <summary>A disk of the standby as the journal applies to it. Owned by one thread; blocking; every failure is an IOException.</summary>
+/// <summary>
+/// A disk of the standby as the journal applies to it. Owned by one thread; blocking; every failure is an
+/// IOException.
+/// </summary>
 internal interface IStandbyDisk
 {
     /// <summary>Size; a record beyond it is refused.</summary>

@@ -6,9 +6,12 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Epochs;
 
-/// <summary>Digest and counts of an epoch: per kind a CRC-32C chain over the payload CRCs of its messages, in order.</summary>
+/// <summary>
+/// Digest and counts of an epoch: per kind a CRC-32C chain over the payload CRCs of its messages, in order.
+/// </summary>
 /// <remarks>
-/// Per kind, because the copier's blocks and the guest's disk writes interleave differently on each run, while the order
+/// Per kind, because the copier's blocks and the guest's disk writes interleave differently on each run, while the
+/// order
 /// inside a kind is what matters. The digest is the CRC-32C of the four chains: RAM, sections, disk writes, outputs.
 /// </remarks>
 internal struct EpochDigest

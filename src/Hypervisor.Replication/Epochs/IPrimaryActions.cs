@@ -3,7 +3,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Epochs;
 
-/// <summary>What the primary core has done for it. Called on the session's thread, from inside the core's On… methods.</summary>
+/// <summary>
+/// What the primary core has done for it. Called on the session's thread, from inside the core's On… methods.
+/// </summary>
 /// <remarks>An action never calls back into the core: it posts, and the session calls the core afterwards.</remarks>
 internal interface IPrimaryActions
 {
@@ -14,14 +16,17 @@ internal interface IPrimaryActions
     void CloseLink(string reason);
 
     /// <summary>
-    /// Begins to copy RAM and disks while the guest runs (OnCopied…, OnCopyConverged) and to tag disk writes with epoch 0
-    /// (OnDiskWrite). A range of a disk is read and handed over while writes to it are held off, so that the order of the
+    /// Begins to copy RAM and disks while the guest runs (OnCopied…, OnCopyConverged) and to tag disk writes with
+    /// epoch 0
+    /// (OnDiskWrite). A range of a disk is read and handed over while writes to it are held off, so that the order
+    /// of the
     /// calls is the order on the disk.
     /// </summary>
     void StartFullCopy(WelcomeMessage welcome);
 
     /// <summary>
-    /// Cuts: pauses, captures, installs outbox and write tag <paramref name="epoch"/> + 1, resumes, and posts OnCutTaken
+    /// Cuts: pauses, captures, installs outbox and write tag <paramref name="epoch"/> + 1, resumes, and posts
+    /// OnCutTaken
     /// behind the last disk write with tag <paramref name="epoch"/>. Then OnCaptured…, OnCaptureDone.
     /// </summary>
     void RequestCut(ulong epoch);
@@ -29,13 +34,17 @@ internal interface IPrimaryActions
     /// <summary>Lets out everything held up to and including <paramref name="epoch"/>, in order.</summary>
     void ReleaseOutput(ulong epoch);
 
-    /// <summary>Lets out everything held, in order, and holds nothing from now on: the guest runs unprotected.</summary>
+    /// <summary>
+    /// Lets out everything held, in order, and holds nothing from now on: the guest runs unprotected.
+    /// </summary>
     void PassOutput();
 
     /// <summary>Throws away everything held, and everything that still comes (rule 3).</summary>
     void DropOutput();
 
-    /// <summary>Ends the full copy or the protection: no tagging, no captures, no cuts; a running one is given up.</summary>
+    /// <summary>
+    /// Ends the full copy or the protection: no tagging, no captures, no cuts; a running one is given up.
+    /// </summary>
     void StopCapture();
 
     /// <summary>Stops the vCPUs for a while (buffers full, arbitration pending), or lets them go on.</summary>
@@ -47,6 +56,8 @@ internal interface IPrimaryActions
     /// <summary>The guest may run: the witness names this side. Called once, in reply to Start.</summary>
     void StartGuest(ulong generation);
 
-    /// <summary>Asks the witness; the outcome comes as OnWitnessAnswer. A rim without a witness answers by itself.</summary>
+    /// <summary>
+    /// Asks the witness; the outcome comes as OnWitnessAnswer. A rim without a witness answers by itself.
+    /// </summary>
     void AskWitness(in WitnessRequest request);
 }

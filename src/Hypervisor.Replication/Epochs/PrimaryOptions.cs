@@ -31,6 +31,9 @@ public sealed record PrimaryOptions
     /// <summary>Silence of the standby, or lack of progress of any phase, after which it is lost.</summary>
     public long ProgressNanos { get; init; } = 2_000_000_000;
 
+    /// <summary>How long the standby may compare and flush at the end of a full copy.</summary>
+    public long SyncNanos { get; init; } = 120_000_000_000;
+
     /// <summary>Time between two attempts at a witness that does not answer.</summary>
     public long WitnessRetryNanos { get; init; } = 200_000_000;
 
@@ -42,4 +45,28 @@ public sealed record PrimaryOptions
 
     /// <summary>What the rim knows to be weak.</summary>
     public PairTaints Taints { get; init; }
+
+    /// <summary>Checks the settings against each other.</summary>
+    /// <returns>Null, or one line that names the setting, its value and what is allowed.</returns>
+    public string? FindError()
+    {
+        if (EpochsInFlightMax is < 1 or > EpochPipeline.EpochsInFlightMax)
+        {
+            return $"epochs in flight is {EpochsInFlightMax}, allowed are 1 to {EpochPipeline.EpochsInFlightMax}";
+        }
+
+        if (EpochNanos <= 0 || OutputEpochNanos < 0 || OutputEpochNanos > EpochNanos)
+        {
+            return $"epoch is {EpochNanos} ns and {OutputEpochNanos} ns with output; 0 < epoch, and the latter not longer";
+        }
+
+        if (HeartbeatNanos <= 0 || HeartbeatNanos * 2 > LeaseNanos)
+        {
+            return $"heartbeat is {HeartbeatNanos} ns, at most half of the lease of {LeaseNanos} ns is allowed";
+        }
+
+        return ProgressNanos < LeaseNanos
+            ? $"progress timeout is {ProgressNanos} ns, at least the lease of {LeaseNanos} ns is needed"
+            : null;
+    }
 }

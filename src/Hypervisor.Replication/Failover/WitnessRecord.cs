@@ -5,7 +5,9 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.Replication.Failover;
 
-/// <summary>The one record per pair that decides who may run. Changed only by compare-and-swap of the whole record.</summary>
+/// <summary>
+/// The one record per pair that decides who may run. Changed only by compare-and-swap of the whole record.
+/// </summary>
 /// <remarks>
 /// Little-endian, 92 bytes:
 /// <code>

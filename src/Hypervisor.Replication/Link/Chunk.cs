@@ -3,49 +3,42 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Replication.Link;
 
-/// <summary>One pooled buffer on its way to the peer: a payload, and room in front of it for the frame header.</summary>
-/// <remarks>Owned by one thread at a time: filled, handed to the link, sent, and returned to its pool there.</remarks>
-internal sealed class Chunk
+/// <summary>One pooled buffer on its way to the peer. Disposing it returns it to its pool.</summary>
+/// <remarks>Owned by one thread at a time: filled, attached to a message, sent, and returned when the message is released.</remarks>
+internal sealed class Chunk : IDisposable
 {
-    /// <summary>Bytes kept free in front of the payload: no frame header is longer.</summary>
-    public const int HeadroomBytes = 64;
-
     private readonly ChunkPool _pool;
     private readonly byte[] _bytes;
     private int _length;
 
-    internal Chunk(ChunkPool pool, int payloadBytesMax)
+    public Chunk(ChunkPool pool, int bytesMax)
     {
         _pool = pool;
-        _bytes = new byte[HeadroomBytes + payloadBytesMax];
+        _bytes = GC.AllocateUninitializedArray<byte>(bytesMax);
     }
 
-    /// <summary>Bytes of payload so far.</summary>
+    /// <summary>Bytes filled so far.</summary>
     public int Length => _length;
 
-    /// <summary>The payload so far.</summary>
-    public Span<byte> Payload => _bytes.AsSpan(HeadroomBytes, _length);
+    /// <summary>What is filled.</summary>
+    public ReadOnlyMemory<byte> Content => _bytes.AsMemory(0, _length);
 
-    /// <summary>What is still free behind the payload.</summary>
-    public Span<byte> Free => _bytes.AsSpan(HeadroomBytes + _length);
+    /// <summary>What is still free behind it.</summary>
+    public Span<byte> Free => _bytes.AsSpan(_length);
 
-    /// <summary>Takes <paramref name="count"/> free bytes into the payload.</summary>
+    /// <summary>What is still free, as memory that a block request can take.</summary>
+    public Memory<byte> FreeMemory => _bytes.AsMemory(_length);
+
+    /// <summary>Takes <paramref name="count"/> free bytes into the content.</summary>
     public void Advance(int count)
     {
-        Check.That((uint)count <= (uint)(_bytes.Length - HeadroomBytes - _length));
+        Check.That((uint)count <= (uint)(_bytes.Length - _length));
         _length += count;
     }
 
-    /// <summary>Empties the payload.</summary>
+    /// <summary>Empties it.</summary>
     public void Clear() => _length = 0;
 
-    /// <summary>The <paramref name="headerBytes"/> right before the payload, for the frame header.</summary>
-    public Span<byte> Header(int headerBytes) => _bytes.AsSpan(HeadroomBytes - headerBytes, headerBytes);
-
-    /// <summary>Header and payload in one piece, as they go to the socket.</summary>
-    public ReadOnlyMemory<byte> Frame(int headerBytes)
-        => _bytes.AsMemory(HeadroomBytes - headerBytes, headerBytes + _length);
-
-    /// <summary>Gives the buffer back. The caller must not touch it any more.</summary>
-    public void Return() => _pool.Return(this);
+    /// <inheritdoc/>
+    public void Dispose() => _pool.Return(this);
 }

@@ -1,5 +1,5 @@
-using System;
 using System.Collections.Generic;
+using System.Diagnostics.CodeAnalysis;
 using System.Threading;
 using Hypervisor.Core;
 
@@ -7,7 +7,9 @@ namespace Hypervisor.Replication.Link;
 
 /// <summary>A fixed number of chunks. Who wants one more than there are waits: that is how a slow peer slows the guest.</summary>
 /// <remarks>Any thread. Once broken it stays so, and every waiter goes on at once.</remarks>
-internal sealed class ChunkPool(int countMax, int payloadBytesMax) : IDisposable
+[SuppressMessage(
+    "Design", "CA1001", Justification = "Chunks come back after the pool's end; without a wait handle it owns no host resource.")]
+internal sealed class ChunkPool(int countMax, int chunkBytes)
 {
     private readonly Lock _lock = new(); // protects _idle and _created; held for a push or a pop
     private readonly Stack<Chunk> _idle = new(countMax);
@@ -15,8 +17,8 @@ internal sealed class ChunkPool(int countMax, int payloadBytesMax) : IDisposable
     private int _created;
     private volatile bool _isBroken; // set by Break before it releases the waiters
 
-    /// <summary>Payload that each chunk takes, in bytes.</summary>
-    public int PayloadBytesMax => payloadBytesMax;
+    /// <summary>Size of each chunk.</summary>
+    public int ChunkBytes => chunkBytes;
 
     /// <summary>An empty chunk; null once the pool is broken. Waits while all chunks are on their way.</summary>
     public Chunk? Rent()
@@ -38,7 +40,7 @@ internal sealed class ChunkPool(int countMax, int payloadBytesMax) : IDisposable
             Check.That(++_created <= countMax);
         }
 
-        return new Chunk(this, payloadBytesMax);
+        return new Chunk(this, chunkBytes);
     }
 
     /// <summary>Lets every waiter go with nothing, now and from now on.</summary>
@@ -50,9 +52,6 @@ internal sealed class ChunkPool(int countMax, int payloadBytesMax) : IDisposable
             _ = _available.Release(int.MaxValue / 2);
         }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _available.Dispose();
 
     internal void Return(Chunk chunk)
     {

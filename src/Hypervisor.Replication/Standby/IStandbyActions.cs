@@ -3,7 +3,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Standby;
 
-/// <summary>What the standby core has done for it. Called on the session's thread, from inside the core's On… methods.</summary>
+/// <summary>
+/// What the standby core has done for it. Called on the session's thread, from inside the core's On… methods.
+/// </summary>
 /// <remarks>An action never calls back into the core: it posts, and the session calls the core afterwards.</remarks>
 internal interface IStandbyActions
 {
@@ -14,16 +16,20 @@ internal interface IStandbyActions
     void CloseLink(int link, string reason);
 
     /// <summary>
-    /// Marks this side durably as an incomplete copy (rule 39), empties the journal for this incarnation, and answers with
+    /// Marks this side durably as an incomplete copy (rule 39), empties the journal for this incarnation, and
+    /// answers with
     /// OnFullCopyReady.
     /// </summary>
     void BeginFullCopy(HelloMessage hello, ulong incarnation);
 
-    /// <summary>Puts a RamBlock, DiskBlock or DiskWrite of the full copy in its place, in order, and releases it.</summary>
+    /// <summary>
+    /// Puts a RamBlock, DiskBlock or DiskWrite of the full copy in its place, in order, and releases it.
+    /// </summary>
     void ApplyCopied(Message message);
 
     /// <summary>
-    /// After everything copied is in place: compares the content digests, flushes the disks, marks the copy complete, and
+    /// After everything copied is in place: compares the content digests, flushes the disks, marks the copy
+    /// complete, and
     /// answers with OnFullCopyFinished. <paramref name="base"/> holds the sections of epoch 0; the core keeps it.
     /// </summary>
     void FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base);
@@ -35,26 +41,43 @@ internal interface IStandbyActions
     void CommitEpoch(StagedEpoch epoch, bool isDurable);
 
     /// <summary>
-    /// Applies a committed epoch to RAM and disks and keeps its sections as the latest; answers with OnEpochApplied, and
+    /// Applies a committed epoch to RAM and disks and keeps its sections as the latest; answers with
+    /// OnEpochApplied, and
     /// releases nothing: the core does. In order; the core never has two on the way.
     /// </summary>
     void ApplyEpoch(StagedEpoch epoch);
 
-    /// <summary>Flushes every disk; answers with OnDisksFlushed.</summary>
+    /// <summary>
+    /// Flushes every disk and empties the journal (Finish of Disk/EpochJournal.cs), so that no old epoch is ever
+    /// replayed
+    /// over what the guest writes next; answers with OnDisksFlushed.
+    /// </summary>
     void FlushDisks();
 
-    /// <summary>Writes "promotion to this generation from this epoch" durably beside the disks; answers with OnGenerationWritten.</summary>
+    /// <summary>
+    /// Writes "promotion to this generation from this epoch" durably beside the disks; answers with
+    /// OnGenerationWritten.
+    /// </summary>
     void WriteGeneration(ulong generation, ulong epoch);
 
-    /// <summary>Asks the witness; the outcome comes as OnWitnessAnswer. A rim without a witness answers by itself.</summary>
+    /// <summary>
+    /// Asks the witness; the outcome comes as OnWitnessAnswer. A rim without a witness answers by itself.
+    /// </summary>
     void AskWitness(in WitnessRequest request);
 
-    /// <summary>Lets out console bytes of a committed epoch that the primary may not have let out. Before GoLive, in order.</summary>
+    /// <summary>
+    /// Lets out console bytes of a committed epoch that the primary may not have let out. Before GoLive, in order.
+    /// </summary>
     void EmitOutput(OutputMessage output);
 
-    /// <summary>Loads the sections of <paramref name="epoch"/>, the last one applied, and runs the guest from there.</summary>
+    /// <summary>
+    /// Loads the sections of <paramref name="epoch"/>, the last one applied, and runs the guest from there.
+    /// </summary>
     void GoLive(StagedEpoch epoch, ulong generation);
 
-    /// <summary>This copy is of no use any more (outdated, failed, or lost the race): forget RAM and sections, mark the disks.</summary>
+    /// <summary>
+    /// This copy is of no use any more (outdated, failed, or lost the race): forget RAM and sections, mark the
+    /// disks.
+    /// </summary>
     void Discard(string reason);
 }

@@ -7,7 +7,8 @@ public enum LinkLoss
     Broken,
 
     /// <summary>
-    /// The peer's process died or closed the link (end of stream, or its kernel reset it). A primary closes a link only after
+    /// The peer's process died or closed the link (end of stream, or its kernel reset it). A primary closes a link
+    /// only after
     /// it stopped releasing output, so its lease need not be waited for.
     /// </summary>
     ClosedByPeer,

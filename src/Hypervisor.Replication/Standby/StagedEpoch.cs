@@ -1,10 +1,14 @@
 using System.Collections.Generic;
+using Hypervisor.Backends.Block;
+using Hypervisor.Core;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Standby;
 
-/// <summary>Everything of one epoch, by kind, as it was received. Filled by the core; read-only once committed.</summary>
+/// <summary>
+/// Everything of one epoch, by kind, as it was received. Filled by the core; read-only once committed.
+/// </summary>
 internal sealed class StagedEpoch
 {
     private readonly List<RamBlockMessage> _ramBlocks = [];
@@ -40,28 +44,33 @@ internal sealed class StagedEpoch
         Epoch = epoch;
     }
 
-    public void Add(RamBlockMessage message)
-    {
-        _ramBlocks.Add(message);
-        PayloadBytes += message.PayloadBytes;
-    }
+    /// <summary>Messages that were added.</summary>
+    public int MessageCount { get; private set; }
 
-    public void Add(SectionMessage message)
+    /// <summary>Takes a message of a staged kind.</summary>
+    public void Add(Message message)
     {
-        _sections.Add(message);
-        PayloadBytes += message.PayloadBytes;
-    }
+        switch (message)
+        {
+            case RamBlockMessage ram:
+                _ramBlocks.Add(ram);
+                break;
+            case SectionMessage section:
+                _sections.Add(section);
+                break;
+            case DiskWriteMessage write:
+                _diskWrites.Add(write);
+                HasFlush |= write.Operation == BlockOperation.Flush;
+                break;
+            case OutputMessage output:
+                _outputs.Add(output);
+                break;
+            default:
+                Check.That(false);
+                break;
+        }
 
-    public void Add(DiskWriteMessage message)
-    {
-        _diskWrites.Add(message);
-        PayloadBytes += message.PayloadBytes;
-        HasFlush |= message.Operation == Backends.Block.BlockOperation.Flush;
-    }
-
-    public void Add(OutputMessage message)
-    {
-        _outputs.Add(message);
+        MessageCount++;
         PayloadBytes += message.PayloadBytes;
     }
 
@@ -92,15 +101,21 @@ internal sealed class StagedEpoch
         return digest.Totals(PayloadBytes);
     }
 
-    /// <summary>Takes the output messages out, so that they outlive the epoch until the primary has released them.</summary>
-    public void MoveOutputsTo(Queue<OutputMessage> target)
+    /// <summary>
+    /// Takes the output messages out, so that they outlive the epoch until the primary has released them.
+    /// </summary>
+    /// <returns>Their bytes.</returns>
+    public long MoveOutputsTo(Queue<OutputMessage> target)
     {
+        long bytes = 0;
         foreach (OutputMessage message in _outputs)
         {
             target.Enqueue(message);
+            bytes += message.Bulk.Length;
         }
 
         _outputs.Clear();
+        return bytes;
     }
 
     /// <summary>Releases RAM blocks and disk writes once they are applied; the sections stay.</summary>
@@ -118,6 +133,7 @@ internal sealed class StagedEpoch
         ReleaseAll(_sections);
         ReleaseAll(_outputs);
         HasFlush = false;
+        MessageCount = 0;
     }
 
     private static void ReleaseAll<T>(List<T> messages)

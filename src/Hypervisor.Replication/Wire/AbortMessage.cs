@@ -2,7 +2,10 @@ using System;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>The sender ends protection. From the primary: after "standby outdated" is at the witness; from the standby: it failed.</summary>
+/// <summary>
+/// The sender ends protection. From the primary: after "standby outdated" is at the witness; from the standby: it
+/// failed.
+/// </summary>
 /// <remarks><code>reason text (u8 length, UTF-8)</code></remarks>
 internal sealed class AbortMessage : Message
 {

@@ -3,9 +3,12 @@ using Hypervisor.Backends.Block;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>Something that the guest did to a disk, tagged with its epoch (in the frame header) and its place in it.</summary>
+/// <summary>
+/// Something that the guest did to a disk, tagged with its epoch (in the frame header) and its place in it.
+/// </summary>
 /// <remarks>
-/// <code>disk u16 | operation u8 (2 write, 3 flush, 4 discard, 5 write zeroes) | order u32 | offset i64 | length i64 | bulk</code>
+/// <code>disk u16 | operation u8 (2 write, 3 flush, 4 discard, 5 write zeroes) | order u32 | offset i64 | length
+/// i64 | bulk</code>
 /// Order counts from 0 over all disks of the epoch. Bulk: length bytes for a write, else none.
 /// </remarks>
 internal sealed class DiskWriteMessage : Message

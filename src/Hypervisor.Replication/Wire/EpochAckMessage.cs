@@ -3,7 +3,10 @@ using System;
 namespace Hypervisor.Replication.Wire;
 
 /// <summary>The epoch in the header survives the loss of the primary.</summary>
-/// <remarks><code>echo i64 | applied epoch u64</code>The echo is the latest <c>sent at</c> that the standby has seen.</remarks>
+/// <remarks>
+/// <code>echo i64 | applied epoch u64</code>
+/// The echo is the latest <c>sent at</c> that the standby has seen.
+/// </remarks>
 internal sealed class EpochAckMessage : Message
 {
     /// <inheritdoc/>

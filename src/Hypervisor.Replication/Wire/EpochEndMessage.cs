@@ -4,7 +4,8 @@ namespace Hypervisor.Replication.Wire;
 
 /// <summary>Everything of the epoch was sent: what the standby must hold before it may commit.</summary>
 /// <remarks>
-/// <code>RAM blocks u32 | sections u32 | disk writes u32 | outputs u32 | payload bytes i64 | digest u32 | sent at i64 | released epoch u64</code>
+/// <code>RAM blocks u32 | sections u32 | disk writes u32 | outputs u32 | payload bytes i64 | digest u32 | sent at
+/// i64 | released epoch u64</code>
 /// The digest is an epoch digest (see Epochs/); sent at and released epoch as in a heartbeat.
 /// </remarks>
 internal sealed class EpochEndMessage : Message

@@ -4,7 +4,9 @@ using Hypervisor.Core.State;
 namespace Hypervisor.Replication.Wire;
 
 /// <summary>Reads frames of one connection in one direction: header first, then a payload of bounded length.</summary>
-/// <remarks>Any exception means that the connection is to be closed: after a bad frame nothing can be trusted.</remarks>
+/// <remarks>
+/// Any exception means that the connection is to be closed: after a bad frame nothing can be trusted.
+/// </remarks>
 internal sealed class FrameDecoder
 {
     private ulong _nextSequence;
@@ -56,6 +58,7 @@ internal sealed class FrameDecoder
 
         message.Incarnation = header.Incarnation;
         message.Epoch = header.Epoch;
+        message.KnownChecksum = checksum;
         return message;
     }
 

@@ -3,7 +3,9 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>Writes frames of one connection in one direction: it counts the sequence. Owned by the sending thread.</summary>
+/// <summary>
+/// Writes frames of one connection in one direction: it counts the sequence. Owned by the sending thread.
+/// </summary>
 internal sealed class FrameEncoder
 {
     private ulong _nextSequence;

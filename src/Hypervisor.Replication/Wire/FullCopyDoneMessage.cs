@@ -6,7 +6,8 @@ namespace Hypervisor.Replication.Wire;
 /// <summary>The full copy is complete as of cut 0: the counts and the digests that the standby must reach.</summary>
 /// <remarks>
 /// <code>messages u64 | payload bytes i64 | stream digest u32 | count u16 | content digests u64 × count</code>
-/// Stream digest: over all copy messages in order. Content digests: RAM, then each disk, as both rims compute them; may be none.
+/// Stream digest: over all copy messages in order. Content digests: RAM, then each disk, as both rims compute them;
+/// may be none.
 /// </remarks>
 internal sealed class FullCopyDoneMessage : Message
 {

@@ -2,7 +2,9 @@ using System;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>The standby lives, and will not take over within its timeout from when it saw the echoed heartbeat.</summary>
+/// <summary>
+/// The standby lives, and will not take over within its timeout from when it saw the echoed heartbeat.
+/// </summary>
 /// <remarks><code>echo i64 | committed epoch u64 | applied epoch u64</code></remarks>
 internal sealed class HeartbeatReplyMessage : Message
 {

@@ -1,9 +1,13 @@
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>The most that one frame of each kind may carry. The receiver allocates no more than this for a peer's word.</summary>
+/// <summary>
+/// The most that one frame of each kind may carry. The receiver allocates no more than this for a peer's word.
+/// </summary>
 internal static class MessageLimits
 {
-    /// <summary>Most payload bytes that follow the fields of a bulk message; the sender splits what is larger.</summary>
+    /// <summary>
+    /// Most payload bytes that follow the fields of a bulk message; the sender splits what is larger.
+    /// </summary>
     public const int BulkBytesMax = 16 << 20;
 
     /// <summary>Most disks of one machine.</summary>

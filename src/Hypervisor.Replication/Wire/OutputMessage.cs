@@ -2,10 +2,13 @@ using System;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>Console bytes that an epoch put into the outbox, so that the standby can let out what the primary did not.</summary>
+/// <summary>
+/// Console bytes that an epoch put into the outbox, so that the standby can let out what the primary did not.
+/// </summary>
 /// <remarks>
 /// <code>stream u16 | offset i64 | bulk</code>
-/// The offset counts all bytes that the stream ever sent; whoever collects the output drops by it what it has already (rule 5).
+/// The offset counts all bytes that the stream ever sent; whoever collects the output drops by it what it has
+/// already (rule 5).
 /// </remarks>
 internal sealed class OutputMessage : Message
 {

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Bus;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
@@ -187,14 +188,15 @@ public sealed class IoApicTests
     }
 
     [Fact]
-    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(() => new IoApic((_, _) => { }), ioApic =>
-    {
-        ioApic.WriteMmio(0x00, 4, 0);
-        ioApic.WriteMmio(0x10, 4, 0x0500_0000);
-        ioApic.WriteMmio(0x00, 4, 0x3E);
-        ioApic.WriteMmio(0x10, 4, 0x51 | Level);
-        ioApic.Drive(23, true);
-    });
+    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(
+        () => new IoApic((_, _) => { }), ioApic =>
+        {
+            ioApic.WriteMmio(0x00, 4, 0);
+            ioApic.WriteMmio(0x10, 4, 0x0500_0000);
+            ioApic.WriteMmio(0x00, 4, 0x3E);
+            ioApic.WriteMmio(0x10, 4, 0x51 | Level);
+            ioApic.Drive(23, true);
+        });
 
     [Fact]
     public void Entries_are_carried_and_a_line_driven_again_sends_nothing()
@@ -202,12 +204,12 @@ public sealed class IoApicTests
         Route(16, 0x51 | Level, destination: 2);
         _ioApic.Drive(16, true);
         byte[] section = new byte[512];
-        Core.State.CheckpointSection.Write(_ioApic, section);
+        CheckpointSection.Write(_ioApic, section);
         _ioApic.Reset();
         _ioApic.Drive(16, false);
         _messages.Clear();
 
-        Core.State.CheckpointSection.Read(_ioApic, section);
+        CheckpointSection.Read(_ioApic, section);
         _ioApic.Drive(16, true);
 
         Assert.Empty(_messages);

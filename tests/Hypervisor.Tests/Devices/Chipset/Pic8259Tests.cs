@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
 using Xunit;
@@ -305,11 +306,11 @@ public sealed class Pic8259Tests
         Init(0x00, 0x00);
         _pic.Drive(5, true);
         byte[] section = new byte[256];
-        Core.State.CheckpointSection.Write(_pic, section);
+        CheckpointSection.Write(_pic, section);
         var intr = new List<bool>();
         var restored = new Pic8259(intr.Add);
 
-        Core.State.CheckpointSection.Read(restored, section);
+        CheckpointSection.Read(restored, section);
         restored.Drive(5, true); // the device drives its line again: no edge
 
         Assert.True(intr[^1]);

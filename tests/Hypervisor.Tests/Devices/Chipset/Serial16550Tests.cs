@@ -1,5 +1,6 @@
 using System;
 using System.Text;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
 using Xunit;
@@ -350,10 +351,10 @@ public sealed class Serial16550Tests : IDisposable
         Program115200Baud(fifoControl: 0x01);
         Receive("abc");
         byte[] section = new byte[512];
-        Core.State.CheckpointSection.Write(_uart, section);
+        CheckpointSection.Write(_uart, section);
         _uart.Reset();
 
-        Core.State.CheckpointSection.Read(_uart, section);
+        CheckpointSection.Read(_uart, section);
 
         Assert.True(_harness.IsHigh(Irq));
         foreach (byte expected in "abc"u8)

@@ -13,20 +13,19 @@ public sealed class RamCopierTests : IDisposable
     private const int Pages = 3000;
     private readonly GuestRam _ram = new(Pages * 4096);
     private readonly GuestRam _standby = new(Pages * 4096);
-    private readonly ChunkPool _pool = new(countMax: 4, payloadBytesMax: 32 << 10);
+    private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 32 << 10);
     private readonly RamCopier _copier;
 
     public RamCopierTests() => _copier = new RamCopier(_ram, _pool, chunk =>
     {
-        Assert.True(RamDelta.TryCheck(chunk.Payload, Pages, out string? refusal), refusal);
-        RamDelta.Apply(chunk.Payload, _standby);
-        chunk.Return();
+        Assert.True(RamDelta.TryCheck(chunk.Content.Span, Pages, out string? refusal), refusal);
+        RamDelta.Apply(chunk.Content.Span, _standby);
+        chunk.Dispose();
     });
 
     public void Dispose()
     {
         _copier.Dispose();
-        _pool.Dispose();
         _ram.Dispose();
         _standby.Dispose();
     }

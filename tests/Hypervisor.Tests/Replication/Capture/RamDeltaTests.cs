@@ -14,14 +14,14 @@ public sealed class RamDeltaTests : IDisposable
     private readonly GuestRam _source = new(Pages * 4096);
     private readonly GuestRam _target = new(Pages * 4096);
     private readonly PrivateRam _shadow = new(Pages);
-    private readonly ChunkPool _pool = new(countMax: 4, payloadBytesMax: 16 << 10);
+    private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 16 << 10);
     private readonly List<byte[]> _sent = [];
     private readonly RamDeltaWriter _writer;
 
     public RamDeltaTests() => _writer = new RamDeltaWriter(_shadow, _pool, chunk =>
     {
-        _sent.Add(chunk.Payload.ToArray());
-        chunk.Return();
+        _sent.Add(chunk.Content.ToArray());
+        chunk.Dispose();
     });
 
     public void Dispose()
@@ -29,7 +29,6 @@ public sealed class RamDeltaTests : IDisposable
         _source.Dispose();
         _target.Dispose();
         _shadow.Dispose();
-        _pool.Dispose();
     }
 
     [Fact]

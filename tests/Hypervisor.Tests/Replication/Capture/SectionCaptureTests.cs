@@ -24,11 +24,11 @@ public sealed class SectionCaptureTests
 
     [Fact]
     public void Missing_section_is_refused()
-        => Refuses("1 sections, this machine has 2", Save(new Part(1)), new Part(1), new Part(2));
+        => Refuses("0 bytes left where section PART is due", Save(new Part(1)), new Part(1), new Part(2));
 
     [Fact]
     public void Unknown_section_is_refused()
-        => Refuses("3 sections, this machine has 2", Save(new Part(1), new Part(2), new Part(3)), new Part(1), new Part(2));
+        => Refuses("24 bytes after its last section", Save(new Part(1), new Part(2), new Part(3)), new Part(1), new Part(2));
 
     [Fact]
     public void Repeated_section_is_refused()
@@ -61,7 +61,7 @@ public sealed class SectionCaptureTests
 
     [Fact]
     public void State_that_does_not_fit_is_refused_when_saving()
-        => Assert.Throws<StateFormatException>(() => SectionCapture.Save([new Part(1)], new byte[4 + HeaderBytes + 7]));
+        => Assert.Throws<StateFormatException>(() => SectionCapture.Save([new Part(1)], new byte[HeaderBytes + 7]));
 
     private static void Refuses(string why, byte[] saved, params Part[] parts)
     {

@@ -1,0 +1,362 @@
+using System;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Epochs;
+
+/// <summary>
+/// Who may run: the claim at the start, loss of the standby, the planned end, demotion; and the clock.
+/// </summary>
+internal sealed partial class PrimaryCore
+{
+    private readonly WitnessDialog _dialog;
+
+    private WitnessRecord? _record;   // as last seen at the witness
+    private ulong _generation;
+    private string? _endReason;       // not null once a planned end is asked for
+    private bool _wasWaiting;         // paired out of Waiting: the guest stands still
+    private bool _isCopyDoneSent;
+    private bool _isFinalDue;         // Ending: the last epoch is still to be committed
+    private bool _isLastCutRequested;
+    private bool _isEndSent;
+
+    /// <summary>When <see cref="OnTick"/> is needed at the latest.</summary>
+    public long NextDeadlineNanos
+    {
+        get
+        {
+            long next = _dialog.DueNanos;
+            if (!_isLinkUp)
+            {
+                return next;
+            }
+
+            next = Math.Min(next, _heartbeatNanos);
+            next = Math.Min(next, SilenceDeadlineNanos);
+            if (State == PrimaryState.Protected)
+            {
+                long epoch = _isOutputWaiting ? _options.OutputEpochNanos : _options.EpochNanos;
+                long cut = _epochs.LastCutNanos + epoch;
+                next = CanCut ? Math.Min(next, cut) : next;
+            }
+
+            return next;
+        }
+    }
+
+    private long SilenceDeadlineNanos => State switch
+    {
+        PrimaryState.Pairing or PrimaryState.Deciding => _lastHeardNanos + _options.ProgressNanos,
+        PrimaryState.Ending when _isFinalDue => ProtectedDeadlineNanos,
+        PrimaryState.Ending => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + _options.SyncNanos),
+        PrimaryState.Copying => Math.Min(_lastHeardNanos, _progressNanos) + _options.ProgressNanos,
+        PrimaryState.Syncing => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + SyncLimitNanos),
+        PrimaryState.Protected => ProtectedDeadlineNanos,
+        PrimaryState.Starting or PrimaryState.Alone or PrimaryState.Waiting => long.MaxValue,
+        PrimaryState.Ended or PrimaryState.Demoted or PrimaryState.Stopped => long.MaxValue,
+    };
+
+    // The cut and its capture are the primary's own work; comparing and flushing a whole disk is the standby's.
+    private long SyncLimitNanos => _isCopyDoneSent ? _options.SyncNanos : _options.ProgressNanos;
+
+    private long ProtectedDeadlineNanos
+    {
+        get
+        {
+            long oldest = _lastHeardNanos;
+            oldest = _epochs.InFlight > 0 ? Math.Min(oldest, _epochs.OldestCutNanos) : oldest;
+            oldest = _epochs.IsCutRequested || _epochs.IsCapturing ? Math.Min(oldest, _progressNanos) : oldest;
+            return oldest + _options.ProgressNanos;
+        }
+    }
+
+    /// <summary>Asks the witness whether this side may run. The first call.</summary>
+    public void Start(long nowNanos)
+    {
+        Enter(PrimaryState.Starting, "", nowNanos);
+        Ask(null, null, nowNanos);
+    }
+
+    /// <summary>Time has passed.</summary>
+    public void OnTick(long nowNanos)
+    {
+        if (_dialog.IsDue(nowNanos))
+        {
+            if (_dialog.IsAsking)
+            {
+                _dialog.Cancel();
+                OnWitnessUnreachable(nowNanos);
+            }
+            else
+            {
+                WitnessRequest request = _dialog.AskAgain(nowNanos);
+                _actions.AskWitness(request);
+            }
+        }
+
+        if (!_isLinkUp)
+        {
+            return;
+        }
+
+        if (nowNanos >= SilenceDeadlineNanos)
+        {
+            OnNoProgress(nowNanos);
+            return;
+        }
+
+        if (nowNanos >= _heartbeatNanos)
+        {
+            SendHeartbeat(nowNanos);
+        }
+
+        TryCut(nowNanos);
+    }
+
+    /// <summary>The witness answered.</summary>
+    public void OnWitnessAnswer(in WitnessAnswer answer, long nowNanos)
+    {
+        if (!_dialog.TryAccept(answer))
+        {
+            return;
+        }
+
+        if (answer.Outcome == WitnessOutcome.Unreachable)
+        {
+            OnWitnessUnreachable(nowNanos);
+        }
+        else if (_dialog.Desired is null)
+        {
+            OnRecordRead(answer.Current, nowNanos);
+        }
+        else if (_dialog.HasWon(answer))
+        {
+            _record = _dialog.Desired;
+            _generation = _record.Generation;
+            OnSwapped(nowNanos);
+        }
+        else if (answer.Current is { } current && current.Runner == _options.Node
+            && current.Generation == _generation && current.Phase == WitnessPhase.Running)
+        {
+            // An earlier swap of ours came through late (in sync, while we ask for outdated): ask again from there.
+            _record = current;
+            AskFor(nowNanos);
+        }
+        else
+        {
+            Demote(answer.Current, nowNanos);
+        }
+    }
+
+    /// <summary>
+    /// Capture, tagging or the outbox failed: protection ends; the guest goes on if the witness agrees.
+    /// </summary>
+    public void OnFailure(string reason, long nowNanos)
+    {
+        if (IsReplicating)
+        {
+            EndProtection(reason, isLinkKept: true, nowNanos);
+        }
+    }
+
+    /// <summary>The guest shut down or is stopped on purpose; it no longer runs. Never a takeover (rule 30).</summary>
+    public void PlanEnd(string reason, long nowNanos)
+    {
+        _endReason ??= WireWriter.Fit(reason);
+        TryEnd(nowNanos);
+    }
+
+    /// <summary>A snapshot for people.</summary>
+    public PrimaryStatus Status(long nowNanos) => new(
+        State,
+        _generation,
+        Incarnation,
+        _epochs.OpenEpoch,
+        _epochs.AckedEpoch,
+        ReleasedEpoch,
+        _epochs.InFlight == 0 ? 0 : nowNanos - _epochs.OldestCutNanos,
+        State is PrimaryState.Protected or PrimaryState.Ending && _lease.IsValid(nowNanos),
+        _bytesSent,
+        _options.Taints | (_welcome is { IsAckDurable: false } ? PairTaints.AckFromMemory : PairTaints.None),
+        Reason);
+
+    private void SendHeartbeat(long nowNanos)
+    {
+        _heartbeatNanos = nowNanos + _options.HeartbeatNanos;
+        if (State is not PrimaryState.Pairing)
+        {
+            _lastSentNanos = nowNanos;
+            Send(new HeartbeatMessage { SentNanos = nowNanos, ReleasedEpoch = ReleasedEpoch });
+        }
+    }
+
+    private void OnNoProgress(long nowNanos)
+    {
+        if (State == PrimaryState.Deciding)
+        {
+            CloseLink($"no word from the standby for {_options.ProgressNanos} ns");
+        }
+        else
+        {
+            LoseStandby($"no progress for {_options.ProgressNanos} ns while {State}", nowNanos);
+        }
+    }
+
+    private void LoseStandby(string reason, long nowNanos) => EndProtection(reason, isLinkKept: false, nowNanos);
+
+    /// <summary>The pair is no more: back to running alone, at once or after the witness agreed (rule 29).</summary>
+    private void EndProtection(string reason, bool isLinkKept, long nowNanos)
+    {
+        if (!isLinkKept)
+        {
+            CloseLink(reason);
+        }
+
+        switch (State)
+        {
+            case PrimaryState.Pairing:
+                _dialog.Cancel();
+                Enter(_wasWaiting ? PrimaryState.Waiting : PrimaryState.Alone, reason, nowNanos);
+                PollWhileWaiting(nowNanos);
+                TryEnd(nowNanos);
+                break;
+            case PrimaryState.Copying:
+            case PrimaryState.Syncing:
+            case PrimaryState.Protected:
+            case PrimaryState.Ending when _isFinalDue:
+                _actions.StopCapture();
+                _lease.Void();
+                _isFinalDue = false;
+                Decide(reason, nowNanos);
+                break;
+            case PrimaryState.Ending when _isEndSent:
+                FinishEnd(nowNanos);
+                break;
+            default:
+                break; // the link was of no use any more
+        }
+    }
+
+    private void Decide(string reason, long nowNanos)
+    {
+        bool isAsked = State == PrimaryState.Syncing && _dialog.Desired is { IsStandbyInSync: true };
+        bool mayBeInSync = _record!.IsStandbyInSync || isAsked;
+        if (!mayBeInSync)
+        {
+            GoAlone(reason, nowNanos);
+            return;
+        }
+
+        HoldGuest(true);
+        if (_options.OnStandbyLost == StandbyLossPolicy.Stop && _endReason is null)
+        {
+            Stop(reason, nowNanos);
+        }
+        else if (_options.OnStandbyLost == StandbyLossPolicy.Wait && _endReason is null)
+        {
+            _dialog.Cancel();
+            Enter(PrimaryState.Waiting, reason, nowNanos);
+            PollWhileWaiting(nowNanos);
+        }
+        else
+        {
+            Enter(PrimaryState.Deciding, reason, nowNanos);
+            MarkOutdated(nowNanos);
+        }
+    }
+
+    private void PollWhileWaiting(long nowNanos)
+    {
+        if (State == PrimaryState.Waiting)
+        {
+            Ask(null, null, nowNanos);
+        }
+    }
+
+    private void GoAlone(string reason, long nowNanos)
+    {
+        if (_isLinkUp)
+        {
+            Send(new AbortMessage { Reason = WireWriter.Fit(reason) });
+            CloseLink(reason);
+        }
+
+        _dialog.Cancel();
+        _isOutputWaiting = false;
+        Enter(PrimaryState.Alone, reason, nowNanos);
+        _actions.PassOutput();
+        HoldGuest(false);
+        TryEnd(nowNanos);
+    }
+
+    private void TryEnd(long nowNanos)
+    {
+        switch (State)
+        {
+            case PrimaryState.Alone when _endReason is not null:
+            case PrimaryState.Waiting when _endReason is not null:
+                Enter(PrimaryState.Ending, _endReason, nowNanos);
+                MarkEnded(nowNanos);
+                break;
+            case PrimaryState.Pairing when _endReason is not null:
+            case PrimaryState.Copying when _endReason is not null:
+                EndProtection(_endReason, isLinkKept: State == PrimaryState.Copying, nowNanos);
+                break;
+            case PrimaryState.Protected when _endReason is not null:
+                Enter(PrimaryState.Ending, _endReason, nowNanos);
+                _isFinalDue = true;
+                _isLastCutRequested = false;
+                TryCut(nowNanos);
+                break;
+            default:
+                break; // Syncing, Deciding: once it is settled; the rest has ended already
+        }
+    }
+
+    /// <summary>
+    /// The last epoch is committed and its output out: tell the witness, so that nobody ever takes over.
+    /// </summary>
+    private void TryFinishLastEpoch(long nowNanos)
+    {
+        if (State == PrimaryState.Ending && _isFinalDue && _isLastCutRequested && !_epochs.IsCutRequested
+            && !_epochs.IsCapturing && _epochs.InFlight == 0 && ReleasedEpoch == _epochs.EndedEpoch)
+        {
+            _isFinalDue = false;
+            MarkEnded(nowNanos);
+        }
+    }
+
+    private void FinishEnd(long nowNanos)
+    {
+        Enter(PrimaryState.Ended, _endReason!, nowNanos);
+        CloseLink(_endReason!);
+    }
+
+    private void Demote(WitnessRecord? current, long nowNanos)
+    {
+        string runner = current is null ? "nobody" : $"{current.Runner} in generation {current.Generation}";
+        Halt(PrimaryState.Demoted, $"the witness names {runner} as the runner, not {_options.Node}", nowNanos);
+    }
+
+    private void Stop(string reason, long nowNanos) => Halt(PrimaryState.Stopped, reason, nowNanos);
+
+    private void Halt(PrimaryState state, string reason, long nowNanos)
+    {
+        _dialog.Cancel();
+        _lease.Void();
+        _isFinalDue = false;
+        Enter(state, reason, nowNanos);
+        _actions.DropOutput();
+        _actions.StopGuest(reason);
+        CloseLink(reason);
+    }
+
+    private void CloseLink(string reason)
+    {
+        if (_isLinkUp)
+        {
+            _isLinkUp = false;
+            _actions.CloseLink(reason);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+using Hypervisor.Core;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Epochs;
+
+/// <summary>The primary's side of the protocol: what to send, when to cut, what to let out, whether to go on.</summary>
+/// <remarks>
+/// Pure: everything it knows comes in through the On… methods, one at a time, with the time; everything it wants
+/// goes out
+/// through <see cref="IPrimaryActions"/>. This part holds pairing, copy and epochs; the other one who may run.
+/// </remarks>
+internal sealed partial class PrimaryCore
+{
+    private readonly PrimaryOptions _options;
+    private readonly IPrimaryActions _actions;
+    private readonly EpochPipeline _epochs = new();
+
+    private WelcomeMessage? _welcome;
+    private CopyDigest _copy;
+    private Lease _lease;
+    private bool _isLinkUp;
+    private bool _isOutputWaiting;
+    private bool _isGuestHeld;
+    private long _lastSentNanos;   // of the last heartbeat or END: what an echo may say at most
+    private long _heartbeatNanos;  // when the next heartbeat is due
+    private long _lastHeardNanos;
+    private long _progressNanos;   // when the current phase last got on
+    private long _bytesSent;
+
+    /// <summary>A primary with checked settings.</summary>
+    public PrimaryCore(PrimaryOptions options, IPrimaryActions actions)
+    {
+        Check.That(options.FindError() is null);
+        _options = options;
+        _actions = actions;
+        _dialog = new WitnessDialog(options.WitnessRetryNanos, options.ProgressNanos);
+    }
+
+    /// <summary>Where it stands.</summary>
+    public PrimaryState State { get; private set; } = PrimaryState.Starting;
+
+    /// <summary>Life of the pair; the session drops what a capture of an earlier one still posts.</summary>
+    public ulong Incarnation { get; private set; }
+
+    /// <summary>Last epoch whose output was let out.</summary>
+    public ulong ReleasedEpoch { get; private set; }
+
+    /// <summary>Why it is in this state.</summary>
+    public string Reason { get; private set; } = "";
+
+    /// <summary>
+    /// A standby is connected: introduce this side. Only in a state that looks for one; else the link is closed.
+    /// </summary>
+    /// <param name="incarnation">A fresh random number, not 0.</param>
+    /// <param name="nowNanos">Monotonic time.</param>
+    public void OnConnected(ulong incarnation, long nowNanos)
+    {
+        Check.That(incarnation != 0 && incarnation != Incarnation);
+        if (State is not (PrimaryState.Alone or PrimaryState.Waiting) || _endReason is not null)
+        {
+            _actions.CloseLink($"no standby is looked for while {State}");
+            return;
+        }
+
+        Incarnation = incarnation;
+        _isLinkUp = true;
+        _welcome = null;
+        _wasWaiting = State == PrimaryState.Waiting;
+        _dialog.Cancel();
+        Enter(PrimaryState.Pairing, "", nowNanos);
+        Heard(nowNanos);
+        Send(new HelloMessage
+        {
+            Node = _options.Node,
+            Generation = _generation,
+            LeaseNanos = _options.LeaseNanos,
+            EpochsInFlightMax = (ushort)_options.EpochsInFlightMax,
+            Machine = _options.Machine,
+        });
+    }
+
+    /// <summary>A frame from the standby.</summary>
+    public void OnMessage(Message message, long nowNanos)
+    {
+        if (!_isLinkUp)
+        {
+            message.Release();
+            return;
+        }
+
+        if (message.Incarnation != Incarnation)
+        {
+            LoseStandby($"{message.Kind} of incarnation {message.Incarnation:X}, must be {Incarnation:X}", nowNanos);
+            return;
+        }
+
+        Heard(nowNanos);
+        switch (message)
+        {
+            case WelcomeMessage welcome when State == PrimaryState.Pairing && _welcome is null:
+                OnWelcome(welcome, nowNanos);
+                break;
+            case RefusalMessage refusal when State == PrimaryState.Pairing:
+                LoseStandby($"standby refused: {refusal.Text}", nowNanos);
+                break;
+            case FullCopyAckMessage when State == PrimaryState.Syncing && _isCopyDoneSent && !_dialog.IsAsking:
+                MarkInSync(nowNanos);
+                break;
+            case EpochAckMessage ack when State is PrimaryState.Protected or PrimaryState.Ending:
+                OnAck(ack, nowNanos);
+                break;
+            case HeartbeatReplyMessage reply:
+                OnEcho(reply.EchoNanos, nowNanos);
+                break;
+            case PlannedEndAckMessage when State == PrimaryState.Ending && _isEndSent:
+                FinishEnd(nowNanos);
+                break;
+            case AbortMessage abort:
+                LoseStandby($"standby gave up: {abort.Reason}", nowNanos);
+                break;
+            case EpochAckMessage when State == PrimaryState.Deciding:
+                break; // protection has ended already; the witness has the word
+            default:
+                LoseStandby($"standby sent {message.Kind} to a primary that is {State}", nowNanos);
+                break;
+        }
+    }
+
+    /// <summary>The link is gone.</summary>
+    public void OnLinkLost(string reason, long nowNanos)
+    {
+        if (_isLinkUp)
+        {
+            _isLinkUp = false;
+            LoseStandby(reason, nowNanos);
+        }
+    }
+
+    /// <summary>
+    /// The guest changed a disk. Before cut 0 the write belongs to the copy, afterwards to the open epoch.
+    /// </summary>
+    public void OnDiskWrite(DiskWriteMessage message, long nowNanos)
+    {
+        if (!IsReplicating)
+        {
+            message.Release();
+            return;
+        }
+
+        _epochs.AddDiskWrite(message);
+        SendStaged(message);
+        LimitUnacked(nowNanos);
+    }
+
+    /// <summary>A piece of the full copy.</summary>
+    public void OnCopied(Message message, long nowNanos)
+    {
+        if (State != PrimaryState.Copying)
+        {
+            message.Release();
+            return;
+        }
+
+        Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock);
+        _progressNanos = nowNanos;
+        message.Epoch = 0;
+        SendStaged(message);
+    }
+
+    /// <summary>All disks are over, and what is left of RAM is little enough for a cut.</summary>
+    public void OnCopyConverged(long nowNanos)
+    {
+        if (State == PrimaryState.Copying)
+        {
+            Enter(PrimaryState.Syncing, "", nowNanos);
+            RequestCut();
+        }
+    }
+
+    /// <summary>The machine was cut; posted behind the last disk write of the epoch.</summary>
+    public void OnCutTaken(ulong epoch, long nowNanos)
+    {
+        if (IsReplicating)
+        {
+            _epochs.TakeCut(epoch, nowNanos);
+            _isOutputWaiting = false;
+            _progressNanos = nowNanos;
+        }
+    }
+
+    /// <summary>RAM, sections or output of the cut epoch; output also of the open one.</summary>
+    public void OnCaptured(Message message, long nowNanos)
+    {
+        if (!IsReplicating)
+        {
+            message.Release();
+            return;
+        }
+
+        _progressNanos = nowNanos;
+        _epochs.AddCaptured(message);
+        SendStaged(message);
+        LimitUnacked(nowNanos);
+    }
+
+    /// <summary>Everything of the cut epoch was handed over.</summary>
+    /// <param name="epoch">Which.</param>
+    /// <param name="contentDigests">Of epoch 0: RAM and each disk, or empty; else ignored.</param>
+    /// <param name="nowNanos">Monotonic time.</param>
+    public void OnCaptureDone(ulong epoch, ulong[] contentDigests, long nowNanos)
+    {
+        if (!IsReplicating)
+        {
+            return;
+        }
+
+        EpochTotals totals = _epochs.End(epoch);
+        _progressNanos = nowNanos;
+        if (epoch == 0)
+        {
+            _isCopyDoneSent = true;
+            Send(new FullCopyDoneMessage
+            {
+                Messages = _copy.Messages,
+                CopiedBytes = _copy.Bytes,
+                StreamDigest = _copy.Digest,
+                ContentDigests = contentDigests,
+            });
+            return;
+        }
+
+        _lastSentNanos = nowNanos;
+        Send(new EpochEndMessage { Epoch = epoch, Totals = totals, SentNanos = nowNanos, ReleasedEpoch = ReleasedEpoch });
+        TryCut(nowNanos);
+    }
+
+    /// <summary>The outbox of the open epoch is not empty: the next cut may come sooner.</summary>
+    public void OnOutputWaiting(long nowNanos)
+    {
+        _isOutputWaiting = true;
+        TryCut(nowNanos);
+    }
+
+    /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
+    private bool IsReplicating
+        => _isLinkUp && (State is PrimaryState.Copying or PrimaryState.Syncing or PrimaryState.Protected
+            || (State == PrimaryState.Ending && _isFinalDue));
+
+    // A quarter for what is sent, a quarter for what the standby has acknowledged and not applied, half for a capture.
+    private bool IsFull => _epochs.UnackedBytes > _welcome!.StagedBytesMax / 4;
+
+    private bool CanCut
+        => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
+            && (!IsFull || _epochs.InFlight == 0);
+
+    private void OnWelcome(WelcomeMessage welcome, long nowNanos)
+    {
+        if (_options.LeaseNanos > Lease.LongestNanos(welcome.TakeoverNanos))
+        {
+            LoseStandby(
+                $"lease is {_options.LeaseNanos} ns, the standby's takeover timeout of {welcome.TakeoverNanos} ns allows "
+                + $"{Lease.LongestNanos(welcome.TakeoverNanos)} ns", nowNanos);
+            return;
+        }
+
+        _welcome = welcome;
+        if (_record!.IsStandbyInSync || _wasWaiting)
+        {
+            // After waiting: the copy makes the standby unpromotable, so the witness must know before (rule 29).
+            MarkOutdated(nowNanos);
+            return;
+        }
+
+        StartCopy(nowNanos);
+    }
+
+    private void StartCopy(long nowNanos)
+    {
+        _copy = default;
+        _isCopyDoneSent = false;
+        _lease.Void();
+        _epochs.Reset(nowNanos);
+        ReleasedEpoch = 0;
+        _bytesSent = 0;
+        Enter(PrimaryState.Copying, "", nowNanos);
+        _heartbeatNanos = nowNanos;
+        _actions.StartFullCopy(_welcome!);
+    }
+
+    private void OnAck(EpochAckMessage ack, long nowNanos)
+    {
+        if (_epochs.Acknowledge(ack.Epoch) is { } error)
+        {
+            LoseStandby(error, nowNanos);
+            return;
+        }
+
+        OnEcho(ack.EchoNanos, nowNanos);
+        if (IsReplicating)
+        {
+            LimitUnacked(nowNanos);
+            TryCut(nowNanos);
+        }
+    }
+
+    private void OnEcho(long echoNanos, long nowNanos)
+    {
+        if (echoNanos > _lastSentNanos)
+        {
+            LoseStandby($"echo is {echoNanos} ns, last sent was {_lastSentNanos} ns", nowNanos);
+            return;
+        }
+
+        _lease.Extend(echoNanos, _options.LeaseNanos);
+        TryRelease(nowNanos);
+    }
+
+    /// <summary>Lets out what is acknowledged, while the lease holds (rules 1, 3, 26).</summary>
+    private void TryRelease(long nowNanos)
+    {
+        if (State is not (PrimaryState.Protected or PrimaryState.Ending) || !_lease.IsValid(nowNanos))
+        {
+            return;
+        }
+
+        if (_epochs.AckedEpoch > ReleasedEpoch)
+        {
+            ReleasedEpoch = _epochs.AckedEpoch;
+            _actions.ReleaseOutput(ReleasedEpoch);
+        }
+
+        TryFinishLastEpoch(nowNanos);
+    }
+
+    private void TryCut(long nowNanos)
+    {
+        bool isEpochLong = nowNanos - _epochs.LastCutNanos >= _options.EpochNanos;
+        bool isOutputDue = _isOutputWaiting && nowNanos - _epochs.LastCutNanos >= _options.OutputEpochNanos;
+        bool isLastDue = _endReason is not null && !_isLastCutRequested;
+        bool isDue = isEpochLong || isOutputDue || _isGuestHeld;
+        if (State is not (PrimaryState.Protected or PrimaryState.Ending)
+            || (State == PrimaryState.Ending ? !isLastDue : !isDue)
+            || !CanCut)
+        {
+            return;
+        }
+
+        if (State == PrimaryState.Ending)
+        {
+            _isLastCutRequested = true;
+        }
+
+        _progressNanos = nowNanos;
+        RequestCut();
+    }
+
+    private void RequestCut()
+    {
+        _epochs.RequestCut();
+        _actions.RequestCut(_epochs.OpenEpoch);
+    }
+
+    /// <summary>
+    /// A standby that has no room slows the guest; a cut is made at once, so that it gets room (rule 23).
+    /// </summary>
+    private void LimitUnacked(long nowNanos)
+    {
+        if (_epochs.OpenEpoch > 0 && IsFull != _isGuestHeld)
+        {
+            HoldGuest(IsFull);
+            TryCut(nowNanos);
+        }
+    }
+
+    private void HoldGuest(bool isHeld)
+    {
+        if (_isGuestHeld != isHeld)
+        {
+            _isGuestHeld = isHeld;
+            _actions.HoldGuest(isHeld);
+        }
+    }
+
+    private void SendStaged(Message message)
+    {
+        if (message.Epoch == 0)
+        {
+            _copy.Add(message);
+        }
+
+        _bytesSent += message.PayloadBytes;
+        Send(message);
+    }
+
+    private void Send(Message message)
+    {
+        message.Incarnation = Incarnation;
+        _actions.Send(message);
+    }
+
+    private void Heard(long nowNanos) => _lastHeardNanos = nowNanos;
+
+    private void Enter(PrimaryState state, string reason, long nowNanos)
+    {
+        State = state;
+        Reason = reason;
+        _progressNanos = nowNanos;
+    }
+}

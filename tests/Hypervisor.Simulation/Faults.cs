@@ -1,0 +1,188 @@
+using System;
+using System.Collections.Generic;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>Draws a run's faults from its seed, and makes them happen.</summary>
+internal sealed class Faults(Universe universe, long endNanos)
+{
+    private const int FaultKinds = (int)Fault.TakeoverAskedFor + 1;
+    private const int FaultsMax = 4;
+
+    private readonly World _world = universe.World;
+    private readonly List<Fault> _happened = [];
+
+    /// <summary>What happened, in order.</summary>
+    public IReadOnlyList<Fault> Happened => _happened;
+
+    /// <summary>Whether a primary that was protected died beside a standby that was well: someone must go on.</summary>
+    public bool MustTakeOver { get; private set; }
+
+    public void Plan()
+    {
+        // A tenth of the runs stays whole, so that the plain path is seen too.
+        int count = _world.Prng.Next(0, 10) == 0 ? 0 : _world.Prng.Next(1, FaultsMax + 1);
+        for (int i = 0; i < count; i++)
+        {
+            var fault = (Fault)_world.Prng.Next(0, FaultKinds);
+            _world.At(_world.Prng.Next(1, (int)(endNanos / 1000)) * 1000L, () => Happen(fault));
+        }
+    }
+
+    private void Happen(Fault fault)
+    {
+        _happened.Add(fault);
+        _world.Trace("FAULT", $"{fault}");
+        long duration = _world.Prng.Micros(5000, 300_000);
+        long until = _world.Now + duration;
+        switch (fault)
+        {
+            case Fault.PrimaryDies:
+            case Fault.PrimaryLosesPower:
+                CrashPrimary(fault == Fault.PrimaryLosesPower);
+                break;
+            case Fault.StandbyDies:
+            case Fault.StandbyLosesPower:
+                CrashStandby(fault == Fault.StandbyLosesPower);
+                break;
+            case Fault.BothLosePower:
+                CrashPrimary(isPowerLost: true);
+                CrashStandby(isPowerLost: true);
+                break;
+            case Fault.PrimaryHangs:
+                universe.Primary.Hang(duration);
+                break;
+            case Fault.StandbyHangs:
+                universe.Standby.Hang(duration);
+                break;
+            case Fault.LinkBreaks:
+                universe.Primary.Link?.Break();
+                break;
+            case Fault.NetworkDown:
+                universe.NetworkDownUntil = until;
+                universe.Primary.Link?.Stall(universe.Primary, until);
+                universe.Primary.Link?.Stall(universe.Standby, until);
+                break;
+            case Fault.OneWayDown:
+                universe.NetworkDownUntil = until;
+                universe.Primary.Link?.Stall(_world.Prng.OneIn(2) ? universe.Primary : universe.Standby, until);
+                break;
+            case Fault.WitnessAway:
+                universe.Witness.GoAway(duration);
+                break;
+            case Fault.FrameBitFlips:
+                universe.Primary.Link?.FlipBit(_world.Prng.OneIn(2) ? universe.Primary : universe.Standby);
+                break;
+            case Fault.StagedBitFlips:
+                universe.Standby.FlipStagedBit();
+                break;
+            case Fault.JournalFull:
+                universe.Standby.FailNextAppend();
+                break;
+            case Fault.StandbyDiskFails:
+                universe.Standby.FailNextDisk();
+                break;
+            case Fault.CaptureFails when universe.Primary.IsUp:
+                universe.Primary.FailCapture();
+                break;
+            case Fault.SecondPrimary when universe.Standby.IsUp:
+                _ = new Impostor(universe);
+                break;
+            case Fault.PlannedEnd when universe.Primary.IsUp:
+                universe.Primary.PlanEnd();
+                break;
+            case Fault.TakeoverAskedFor when universe.Standby.IsUp:
+                universe.Standby.TakeOver();
+                break;
+            default:
+                break; // nobody there
+        }
+    }
+
+    private void CrashPrimary(bool isPowerLost)
+    {
+        if (!universe.Primary.IsUp)
+        {
+            return;
+        }
+
+        MustTakeOver = universe.Standby.IsUp && universe.Primary.Core.State == PrimaryState.Protected
+            && universe.Standby.Core.State == StandbyState.Protecting;
+        universe.Primary.Crash(isPowerLost);
+        if (_world.Prng.OneIn(3))
+        {
+            MustTakeOver = false; // it may be back before, and claim its place
+            _world.At(_world.Prng.Micros(1000, 200_000), () => Restart(universe.Primary, universe.Primary.Start));
+        }
+    }
+
+    private void CrashStandby(bool isPowerLost)
+    {
+        if (!universe.Standby.IsUp)
+        {
+            return;
+        }
+
+        MustTakeOver = false;
+        bool wasLive = universe.Standby.IsLive;
+        universe.Standby.Crash(isPowerLost);
+        if (!wasLive && _world.Prng.OneIn(2))
+        {
+            _world.At(_world.Prng.Micros(1000, 200_000), () => Restart(universe.Standby, universe.Standby.Start));
+        }
+    }
+
+    private void Restart(SimNode node, Action start)
+    {
+        if (!node.IsUp)
+        {
+            _world.Trace(node.Name, "starts again");
+            start();
+        }
+    }
+
+    /// <summary>Another primary that tries the same standby: it must be refused (rules 28, 33).</summary>
+    private sealed class Impostor : SimNode, ILinkEnd
+    {
+        public Impostor(Universe universe)
+            : base(universe.World, "impostor")
+        {
+            BeUp();
+            SimLink link = universe.Connect(this);
+            PrimaryOptions options = universe.Settings.Primary;
+            // While the standby is free, it refuses only what does not fit.
+            bool isBusy = universe.Standby.Core.State != StandbyState.Idle;
+            var hello = new HelloMessage
+            {
+                Node = new Guid("dddddddd-0000-0000-0000-000000000004"),
+                Generation = 99,
+                LeaseNanos = options.LeaseNanos,
+                EpochsInFlightMax = 1,
+                Machine = isBusy ? options.Machine : options.Machine with { RamBytes = 4711 },
+                Incarnation = 4711,
+            };
+            link.Send(this, hello);
+        }
+
+        protected override long NextDeadline => long.MaxValue;
+
+        public void OnFrame(SimLink link, Message message)
+        {
+            if (message is WelcomeMessage)
+            {
+                throw new RuleViolationException(28, "a second primary was welcome");
+            }
+        }
+
+        public void OnLost(SimLink link, LinkLoss loss, string reason)
+        {
+        }
+
+        protected override void Tick()
+        {
+        }
+    }
+}

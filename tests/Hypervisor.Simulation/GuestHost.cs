@@ -1,0 +1,194 @@
+using System;
+using System.Buffers.Binary;
+using Hypervisor.Backends.Block;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>Runs the toy guest on a node: its steps, and its disk requests, which take their time.</summary>
+internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool isTaggedAtCompletion)
+{
+    private readonly long _stepMicrosMax = world.Prng.Next(300, 2000);
+    private int _loop;
+    private long _lastCompletion;
+
+    public ToyMachine Machine { get; } = new();
+
+    public bool IsRunning { get; private set; }
+
+    public bool IsHeld { get; private set; }
+
+    /// <summary>Console bytes and their offset.</summary>
+    public required Action<long, byte[]> OnPrint { get; init; }
+
+    /// <summary>A write, discard, write-zeroes or flush, at the moment at which it gets its tag.</summary>
+    public required Action<ToyRequest> OnTagged { get; init; }
+
+    public void Run()
+    {
+        IsRunning = true;
+        IsHeld = false;
+        Continue();
+    }
+
+    public void Stop()
+    {
+        IsRunning = false;
+        _loop++;
+    }
+
+    public void Hold(bool isHeld)
+    {
+        IsHeld = isHeld;
+        if (!isHeld && IsRunning)
+        {
+            Continue();
+        }
+    }
+
+    /// <summary>Issues again what the checkpoint holds as in flight (rules 14, 15).</summary>
+    public void Reissue()
+    {
+        foreach (ToyRequest request in Machine.InFlight)
+        {
+            Start(request);
+        }
+    }
+
+    /// <summary>Whether a request that overlaps the range is on its way: it must not be copied now.</summary>
+    public bool IsBusy(int disk, int sector, int count)
+    {
+        var range = new ToyRequest(0, disk, BlockOperation.Read, sector, count, 0);
+        foreach (ToyRequest request in Machine.InFlight)
+        {
+            if (request.Operation != BlockOperation.Flush && request.Overlaps(range))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Disks against RAM: what the guest believes is there, or something in flight (rule 14).</summary>
+    public void CheckBelieved(string where)
+    {
+        for (int disk = 0; disk < ToyMachine.Disks; disk++)
+        {
+            for (int sector = 0; sector < ToyMachine.SectorsPerDisk; sector++)
+            {
+                ulong value = BinaryPrimitives.ReadUInt64LittleEndian(
+                    disks[disk].Bytes.AsSpan(sector * SimDisk.SectorBytes));
+                if (value != Machine.Believed(disk, sector) && !IsInFlight(disk, sector, value))
+                {
+                    throw new RuleViolationException(
+                        14, $"{where}: disk {disk} sector {sector} has {value:X}, completed was {Machine.Believed(disk, sector):X}");
+                }
+            }
+        }
+    }
+
+    private bool IsInFlight(int disk, int sector, ulong value)
+    {
+        foreach (ToyRequest request in Machine.InFlight)
+        {
+            bool isThere = request.Disk == disk && sector >= request.Sector && sector < request.Sector + request.Count;
+            if (isThere && request.ValueAfter == value)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void Continue()
+    {
+        int loop = ++_loop;
+        node.Post(world.Prng.Micros(1, (int)_stepMicrosMax), () => Step(loop));
+    }
+
+    private void Step(int loop)
+    {
+        if (loop != _loop || !IsRunning || IsHeld)
+        {
+            return;
+        }
+
+        node.Post(world.Prng.Micros(100, (int)_stepMicrosMax), () => Step(loop));
+        Machine.Step(Submit, Print);
+    }
+
+    private void Submit(ToyRequest request)
+    {
+        if (!isTaggedAtCompletion)
+        {
+            OnTagged(request);
+        }
+
+        Start(request);
+    }
+
+    private void Start(ToyRequest request)
+    {
+        // In order of submission: more order than a disk gives, except where requests overlap. Slow now and then.
+        long delay = world.Prng.OneIn(20) ? world.Prng.Micros(1000, 30_000) : world.Prng.Micros(50, 1500);
+        long due = world.Now + delay;
+        foreach (ToyRequest other in Machine.InFlight)
+        {
+            if (other != request && other.Id < request.Id && other.Overlaps(request))
+            {
+                due = Math.Max(due, _lastCompletion);
+            }
+        }
+
+        _lastCompletion = Math.Max(_lastCompletion, due);
+        node.Post(due - world.Now, () => Complete(request));
+    }
+
+    private void Complete(ToyRequest request)
+    {
+        if (!IsRunning)
+        {
+            return;
+        }
+
+        if (IsHeld)
+        {
+            node.Post(world.Prng.Micros(500, 1000), () => Complete(request));
+            return;
+        }
+
+        foreach (ToyRequest other in Machine.InFlight)
+        {
+            if (other.Id < request.Id && other.Overlaps(request))
+            {
+                node.Post(world.Prng.Micros(50, 200), () => Complete(request));
+                return;
+            }
+        }
+
+        SimDisk disk = disks[request.Disk];
+        long offset = request.Sector * SimDisk.SectorBytes;
+        switch (request.Operation)
+        {
+            case BlockOperation.Write:
+                disk.Write(offset, request.Data());
+                break;
+            case BlockOperation.Flush:
+                disk.Flush();
+                break;
+            default:
+                disk.WriteZeroes(offset, request.Count * SimDisk.SectorBytes);
+                break;
+        }
+
+        if (isTaggedAtCompletion)
+        {
+            OnTagged(request);
+        }
+
+        Machine.Complete(request, Submit, Print);
+    }
+
+    private void Print(byte[] bytes) => OnPrint(Machine.ConsoleBytes - bytes.Length, bytes);
+}

@@ -1,0 +1,347 @@
+using System;
+using System.Collections.Generic;
+using Hypervisor.Backends.Block;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>The primary's rim in the simulator: guest, capture, outbox, connection.</summary>
+internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
+{
+    private readonly Universe _universe;
+    private readonly SimDisk[] _disks;
+    private readonly List<(ulong Epoch, long Offset, byte[] Bytes)> _outbox = [];
+    private PrimaryCore _core = null!;
+    private GuestHost _guest = null!;
+    private CopyJob? _copy;
+    private SimLink? _link;
+    private int _captureLife;
+    private ulong _tag;
+    private bool _isTagging;
+    private bool _isHolding;
+    private bool _isDropping;
+    private bool _hasStartedBefore;
+
+    public PrimaryNode(Universe universe)
+        : base(universe.World, "primary")
+    {
+        _universe = universe;
+        _disks = universe.NewDisks(new CrashPoint());
+    }
+
+    public PrimaryCore Core => _core;
+
+    public GuestHost Guest => _guest;
+
+    public SimLink? Link => _link;
+
+    protected override long NextDeadline => _core.NextDeadlineNanos;
+
+    public void Start()
+    {
+        BeUp();
+        _outbox.Clear();
+        _link = null;
+        _copy = null;
+        _isTagging = _isHolding = _isDropping = false;
+        _core = new PrimaryCore(_universe.Settings.Primary, this);
+        _guest = new GuestHost(World, this, _disks, _universe.Settings.IsTaggedAtCompletion)
+        {
+            OnPrint = Print,
+            OnTagged = Tag,
+        };
+        Post(0, () => _core.Start(Clock));
+        Post(World.Prng.Micros(1000, 5000), Connect);
+    }
+
+    public void Crash(bool isPowerLost)
+    {
+        World.Trace(Name, isPowerLost ? "loses power" : "dies");
+        BeDown();
+        _guest.Stop();
+        if (_link is not null && isPowerLost)
+        {
+            _link.Vanish(this);
+        }
+        else
+        {
+            _link?.Close(this);
+        }
+
+        _link = null;
+    }
+
+    public void PlanEnd() => Post(0, () =>
+    {
+        if (_core.State is not (PrimaryState.Starting or PrimaryState.Demoted or PrimaryState.Stopped))
+        {
+            World.Trace(Name, "guest shuts down");
+            _guest.Hold(true);
+            _core.PlanEnd("shutdown", Clock);
+        }
+    });
+
+    public void FailCapture() => Post(0, () => _core.OnFailure("simulated capture failure", Clock));
+
+    public void OnFrame(SimLink link, Message message)
+    {
+        if (link == _link)
+        {
+            _core.OnMessage(message, Clock);
+        }
+    }
+
+    public void OnLost(SimLink link, LinkLoss loss, string reason)
+    {
+        if (link == _link)
+        {
+            _link = null;
+            _core.OnLinkLost(reason, Clock);
+        }
+    }
+
+    void IPrimaryActions.Send(Message message)
+    {
+        if (World.IsTracing && message.Kind is not (MessageKind.RamBlock or MessageKind.DiskBlock))
+        {
+            World.Trace(Name, $"sends {message.Kind} of {message.Epoch}");
+        }
+
+        _link?.Send(this, message);
+    }
+
+    void IPrimaryActions.CloseLink(string reason)
+    {
+        World.Trace(Name, $"closes: {reason}");
+        _link?.Close(this);
+        _link = null;
+    }
+
+    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
+    {
+        int life = ++_captureLife;
+        _universe.History.Begin(_disks);
+        _isTagging = true;
+        _tag = 0;
+        Array.Fill(_guest.Machine.Dirty, true);
+        _copy = new CopyJob(_guest, _disks, World.Prng);
+        Post(0, () =>
+        {
+            if (life == _captureLife && !_universe.Settings.IsTaggedAtCompletion)
+            {
+                foreach (ToyRequest request in _guest.Machine.InFlight)
+                {
+                    Tag(request);
+                }
+            }
+
+            CopyNext(life);
+        });
+    }
+
+    void IPrimaryActions.RequestCut(ulong epoch)
+    {
+        int life = _captureLife;
+        Post(World.Prng.Micros(5, 300), () => Cut(life, epoch));
+    }
+
+    void IPrimaryActions.ReleaseOutput(ulong epoch)
+    {
+        World.Trace(Name, $"releases {epoch}");
+        int count = 0;
+        while (count < _outbox.Count && _outbox[count].Epoch <= epoch)
+        {
+            Emit(_outbox[count].Offset, _outbox[count].Bytes);
+            count++;
+        }
+
+        _outbox.RemoveRange(0, count);
+    }
+
+    void IPrimaryActions.PassOutput()
+    {
+        World.Trace(Name, "passes output");
+        _universe.Outside.GoOnAlone(Name, _core.Status(Clock).Generation);
+        foreach ((_, long offset, byte[] bytes) in _outbox)
+        {
+            Emit(offset, bytes);
+        }
+
+        _outbox.Clear();
+        _isHolding = false;
+    }
+
+    void IPrimaryActions.DropOutput()
+    {
+        _outbox.Clear();
+        _isDropping = true;
+    }
+
+    void IPrimaryActions.StopCapture()
+    {
+        _captureLife++;
+        _isTagging = false;
+        _copy = null;
+    }
+
+    void IPrimaryActions.HoldGuest(bool isHeld) => _guest.Hold(isHeld);
+
+    void IPrimaryActions.StopGuest(string reason)
+    {
+        World.Trace(Name, $"stops: {reason}");
+        _guest.Stop();
+    }
+
+    void IPrimaryActions.StartGuest(ulong generation)
+    {
+        World.Trace(Name, $"runs generation {generation}");
+        _universe.Outside.GoLive(Name, generation);
+        _universe.Outside.Restart();
+        if (_hasStartedBefore)
+        {
+            foreach (SimDisk disk in _disks)
+            {
+                disk.WriteZeroes(0, disk.LengthBytes);
+                disk.Flush();
+            }
+        }
+
+        _hasStartedBefore = true;
+        _guest.Machine.Seed(World.Prng.Next());
+        _guest.Run();
+    }
+
+    void IPrimaryActions.AskWitness(in WitnessRequest request)
+        => _universe.Witness.Ask(this, request, answer => _core.OnWitnessAnswer(answer, Clock));
+
+    protected override void Tick() => _core.OnTick(Clock);
+
+    private void Connect()
+    {
+        Post(World.Prng.Micros(10_000, 40_000), Connect);
+        if (_link is null && _core.State is PrimaryState.Alone or PrimaryState.Waiting && _universe.CanConnect)
+        {
+            _link = _universe.Connect(this);
+            _core.OnConnected(World.Prng.Next() | 1, Clock);
+        }
+    }
+
+    private void Print(long offset, byte[] bytes)
+    {
+        if (_isDropping)
+        {
+            return;
+        }
+
+        if (_isHolding)
+        {
+            _outbox.Add((_tag, offset, bytes));
+            _core.OnOutputWaiting(Clock);
+        }
+        else
+        {
+            Emit(offset, bytes);
+        }
+    }
+
+    private void Emit(long offset, byte[] bytes)
+        => _universe.Outside.Emit(Name, _core.Status(Clock).Generation, offset, bytes);
+
+    private void Tag(ToyRequest request)
+    {
+        if (!_isTagging)
+        {
+            return;
+        }
+
+        _universe.History.Apply(request);
+        var message = new DiskWriteMessage
+        {
+            Disk = (ushort)request.Disk,
+            Operation = request.Operation,
+            OffsetBytes = request.Sector * SimDisk.SectorBytes,
+            LengthBytes = request.Count * SimDisk.SectorBytes,
+            Epoch = _tag,
+        };
+        message.Attach(request.Operation == BlockOperation.Write ? request.Data() : default, null);
+        _core.OnDiskWrite(message, Clock);
+    }
+
+    private void CopyNext(int life)
+    {
+        if (life != _captureLife || _copy is null)
+        {
+            return;
+        }
+
+        if (_copy.Next() is { } message)
+        {
+            Post(World.Prng.Micros(10, 300), () => CopyNext(life));
+            _core.OnCopied(message, Clock);
+        }
+        else if (_copy.IsDone)
+        {
+            _core.OnCopyConverged(Clock);
+        }
+        else
+        {
+            Post(World.Prng.Micros(100, 500), () => CopyNext(life));
+        }
+    }
+
+    private void Cut(int life, ulong epoch)
+    {
+        if (life != _captureLife)
+        {
+            return;
+        }
+
+        byte[] state = _guest.Machine.Save();
+        _universe.History.Take(_guest.Machine, state);
+        var captured = new List<Message>();
+        foreach (RamBlockMessage block in CopyJob.TakeDirty(_guest.Machine))
+        {
+            captured.Add(block);
+        }
+
+        var section = new SectionMessage();
+        section.Attach(state, null);
+        captured.Insert(World.Prng.Next(0, captured.Count + 1), section);
+        foreach ((ulong of, long offset, byte[] bytes) in _outbox)
+        {
+            if (of == epoch)
+            {
+                var output = new OutputMessage { Stream = 0, OffsetBytes = offset };
+                output.Attach(bytes, null);
+                captured.Add(output);
+            }
+        }
+
+        _tag = epoch + 1;
+        _isHolding = true;
+        _core.OnCutTaken(epoch, Clock);
+        Hand(life, epoch, captured, 0);
+    }
+
+    private void Hand(int life, ulong epoch, List<Message> captured, int index)
+        => Post(World.Prng.Micros(5, 200), () =>
+        {
+            if (life != _captureLife)
+            {
+                return;
+            }
+
+            if (index == captured.Count)
+            {
+                _core.OnCaptureDone(epoch, [], Clock);
+                return;
+            }
+
+            captured[index].Epoch = epoch;
+            Hand(life, epoch, captured, index + 1);
+            _core.OnCaptured(captured[index], Clock);
+        });
+}

@@ -1,0 +1,18 @@
+using System.Collections.Generic;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>How one run ended.</summary>
+/// <param name="Seed">Its seed.</param>
+/// <param name="Violation">The rule that was broken, or null.</param>
+/// <param name="Events">Events simulated.</param>
+/// <param name="Epochs">Epochs that were acknowledged in the last incarnation.</param>
+/// <param name="TookOver">Whether the standby went live.</param>
+/// <param name="Faults">What happened.</param>
+internal sealed record RunResult(
+    ulong Seed,
+    RuleViolationException? Violation,
+    long Events,
+    ulong Epochs,
+    bool TookOver,
+    IReadOnlyList<Fault> Faults);

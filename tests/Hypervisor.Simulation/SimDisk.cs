@@ -1,0 +1,82 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using Hypervisor.Replication.Disk;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>A disk with a volatile cache: what was not flushed survives a power loss in parts, in any order.</summary>
+internal sealed class SimDisk(World world, int lengthBytes, CrashPoint crash) : IStandbyDisk
+{
+    public const int SectorBytes = 16;
+
+    private readonly byte[] _durable = new byte[lengthBytes];
+    private readonly HashSet<int> _unflushed = [];
+
+    /// <summary>What a reader sees.</summary>
+    public byte[] Bytes { get; } = new byte[lengthBytes];
+
+    public long LengthBytes => lengthBytes;
+
+    /// <summary>Fails the next operation, as a disk does.</summary>
+    public bool FailsNext { get; set; }
+
+    public void Write(long offsetBytes, ReadOnlySpan<byte> data)
+    {
+        for (int done = 0; done < data.Length; done += SectorBytes)
+        {
+            Touch((int)offsetBytes + done);
+            data.Slice(done, SectorBytes).CopyTo(Bytes.AsSpan((int)offsetBytes + done));
+        }
+    }
+
+    public void WriteZeroes(long offsetBytes, long lengthBytes)
+    {
+        for (int done = 0; done < lengthBytes; done += SectorBytes)
+        {
+            Touch((int)offsetBytes + done);
+            Bytes.AsSpan((int)offsetBytes + done, SectorBytes).Clear();
+        }
+    }
+
+    public void Discard(long offsetBytes, long lengthBytes) => WriteZeroes(offsetBytes, lengthBytes);
+
+    public void Flush()
+    {
+        crash.Step();
+        Fail();
+        Bytes.CopyTo(_durable, 0);
+        _unflushed.Clear();
+    }
+
+    /// <summary>Each sector that was not flushed is old or new.</summary>
+    public void LosePower()
+    {
+        foreach (int offset in _unflushed)
+        {
+            if (world.Prng.OneIn(2))
+            {
+                Bytes.AsSpan(offset, SectorBytes).CopyTo(_durable.AsSpan(offset));
+            }
+        }
+
+        _unflushed.Clear();
+        _durable.CopyTo(Bytes, 0);
+    }
+
+    private void Touch(int offset)
+    {
+        crash.Step();
+        Fail();
+        _unflushed.Add(offset);
+    }
+
+    private void Fail()
+    {
+        if (FailsNext)
+        {
+            FailsNext = false;
+            throw new IOException("simulated disk error");
+        }
+    }
+}

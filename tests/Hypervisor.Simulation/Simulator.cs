@@ -1,0 +1,116 @@
+using System;
+using System.Linq;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Standby;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>Runs schedules: each is a whole life of a pair, determined by its seed.</summary>
+internal static class Simulator
+{
+    private const long FaultsNanos = 300_000_000;  // when faults may happen
+    private const long SettleNanos = 900_000_000;  // longer than all timeouts and outages together
+
+    /// <summary>Runs the schedule of a seed.</summary>
+    public static RunResult Run(ulong seed, Action<string>? trace = null)
+    {
+        var world = new World(seed, trace);
+        var universe = new Universe(world);
+        var faults = new Faults(universe, FaultsNanos);
+        RuleViolationException? violation = null;
+        try
+        {
+            universe.Standby.Start();
+            universe.Primary.Start();
+            faults.Plan();
+            world.RunUntil(FaultsNanos);
+            if (faults.Happened.Count > 0)
+            {
+                world.RunUntil(FaultsNanos + SettleNanos);
+            }
+
+            CheckEnd(universe, faults);
+        }
+        catch (RuleViolationException e)
+        {
+            violation = e;
+        }
+        catch (Exception e)
+        {
+            violation = new RuleViolationException(0, $"{e}"); // a bug of the core or of the simulator: keep its seed
+        }
+
+        return new RunResult(
+            seed,
+            violation,
+            world.Events,
+            universe.Primary.Core.Status(0).AckedEpoch,
+            universe.Standby.IsLive,
+            faults.Happened);
+    }
+
+    /// <summary>What must have come of it in the end.</summary>
+    private static void CheckEnd(Universe universe, Faults faults)
+    {
+        PrimaryCore primary = universe.Primary.Core;
+        StandbyCore standby = universe.Standby.Core;
+        if (faults.Happened.Count == 0)
+        {
+            PrimaryStatus status = primary.Status(0);
+            if (status.State != PrimaryState.Protected || status.AckedEpoch < 5 || status.ReleasedEpoch + 8 < status.OpenEpoch)
+            {
+                throw new RuleViolationException(8, $"nothing happened, and yet {status}; {standby.Status()}");
+            }
+
+            return;
+        }
+
+        bool isOnly = faults.Happened.Count == 1;
+        if (isOnly && faults.MustTakeOver && standby.State != StandbyState.Live)
+        {
+            throw new RuleViolationException(21, $"the primary died protected, and the standby is {standby.Status()}");
+        }
+
+        if (isOnly && faults.Happened[0] is Fault.StandbyDies or Fault.StandbyLosesPower)
+        {
+            CheckPrimaryGoesOn(universe);
+        }
+
+        if (isOnly && faults.Happened[0] == Fault.PlannedEnd && primary.State != PrimaryState.Ended)
+        {
+            throw new RuleViolationException(30, $"planned end, and yet {primary.Status(0)}; {standby.Status()}");
+        }
+
+        CheckNobodyHangs(universe, faults);
+    }
+
+    private static void CheckPrimaryGoesOn(Universe universe)
+    {
+        PrimaryStatus status = universe.Primary.Core.Status(0);
+        bool mayStand = universe.Settings.Primary.OnStandbyLost != StandbyLossPolicy.Alone;
+        bool runs = status.State is PrimaryState.Alone or PrimaryState.Pairing or PrimaryState.Copying
+            or PrimaryState.Syncing or PrimaryState.Protected;
+        if (!runs && !mayStand)
+        {
+            throw new RuleViolationException(29, $"only the standby died, and yet {status}");
+        }
+    }
+
+    /// <summary>Every phase ends (rule 31): with faults over, nobody is left in a state that is meant to pass.</summary>
+    private static void CheckNobodyHangs(Universe universe, Faults faults)
+    {
+        PrimaryState primary = universe.Primary.Core.State;
+        StandbyState standby = universe.Standby.Core.State;
+        bool isPrimaryStuck = universe.Primary.IsUp
+            && primary is PrimaryState.Starting or PrimaryState.Deciding or PrimaryState.Ending;
+        bool isStandbyStuck = universe.Standby.IsUp
+            && standby is StandbyState.TakingOver or StandbyState.Deciding or StandbyState.Ending;
+        if (isPrimaryStuck || isStandbyStuck)
+        {
+            string happened = string.Join(", ", faults.Happened.Select(fault => $"{fault}"));
+            throw new RuleViolationException(
+                31, $"after {happened}: {universe.Primary.Core.Status(0)}; {universe.Standby.Core.Status()}");
+        }
+    }
+}

@@ -1,0 +1,467 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Simulation;
+
+/// <summary>The standby's rim in the simulator: RAM, disks and journal behind one worker, and the guest after a takeover.</summary>
+internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
+{
+    private readonly Universe _universe;
+    private readonly CrashPoint _crash = new();
+    private readonly SimDisk[] _disks;
+    private readonly SimJournalStore[] _stores;
+    private readonly byte[] _ram = new byte[ToyMachine.Pages * ToyMachine.PageBytes];
+    private readonly Dictionary<int, SimLink> _links = [];
+    private readonly Queue<(Func<string?> Effect, Action<string?> Done)> _work = new();
+    private EpochJournal _journal = null!;
+    private StandbyCore _core = null!;
+    private GuestHost _guest = null!;
+    private Func<string?>? _underway;
+    private bool _isMarkedComplete;    // durable, like the disks
+    private bool _hasCopyFailed;
+    private bool _isLive;
+    private bool _flipsStaged;
+    private ulong _surelyCommitted;    // acknowledged epochs that must survive
+    private ulong _surelyDurable;      // those that must survive a power loss
+    private ulong _maybeCommitted;
+
+    public StandbyNode(Universe universe)
+        : base(universe.World, "standby")
+    {
+        _universe = universe;
+        _disks = universe.NewDisks(_crash);
+        _stores = [new SimJournalStore(World, _crash), new SimJournalStore(World, _crash)];
+    }
+
+    public StandbyCore Core => _core;
+
+    public bool IsLive => _isLive;
+
+    public GuestHost Guest => _guest;
+
+    protected override long NextDeadline => _core.NextDeadlineNanos;
+
+    public void Start()
+    {
+        BeUp();
+        _links.Clear();
+        _work.Clear();
+        _underway = null;
+        _flipsStaged = false;
+        _journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
+        _journal.Recover();
+        _core = new StandbyCore(_universe.Settings.Standby, this);
+        _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: true)
+        {
+            OnPrint = (offset, bytes) => Emit(offset, bytes),
+            OnTagged = _ => { },
+        };
+    }
+
+    /// <summary>Dies in the middle of what it does; then its disks and journal are looked at as a restart would.</summary>
+    public void Crash(bool isPowerLost)
+    {
+        World.Trace(Name, isPowerLost ? "loses power" : "dies");
+        BeDown();
+        ForgetErrors();
+        _guest.Stop();
+        foreach (SimLink link in _links.Values)
+        {
+            if (isPowerLost)
+            {
+                link.Vanish(this);
+            }
+            else
+            {
+                link.Close(this);
+            }
+        }
+
+        Interrupt(_underway);
+        if (isPowerLost)
+        {
+            LosePower();
+        }
+
+        CheckDisks(isPowerLost);
+    }
+
+    public void Attach(SimLink link)
+    {
+        _links[link.Id] = link;
+        Post(0, () => _core.OnConnected(link.Id, Clock));
+    }
+
+    public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = !_isLive;
+
+    public void FailNextAppend() => _stores[0].FailsNext = _stores[1].FailsNext = true;
+
+    public void FlipStagedBit() => _flipsStaged = true;
+
+    public void TakeOver() => Post(0, () => _core.TakeOver(Clock));
+
+    public void OnFrame(SimLink link, Message message)
+    {
+        bool isStaged = message.Epoch > 0 && message.Bulk.Length > 0;
+        if (_flipsStaged && isStaged && System.Runtime.InteropServices.MemoryMarshal.TryGetArray(message.Bulk, out ArraySegment<byte> bytes))
+        {
+            _flipsStaged = false;
+            bytes[World.Prng.Next(0, bytes.Count)] ^= 0x10; // memory that does not hold what it was given
+            World.Trace(Name, $"has a flipped bit in {message.Kind} of {message.Epoch}");
+        }
+
+        _core.OnMessage(link.Id, message, Clock);
+    }
+
+    public void OnLost(SimLink link, LinkLoss loss, string reason)
+    {
+        if (_links.Remove(link.Id))
+        {
+            World.Trace(Name, $"lost link {link.Id}: {loss}, {reason}");
+            _core.OnLinkLost(link.Id, loss, reason, Clock);
+        }
+    }
+
+    void IStandbyActions.Send(int link, Message message)
+    {
+        if (World.IsTracing)
+        {
+            World.Trace(Name, $"sends {message.Kind} of {message.Epoch} {(message as RefusalMessage)?.Text}");
+        }
+
+        if (message.Kind == MessageKind.EpochAck)
+        {
+            _surelyCommitted = message.Epoch;
+            if (_universe.Settings.Standby.IsAckDurable && _universe.History[message.Epoch].HasFlush)
+            {
+                _surelyDurable = message.Epoch;
+            }
+        }
+
+        if (_links.TryGetValue(link, out SimLink? to))
+        {
+            to.Send(this, message);
+        }
+    }
+
+    void IStandbyActions.CloseLink(int link, string reason)
+    {
+        World.Trace(Name, $"closes link {link}: {reason}");
+        if (_links.Remove(link, out SimLink? closed))
+        {
+            closed.Close(this);
+        }
+    }
+
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => Do(
+        () =>
+        {
+            _isMarkedComplete = _hasCopyFailed = false;
+            _surelyCommitted = _surelyDurable = _maybeCommitted = 0;
+            _journal.Begin(incarnation);
+            return null;
+        },
+        error => _core.OnFullCopyReady(error, Clock));
+
+    void IStandbyActions.ApplyCopied(Message message) => Do(
+        () =>
+        {
+            Place(message);
+            return null;
+        },
+        error =>
+        {
+            if (error is not null)
+            {
+                _hasCopyFailed = true;
+                _core.OnFailure(error, Clock);
+            }
+        });
+
+    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base) => Do(
+        () =>
+        {
+            if (_hasCopyFailed)
+            {
+                return "a part of the copy is missing";
+            }
+
+            _journal.FlushDisks();
+            _isMarkedComplete = true;
+            _universe.History.Check(0, Name, _ram, StateOf(@base), _disks);
+            return null;
+        },
+        error => _core.OnFullCopyFinished(error, Clock));
+
+    void IStandbyActions.CommitEpoch(StagedEpoch epoch, bool isDurable)
+    {
+        ulong number = epoch.Epoch;
+        Do(
+            () =>
+            {
+                _maybeCommitted = number;
+                _journal.Append(epoch, isDurable);
+                return null;
+            },
+            error => _core.OnEpochCommitted(number, error, Clock));
+    }
+
+    void IStandbyActions.ApplyEpoch(StagedEpoch epoch)
+    {
+        ulong number = epoch.Epoch;
+        Do(
+            () =>
+            {
+                foreach (RamBlockMessage block in epoch.RamBlocks)
+                {
+                    Place(block);
+                }
+
+                _journal.Apply(epoch);
+                _universe.History.Check(number, Name, _ram, StateOf(epoch), _disks);
+                return null;
+            },
+            error => _core.OnEpochApplied(number, error, Clock));
+    }
+
+    void IStandbyActions.FlushDisks() => Do(
+        () =>
+        {
+            _journal.Finish();
+            return null;
+        },
+        error => _core.OnDisksFlushed(error, Clock));
+
+    void IStandbyActions.WriteGeneration(ulong generation, ulong epoch)
+        => Do(() => null, error => _core.OnGenerationWritten(error, Clock));
+
+    void IStandbyActions.AskWitness(in WitnessRequest request)
+        => _universe.Witness.Ask(this, request, answer => _core.OnWitnessAnswer(answer, Clock));
+
+    void IStandbyActions.EmitOutput(OutputMessage output)
+    {
+        _repeated.Add((output.OffsetBytes, output.Bulk.ToArray()));
+        output.Release();
+    }
+
+    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation)
+    {
+        World.Trace(Name, $"goes live from epoch {epoch.Epoch} in generation {generation}");
+        WitnessRecord? record = _universe.Witness.Record;
+        if (record is null || record.Generation != generation || record.Runner != _universe.Settings.Standby.Node)
+        {
+            throw new RuleViolationException(27, $"{Name} goes live in generation {generation}, the witness has {record}");
+        }
+
+        _isLive = true;
+        ForgetErrors();
+        _universe.History.Check(epoch.Epoch, Name, _ram, StateOf(epoch), _disks);
+        _guest.Machine.Load(StateOf(epoch), _ram);
+        _universe.Outside.CheckImplied(Name, epoch.Epoch, _guest.Machine.ConsoleBytes);
+        _universe.Outside.CheckRecords(Name, _disks[0].Bytes);
+        _universe.Outside.GoLive(Name, generation);
+        foreach ((long offset, byte[] bytes) in _repeated)
+        {
+            Emit(offset, bytes);
+        }
+
+        if (_universe.Outside.SeenBytes != _guest.Machine.ConsoleBytes)
+        {
+            throw new RuleViolationException(
+                5, $"{_universe.Outside.SeenBytes} bytes are out at takeover, the guest printed {_guest.Machine.ConsoleBytes}");
+        }
+
+        _guest.CheckBelieved(Name);
+        _guest.Run();
+        _guest.Reissue();
+    }
+
+    void IStandbyActions.Discard(string reason)
+    {
+        World.Trace(Name, $"discards: {reason}");
+        _repeated.Clear();
+        Do(
+            () =>
+            {
+                _isMarkedComplete = false;
+                return null;
+            },
+            _ => { });
+    }
+
+    private readonly List<(long Offset, byte[] Bytes)> _repeated = [];
+
+    protected override void Tick() => _core.OnTick(Clock);
+
+    private static ReadOnlySpan<byte> StateOf(StagedEpoch epoch) => epoch.Sections[0].Bulk.Span;
+
+    private void Emit(long offset, byte[] bytes)
+        => _universe.Outside.Emit(Name, _core.Status().Generation, offset, bytes);
+
+    private void Place(Message message)
+    {
+        switch (message)
+        {
+            case RamBlockMessage ram:
+                ReadOnlySpan<byte> bytes = ram.Bulk.Span;
+                bytes[1..].CopyTo(_ram.AsSpan(bytes[0] * ToyMachine.PageBytes));
+                break;
+            case DiskBlockMessage block:
+                _disks[block.Disk].Write(block.OffsetBytes, block.Bulk.Span);
+                break;
+            case DiskWriteMessage write when write.Bulk.Length > 0:
+                _disks[write.Disk].Write(write.OffsetBytes, write.Bulk.Span);
+                break;
+            case DiskWriteMessage write:
+                _disks[write.Disk].WriteZeroes(write.OffsetBytes, write.LengthBytes);
+                break;
+            default:
+                throw new InvalidDataException($"nothing to place in {message.Kind}");
+        }
+    }
+
+    private void Do(Func<string?> effect, Action<string?> done)
+    {
+        _work.Enqueue((effect, done));
+        if (_underway is null)
+        {
+            DoNext();
+        }
+    }
+
+    private void DoNext()
+    {
+        if (!_work.TryDequeue(out (Func<string?> Effect, Action<string?> Done) next))
+        {
+            _underway = null;
+            return;
+        }
+
+        _underway = next.Effect;
+        Post(World.Prng.OneIn(30) ? World.Prng.Micros(1000, 20_000) : World.Prng.Micros(10, 400), () =>
+        {
+            string? error;
+            try
+            {
+                error = next.Effect();
+            }
+            catch (IOException e)
+            {
+                error = e.Message;
+            }
+
+            DoNext();
+            next.Done(error);
+        });
+    }
+
+    /// <summary>Carries out a part of an operation, as far as it came before the process died.</summary>
+    private void Interrupt(Func<string?>? effect)
+    {
+        if (effect is null || World.Prng.OneIn(3))
+        {
+            return;
+        }
+
+        _crash.Set(World.Prng.Next(0, 12));
+        try
+        {
+            effect();
+        }
+        catch (CrashPoint.CrashedException)
+        {
+        }
+        catch (IOException)
+        {
+        }
+
+        _crash.Clear();
+    }
+
+    private void ForgetErrors()
+    {
+        foreach (SimDisk disk in _disks)
+        {
+            disk.FailsNext = false;
+        }
+
+        foreach (SimJournalStore store in _stores)
+        {
+            store.FailsNext = false;
+        }
+    }
+
+    private void LosePower()
+    {
+        foreach (SimDisk disk in _disks)
+        {
+            disk.LosePower();
+        }
+
+        foreach (SimJournalStore store in _stores)
+        {
+            store.LosePower();
+        }
+    }
+
+    /// <summary>Disks and journal together are the disks of a committed epoch (rule 20), also when recovery is cut short.</summary>
+    private void CheckDisks(bool isPowerLost)
+    {
+        byte[] before = (byte[])_disks[0].Bytes.Clone();
+        var journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
+        Interrupt(() =>
+        {
+            journal.Recover();
+            return null;
+        });
+        if (isPowerLost)
+        {
+            LosePower();
+        }
+
+        journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
+        (_, ulong epoch) = journal.Recover();
+        if (_isLive)
+        {
+            if (!before.AsSpan().SequenceEqual(_disks[0].Bytes))
+            {
+                throw new RuleViolationException(21, "the journal was replayed over what the guest wrote after the takeover");
+            }
+
+            return;
+        }
+
+        if (!_isMarkedComplete)
+        {
+            return;
+        }
+
+        ulong low = isPowerLost ? _surelyDurable : _surelyCommitted;
+        for (ulong i = low; i <= _maybeCommitted && i < (ulong)_universe.History.Count; i++)
+        {
+            if ((epoch == 0 || epoch == i) && EpochHistory.AreDisks(_universe.History[i], _disks))
+            {
+                CheckRecords(isPowerLost);
+                _surelyCommitted = _surelyDurable = _maybeCommitted = i; // from here on exactly this one
+                return;
+            }
+        }
+
+        throw new RuleViolationException(
+            20, $"after recovery to epoch {epoch} the disks are of no epoch from {low} to {_maybeCommitted}");
+    }
+
+    private void CheckRecords(bool isPowerLost)
+    {
+        bool isCurrent = _universe.Witness.Record is { IsStandbyInSync: true } record && record.Incarnation == _core.Incarnation;
+        if (isCurrent && (!isPowerLost || _universe.Settings.Standby.IsAckDurable))
+        {
+            _universe.Outside.CheckRecords("the standby after its crash", _disks[0].Bytes);
+        }
+    }
+}
