@@ -6,8 +6,10 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>AVX2 gathers: element by element, and what is done stays done when a later element faults.</summary>
 /// <remarks>
-/// In the operation: Destination, Source, Extra are the numbers of the destination, mask and index registers; Immediate is
-/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the vector size. Spec: SDM volume 2, VPGATHERDD and its relatives.
+/// In the operation: Destination, Source, Extra are the numbers of the destination, mask and index registers;
+/// Immediate is
+/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the vector size. Spec: SDM volume 2,
+/// VPGATHERDD and its relatives.
 /// </remarks>
 internal static unsafe class HostGather
 {

@@ -18,7 +18,9 @@ internal static unsafe class CaseComparer
     ];
 
     /// <summary>Lists differing fields; empty when the two agree.</summary>
-    internal static void Compare(
+    /// <returns>False: nothing was compared, hosts differ among themselves; memory is not to be compared
+    /// either.</returns>
+    internal static bool Compare(
         byte* record, byte* native, byte* emulated, EmulatedResult result, in Instruction instruction,
         List<string> differences)
     {
@@ -28,7 +30,7 @@ internal static unsafe class CaseComparer
         if (trap == DebugTrap || IsUndefined(record, instruction)
             || IsHostsChoice(record, trap, result.Vector, instruction))
         {
-            return;
+            return false;
         }
 
         if (trap < 0)
@@ -46,6 +48,8 @@ internal static unsafe class CaseComparer
             CompareRegisters(native, emulated, instruction, differences);
             CompareVectors(native, emulated, trap < 0, instruction, differences);
         }
+
+        return true;
     }
 
     // A faulting MMX store has already set TOP to 0 on some hosts, undocumented; the guest cannot rely on it.
@@ -109,7 +113,8 @@ internal static unsafe class CaseComparer
     {
         if (trap == vector)
         {
-            return IsMasked(instruction) && trap == PageFault; // which of two pages
+            // Which of two pages; which part of an area was loaded before the rest of it turned out bad.
+            return (IsMasked(instruction) && trap == PageFault) || (IsArea(instruction) && trap >= 0);
         }
 
         bool isAlignmentChecked = (*(ulong*)(record + Flags) & 0x4_0000) != 0 && (trap == 17 || vector == 17);
@@ -117,14 +122,13 @@ internal static unsafe class CaseComparer
         bool isX87 = instruction.Code.CpuidFeatures()[0] is CpuidFeature.FPU or CpuidFeature.FPU387;
         bool isPageFault = trap == PageFault || vector == PageFault;
         return (isAlignmentChecked
-                && (isX87 || isPageFault || IsMasked(instruction) || IsArea(instruction) || IsGather(instruction)))
+                && (isX87 || isPageFault || instruction.Code.Encoding() == EncodingKind.VEX || IsMasked(instruction)
+                    || IsArea(instruction)))
             || (IsMasked(instruction) && trap == PageFault)
-            || (IsArea(instruction) && trap >= 0 && vector >= 0)
+            || (IsArea(instruction) && (isPageFault || (trap >= 0 && vector >= 0))) // what is looked at first
+            || (instruction.Mnemonic == Mnemonic.Call && trap >= 0 && vector >= 0) // the stack or the target
             || (isX87 && isUnmasked && trap < 0 && vector == PageFault); // a store that an exception suppressed
     }
-
-    private static bool IsGather(in Instruction instruction)
-        => instruction.MemoryIndex.IsVectorRegister();
 
     private static void CompareRegisters(
         byte* native, byte* emulated, in Instruction instruction, List<string> differences)

@@ -91,7 +91,8 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
 
     private void FillFpu(byte* area)
     {
-        ushort control = (ushort)(0x7F | (random.Next(4) << 10) | (random.Next(4) switch { 0 => 0, 1 => 2, _ => 3 } << 8));
+        int precision = random.Next(4) switch { 0 => 0, 1 => 2, _ => 3 };
+        ushort control = (ushort)(0x7F | (random.Next(4) << 10) | (precision << 8));
         if (random.Next(6) == 0)
         {
             control &= (ushort)~random.Next(64);
@@ -125,14 +126,15 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
     private ulong Target(int size)
     {
         ulong inside = SandboxAddress + PageBytes + (ulong)random.Next((2 * PageBytes) - 128);
-        ulong edge = SandboxAddress + (ulong)(random.Next(1, SandboxPages) * PageBytes) + (ulong)random.Next(-size - 1, 3);
+        ulong boundary = SandboxAddress + (ulong)(random.Next(1, SandboxPages) * PageBytes);
+        ulong edge = boundary + (ulong)random.Next(-size - 1, 3);
         return random.Next(8) switch
         {
             0 => edge,
             1 => SandboxAddress + (5 * PageBytes) + (ulong)random.Next(PageBytes - 64),
             2 => inside,
             3 => inside & ~63ul,
-            _ => inside & ~(ulong)(size - 1 | 15),
+            _ => inside & ~(ulong)((size - 1) | 15),
         };
     }
 

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.Text;
-using Hypervisor.Cpu.Instructions;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.OracleLayout;
 
@@ -18,6 +17,7 @@ public sealed unsafe class DifferentialCampaign : IDisposable
     private readonly byte[] _result = new byte[OutputAt];
     private readonly List<string> _differences = [];
     private readonly Dictionary<Code, int> _reported = [];
+    private bool _isComparable;
 
     /// <summary>Starts the native program.</summary>
     public DifferentialCampaign() => _codes = OracleCodes.Find(_emulated.Vcpu);
@@ -113,7 +113,7 @@ public sealed unsafe class DifferentialCampaign : IDisposable
             EmulatedResult result = _emulated.Run(record, index, _native.Slot(index));
             _emulated.Store(emulated);
             _differences.Clear();
-            CaseComparer.Compare(
+            _isComparable = CaseComparer.Compare(
                 record, record + OutputAt, emulated, result, _instructions[index], _differences);
         }
     }
@@ -129,7 +129,7 @@ public sealed unsafe class DifferentialCampaign : IDisposable
             ReadOnlySpan<byte> host = _native.Sandbox;
             ReadOnlySpan<byte> ours = _emulated.Sandbox;
             int at = host.CommonPrefixLength(ours);
-            if (at < host.Length && !MayStoreBeforeFault(i))
+            if (at < host.Length && _isComparable && !MayStoreBeforeFault(i))
             {
                 int count = Math.Min(16, host.Length - at);
                 _differences.Add($"memory at {at:X}: host {Convert.ToHexString(host.Slice(at, count))}, "
@@ -149,7 +149,7 @@ public sealed unsafe class DifferentialCampaign : IDisposable
     private bool MayStoreBeforeFault(int index)
         => *(long*)(_native.Case(index) + OutputAt + Trap) > 0
             && (CaseComparer.IsMasked(_instructions[index]) || _instructions[index].Mnemonic
-                is Mnemonic.Call or Mnemonic.Fbstp or Mnemonic.Fnsave or Mnemonic.Fnstenv);
+                is Mnemonic.Call or Mnemonic.Fstp or Mnemonic.Fbstp or Mnemonic.Fnsave or Mnemonic.Fnstenv);
 
     private void Report(int seed, int number, int index, Action<string> report)
     {

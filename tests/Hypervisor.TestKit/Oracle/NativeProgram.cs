@@ -9,7 +9,8 @@ namespace Hypervisor.TestKit.Oracle;
 
 /// <summary>The program that runs cases on the bare host: a static ELF64 executable without any library.</summary>
 /// <remarks>
-/// It reads (first case, count) pairs from standard input, runs the cases, and answers each pair with one byte. For each
+/// It reads (first case, count) pairs from standard input, runs the cases, and answers each pair with one byte. For
+/// each
 /// case it loads the whole state, jumps to the instruction, and comes back through one of the exits or a signal.
 /// Spec: System V ABI x86-64, 3.4.1 (start), A.2.1 (system calls); Linux sigcontext (registers in the signal frame).
 /// </remarks>

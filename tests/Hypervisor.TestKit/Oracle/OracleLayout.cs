@@ -7,7 +7,8 @@ namespace Hypervisor.TestKit.Oracle;
 /// 00000  control words          10000  code slots, also mapped executable at CodeAddress
 /// 20000  four sandbox pages     40000  case records
 /// </code>
-/// The sandbox, the same linear addresses on both sides: page 0 absent, 1 and 2 writable, 3 absent, 4 writable, 5 read-only,
+/// The sandbox, the same linear addresses on both sides: page 0 absent, 1 and 2 writable, 3 absent, 4 writable, 5
+/// read-only,
 /// 6 absent. A slot holds the instruction, a jump to the exit, and at <see cref="SecondExit"/> another one, where
 /// branches go.
 /// </remarks>
