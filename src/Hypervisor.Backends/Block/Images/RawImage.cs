@@ -30,7 +30,8 @@ public sealed class RawImage : IBlockDevice
     private readonly ImageWorkers _workers;
     private int _hasFailed; // reported once: a broken disk must not flood the log
 
-    private RawImage(string path, SafeFileHandle file, HostFileFacts facts, bool isReadOnly, bool isDirect, Action<string> report)
+    private RawImage(
+        string path, SafeFileHandle file, HostFileFacts facts, bool isReadOnly, bool isDirect, Action<string> report)
     {
         _path = path;
         _file = file;
@@ -87,7 +88,7 @@ public sealed class RawImage : IBlockDevice
     }
 
     /// <summary>Makes a sparse image of zeroes, or empties an existing one that nobody uses.</summary>
-    /// <exception cref="BlockImageException">A size that no disk has, no place for the file, or an image in use.</exception>
+    /// <exception cref="BlockImageException">A size that no disk has, no place, or an image in use.</exception>
     public static void Create(string path, long lengthBytes)
     {
         CheckLength(path, lengthBytes);
@@ -137,8 +138,8 @@ public sealed class RawImage : IBlockDevice
         if (isDirect && facts.LengthBytes % facts.DirectAlignment != 0)
         {
             throw new BlockImageException(
-                $"{path}: size {facts.LengthBytes} is not a multiple of {facts.DirectAlignment}, which cache modes none "
-                + "and directsync need here; use writeback or writethrough");
+                $"{path}: size {facts.LengthBytes} is not a multiple of {facts.DirectAlignment}, which cache modes "
+                + "none and directsync need here; use writeback or writethrough");
         }
     }
 

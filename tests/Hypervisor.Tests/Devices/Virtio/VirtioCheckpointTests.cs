@@ -180,7 +180,8 @@ public sealed class VirtioCheckpointTests : IDisposable
         pci.WriteCommon(16, 2, 0);
         pci.Start();
 
-        // Once through the ring with the pin as interrupt, so that the ISR is set; then MSI-X, with the function masked.
+        // Once through the ring with the pin as interrupt, so that the ISR is set; then MSI-X, with the function
+        // masked.
         if (isDisk)
         {
             pci.WriteConfig(32, 1, 0);

@@ -135,7 +135,8 @@ public sealed class VirtqueueTests : IDisposable
     public void Bytes_are_gathered_and_scattered_across_descriptors()
     {
         _ram.TryWrite(Buffer, [1, 2, 3, 4, 5, 6, 7]);
-        _driver.Add((Buffer, 3u, false), (Buffer + 3, 4u, false), (Buffer + 0x100, 2u, true), (Buffer + 0x200, 3u, true));
+        _driver.Add(
+            (Buffer, 3u, false), (Buffer + 3, 4u, false), (Buffer + 0x100, 2u, true), (Buffer + 0x200, 3u, true));
         _queue.TryPop(_chain);
         byte[] read = new byte[4];
 
@@ -195,7 +196,12 @@ public sealed class VirtqueueTests : IDisposable
     [InlineData(0x10_0000UL, 0x10_0200UL, 0xA_0000UL)]
     public void Queue_with_misplaced_rings_is_not_enabled(ulong descriptors, ulong available, ulong used)
     {
-        var queue = new Virtqueue(_ram, _negotiation, 256) { Descriptors = descriptors, Available = available, Used = used };
+        var queue = new Virtqueue(_ram, _negotiation, 256)
+        {
+            Descriptors = descriptors,
+            Available = available,
+            Used = used,
+        };
 
         Assert.False(queue.TryEnable());
         Assert.False(queue.IsEnabled);
