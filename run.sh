@@ -53,46 +53,24 @@ hv() {
   exec "$out/hv/hv" "$@"
 }
 
-# The package that Debian's meta package of the current cloud kernel depends on. Words: apt's options.
-cloud_kernel() {
-  apt-cache "$@" depends linux-image-cloud-amd64 2>/dev/null \
-    | sed -n 's/^ *Depends: \(linux-image-.*-cloud-amd64\)$/\1/p' | tail -n 1
-}
-
-# Downloads Debian's kernel and busybox into the cache, by the package lists of the system or else of our own.
-fetch_packages() {
-  local -a apt=(-qq -o APT::Sandbox::User=root)
-  command -v apt-get >/dev/null || die "linux needs Debian's kernel, and there is no apt-get to fetch it; $instead"
-  say "fetching Debian's kernel and busybox (once, 30 MB)"
-  if [[ -z $(cloud_kernel "${apt[@]}") ]]; then
-    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-    apt+=(-o Dir::State::lists="$cache/apt/lists" -o Dir::Cache="$cache/apt")
-    apt-get "${apt[@]}" update >"$cache/apt.log" 2>&1 || true
-  fi
-  (cd "$cache/packages" && apt-get "${apt[@]}" download "$(cloud_kernel "${apt[@]}")" busybox-static) \
-    >"$cache/apt.log" 2>&1 || die "linux: cannot fetch Debian's kernel: $(tail -n 1 "$cache/apt.log"); $instead"
-}
-
-cached() { compgen -G "$cache/packages/$1" | sort -V | tail -n 1; }
-
-# Makes vmlinuz, initrd.img and root.img from Debian's packages, by the recipe in guest/linux.
+# Makes vmlinuz, initrd.gz and disk.img by the recipe in guest/linux, which downloads Debian's kernel and busybox once.
 linux_files() {
-  local instead="./run.sh alone runs the embedded guest without it" recipe=$root/guest/linux/build.sh kernel busybox
-  mkdir -p "$cache/packages"
-  [[ $(cached 'linux-image-*.deb') && $(cached 'busybox-static_*.deb') ]] || fetch_packages
-  kernel=$(cached 'linux-image-*.deb')
-  busybox=$(cached 'busybox-static_*.deb')
-  [[ $cache/linux/complete -nt $kernel && $cache/linux/complete -nt $recipe ]] && return
-  say "making the Linux guest (once)"
-  rm -rf "$cache/linux"
-  mkdir -p "$cache/linux"
-  "$recipe" "$kernel" "$busybox" "$cache/linux" >"$cache/linux.log" 2>&1 \
-    || die "linux: cannot make the guest: $(tail -n 1 "$cache/linux.log") (all of it in $cache/linux.log)"
-  touch "$cache/linux/complete"
+  build_hv
+  mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
+  if ! compgen -G "$cache/linux-image-*.deb" >/dev/null && ! apt-cache show busybox-static >/dev/null 2>&1; then
+    # Fresh systems have no package lists: fetch them into the cache, which needs no root and changes no system.
+    printf 'Dir::State::lists "%s";\nDir::Cache "%s";\n' "$cache/apt/lists" "$cache/apt" >"$cache/apt.conf"
+    export APT_CONFIG=$cache/apt.conf
+    say "fetching Debian's package lists (once)"
+    apt-get -qq -o APT::Sandbox::User=root update >"$cache/apt.log" 2>&1 || true
+  fi
+  sh "$root/guest/linux/build.sh" "$cache" "$out/hv/Hypervisor.Guest.dll" 2>"$cache/linux.log" \
+    || die "linux: $(tail -n 1 "$cache/linux.log"); ./run.sh alone runs the embedded guest without it"
 }
 
 passed=0
 failed=0
+smoke_schedules=2000 # on top of the ten thousand that Hypervisor.Tests runs
 
 # Runs one test project and adds its numbers up; no test at all, or an end without numbers, is a failure.
 run_tests() {
@@ -127,7 +105,8 @@ run_everything() {
     || { grep -E '(error|warning) ' "$out/test/build.log" | sort -u; printf '0 passed, 1 failed\n'; exit 1; }
   build_hv
   run_tests Hypervisor.Tests
-  run_check simulator "$root/tests/Hypervisor.Simulation/bin/Release/net10.0/Hypervisor.Simulation" --smoke
+  run_check simulator "$root/tests/Hypervisor.Simulation/bin/Release/net10.0/Hypervisor.Simulation" \
+    --seed 1 --schedules "$smoke_schedules"
   run_tests Hypervisor.GuestTests
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [[ $failed -eq 0 && $passed -gt 0 ]]

@@ -4,7 +4,9 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Hypervisor.Guest;
 
-/// <summary>A loop of integer, branch and memory instructions whose number is known: the measure of an engine's speed.</summary>
+/// <summary>
+/// A loop of integer, branch and memory instructions whose number is known: the measure of an engine's speed.
+/// </summary>
 /// <remarks>
 /// Command line: steps=N million instructions (default 100), end= as for <see cref="CountingGuest"/>. Prints
 /// "compute N million", and at the end "checksum X", which depends on every instruction.

@@ -5,7 +5,8 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Hypervisor.Guest;
 
 /// <summary>
-/// The guest of the main job. Per step it counts, dirties memory and checks it, writes a <see cref="StepRecord"/> to each
+/// The guest of the main job. Per step it counts, dirties memory and checks it, writes a <see cref="StepRecord"/> to
+/// each
 /// virtio-blk disk, flushes, and prints "step N".
 /// </summary>
 /// <remarks>
@@ -89,7 +90,8 @@ public static class CountingGuest
     }
 
     private static void EmitLoop(
-        Assembler c, GuestRoutines routines, InterruptRoutines interrupts, VirtioBlkRequests requests, MemoryPattern memory)
+        Assembler c, GuestRoutines routines, InterruptRoutines interrupts, VirtioBlkRequests requests,
+        MemoryPattern memory)
     {
         Label loop = c.CreateLabel();
         c.Label(ref loop);

@@ -23,7 +23,8 @@ internal static class Program
                 return 0;
             case ["check", string path, string disk]:
                 RecordCheck check = RecordCheck.OfFile(path, uint.Parse(disk, CultureInfo.InvariantCulture));
-                Console.WriteLine($"highest step {check.HighestStep}, records {check.RecordCount}, {check.Fault ?? "sound"}");
+                Console.WriteLine(
+                    $"highest step {check.HighestStep}, records {check.RecordCount}, {check.Fault ?? "sound"}");
                 return check.Fault is null ? 0 : 1;
             case ["initramfs", string packages, string path]:
                 using (FileStream target = File.Create(path))
@@ -33,7 +34,8 @@ internal static class Program
 
                 return 0;
             default:
-                Console.Error.WriteLine("usage: counting | compute | boot-sector FILE | check IMAGE DISK | initramfs PACKAGES FILE");
+                Console.Error.WriteLine(
+                    "usage: counting | compute | boot-sector FILE | check IMAGE DISK | initramfs PACKAGES FILE");
                 return 2;
         }
     }

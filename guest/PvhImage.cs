@@ -3,7 +3,9 @@ using System.Buffers.Binary;
 
 namespace Hypervisor.Guest;
 
-/// <summary>Wraps flat guest code into an ELF file with a PVH entry point, as our loader and QEMU's -kernel take it.</summary>
+/// <summary>
+/// Wraps flat guest code into an ELF file with a PVH entry point, as our loader and QEMU's -kernel take it.
+/// </summary>
 /// <remarks>
 /// ELF64 header (64 bytes), program headers for the note and the code (56 bytes each), the note, padding, code.
 /// Spec: System V ABI, "Object Files"; Xen include/public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY.
@@ -20,7 +22,9 @@ internal static class PvhImage
     private const uint ReadWriteExecute = 7;
     private const uint NotePhys32Entry = 18;
 
-    /// <summary>An ELF file that loads <paramref name="code"/> at <paramref name="gpa"/> and enters it at its first byte.</summary>
+    /// <summary>
+    /// An ELF file that loads <paramref name="code"/> at <paramref name="gpa"/> and enters it at its first byte.
+    /// </summary>
     /// <param name="code">32-bit code first.</param>
     /// <param name="gpa">Load and entry address.</param>
     /// <param name="memoryBytes">RAM that the guest uses from <paramref name="gpa"/> on, at least the code.</param>

@@ -37,7 +37,8 @@ public static class StepRecord
         BinaryPrimitives.WriteUInt64LittleEndian(target[0x18..], slot);
         for (int offset = FillStart; offset < ChecksumOffset; offset += sizeof(ulong))
         {
-            BinaryPrimitives.WriteUInt64LittleEndian(target[offset..], unchecked((step * Multiplier) + (ulong)(offset / 8)));
+            ulong word = unchecked((step * Multiplier) + (ulong)(offset / sizeof(ulong)));
+            BinaryPrimitives.WriteUInt64LittleEndian(target[offset..], word);
         }
 
         BinaryPrimitives.WriteUInt64LittleEndian(target[ChecksumOffset..], Checksum(target));

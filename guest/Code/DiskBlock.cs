@@ -1,6 +1,8 @@
 namespace Hypervisor.Guest.Code;
 
-/// <summary>Offsets in the 8 KiB that a guest keeps per disk; R12 holds the block's address in all disk routines.</summary>
+/// <summary>
+/// Offsets in the 8 KiB that a guest keeps per disk; R12 holds the block's address in all disk routines.
+/// </summary>
 internal static class DiskBlock
 {
     /// <summary>Entries of the virtqueue.</summary>

@@ -10,7 +10,9 @@ internal static class GuestProgram
 {
     private const int CodeBytesMax = (int)(GuestMemory.StartInfo - GuestMemory.LongEntry);
 
-    /// <summary>Assembles what <paramref name="emit"/> writes; it starts with the data segments and the stack set.</summary>
+    /// <summary>
+    /// Assembles what <paramref name="emit"/> writes; it starts with the data segments and the stack set.
+    /// </summary>
     public static byte[] Build(Action<Assembler> emit)
     {
         var c = new Assembler(64);

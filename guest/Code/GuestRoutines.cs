@@ -48,7 +48,9 @@ internal sealed class GuestRoutines
     /// <summary>Prints RAX as a decimal number.</summary>
     public void PrintNumber() => _c.call(_putNumber);
 
-    /// <summary>Stores the number behind <paramref name="name"/>= of the command line, or the default, in a variable.</summary>
+    /// <summary>
+    /// Stores the number behind <paramref name="name"/>= of the command line, or the default, in a variable.
+    /// </summary>
     public void NumberOption(string name, uint defaultValue, uint variable)
     {
         Label absent = _c.CreateLabel();

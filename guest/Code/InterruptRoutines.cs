@@ -3,7 +3,9 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Hypervisor.Guest.Code;
 
-/// <summary>IDT, local APIC and the resting between steps. R15 holds the local APIC's address throughout a guest.</summary>
+/// <summary>
+/// IDT, local APIC and the resting between steps. R15 holds the local APIC's address throughout a guest.
+/// </summary>
 internal sealed class InterruptRoutines
 {
     /// <summary>First vector of the disks, one each.</summary>

@@ -5,7 +5,8 @@ namespace Hypervisor.Guest.Code;
 
 /// <summary>Dirties pages at a set rate, and checks that what was written is still there.</summary>
 /// <remarks>
-/// Page write number c (from 0) goes to page c mod area. It stores (c + 1) × Multiplier + n in word n × 64 of the page,
+/// Page write number c (from 0) goes to page c mod area. It stores (c + 1) × Multiplier + n in word n × 64 of
+/// the page,
 /// one word every 512 bytes. Each step checks the pages of the step before, and each page before it is written again.
 /// </remarks>
 internal sealed class MemoryPattern

@@ -59,7 +59,9 @@ internal sealed class VirtioBlkSetup
         _fail = c.CreateLabel();
     }
 
-    /// <summary>Sets up all disks; their number is in <see cref="GuestMemory.DiskCount"/>. Changes all registers but R15.</summary>
+    /// <summary>
+    /// Sets up all disks; their number is in <see cref="GuestMemory.DiskCount"/>. Changes all registers but R15.
+    /// </summary>
     public void FindDisks() => _c.call(_scan);
 
     /// <summary>Writes the subroutines.</summary>
@@ -304,7 +306,8 @@ internal sealed class VirtioBlkSetup
         _c.add(__qword_ptr[r12 + DiskBlock.Notify], rax);
     }
 
-    // Descriptor: address u64, length u32, flags u16 (1 next, 2 device writes), next u16. Spec: VIRTIO 1.2, section 2.7.5.
+    // Descriptor: address u64, length u32, flags u16 (1 next, 2 device writes), next u16. Spec: VIRTIO 1.2, section
+    // 2.7.5.
     private void EmitDescriptors()
     {
         (int Offset, uint Bytes, ushort Flags)[] descriptors =

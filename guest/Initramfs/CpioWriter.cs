@@ -8,8 +8,10 @@ namespace Hypervisor.Guest.Initramfs;
 /// <summary>Writes a cpio archive in the "newc" format, which the Linux kernel unpacks as its initramfs.</summary>
 /// <remarks>
 /// Spec: Linux Documentation/driver-api/early-userspace/buffer-format.rst. An entry: "070701", then 13 fields of eight
-/// hex digits (inode, mode, uid, gid, links, mtime, size, device major and minor, node major and minor, name length, 0),
-/// the name with its zero, padding to four bytes, data, padding to four bytes. Owner root, time 0: same input, same bytes.
+/// hex digits (inode, mode, uid, gid, links, mtime, size, device major and minor, node major and minor, name length,
+/// 0),
+/// the name with its zero, padding to four bytes, data, padding to four bytes. Owner root, time 0: same input, same
+/// bytes.
 /// </remarks>
 public sealed class CpioWriter(Stream target)
 {

@@ -7,7 +7,8 @@ using System.Text;
 namespace Hypervisor.Guest.Initramfs;
 
 /// <summary>Finds kernel modules in an unpacked kernel package, each after the ones that it depends on.</summary>
-/// <remarks>The package has no modules.dep (depmod makes it at installation), so "depends=" is read from the modules.</remarks>
+/// <remarks>The package has no modules.dep (depmod makes it at installation), so "depends=" is read from the
+/// modules.</remarks>
 internal static class KernelModules
 {
     /// <summary>Paths of the modules and of all that they need, in loading order. A built-in one is left out.</summary>

@@ -54,7 +54,8 @@ public static class LinuxInitramfs
     private static string ModuleFolder(string packages)
     {
         string[] parents = [Path.Combine(packages, "lib/modules"), Path.Combine(packages, "usr/lib/modules")];
-        return parents.Where(Directory.Exists).SelectMany(Directory.EnumerateDirectories).Order(StringComparer.Ordinal).LastOrDefault()
+        return parents.Where(Directory.Exists).SelectMany(Directory.EnumerateDirectories)
+            .Order(StringComparer.Ordinal).LastOrDefault()
             ?? throw new FileNotFoundException($"no kernel modules in {packages}: unpack Debian's linux-image there");
     }
 

@@ -24,7 +24,9 @@ internal sealed class BiosData(GuestRam ram)
     /// <summary>Cursor: column in the low byte, row in the high byte.</summary>
     public ushort Cursor { get => Get16(CursorOffset); set => Set16(CursorOffset, value); }
 
-    /// <summary>Where the serial terminal's own cursor is: two bytes that the data area leaves to applications.</summary>
+    /// <summary>
+    /// Where the serial terminal's own cursor is: two bytes that the data area leaves to applications.
+    /// </summary>
     public ushort TerminalCursor { get => Get16(0xF0); set => Set16(0xF0, value); }
 
     /// <summary>Cursor shape.</summary>

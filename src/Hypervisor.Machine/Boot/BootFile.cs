@@ -65,7 +65,8 @@ public sealed class BootFile : IDisposable
     }
 
     /// <summary>Wraps <paramref name="bytes"/>.</summary>
-    public static BootFile FromBytes(string role, string name, byte[] bytes) => new(role, name, null, bytes, bytes.Length);
+    public static BootFile FromBytes(string role, string name, byte[] bytes)
+        => new(role, name, null, bytes, bytes.Length);
 
     /// <summary>Fills <paramref name="target"/> from <paramref name="offset"/> on.</summary>
     /// <exception cref="BootException">The file ends before, or can't be read.</exception>

@@ -10,7 +10,9 @@ public static class BootLoader
     private const int HeadBytes = 8192; // a multiboot header is within the first 8 KiB
     private const int CpuCountMax = 255; // APIC IDs of the MADT's 8-bit local APIC entries
 
-    /// <summary>Loads what <paramref name="request"/> names into <paramref name="ram"/>, with tables and memory map.</summary>
+    /// <summary>
+    /// Loads what <paramref name="request"/> names into <paramref name="ram"/>, with tables and memory map.
+    /// </summary>
     /// <exception cref="BootException">It can't be started; the message is for the user.</exception>
     public static BootPlan Load(GuestRam ram, BootRequest request)
     {

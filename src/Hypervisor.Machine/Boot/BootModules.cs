@@ -8,7 +8,9 @@ internal static class BootModules
 {
     private const int CountMax = 64;
 
-    /// <summary>Loads the files from the first page after <paramref name="kernelEnd"/> on; returns where each one is.</summary>
+    /// <summary>
+    /// Loads the files from the first page after <paramref name="kernelEnd"/> on; returns where each one is.
+    /// </summary>
     /// <exception cref="BootException">Too many, or RAM is too small.</exception>
     public static List<MemoryRange> Load(BootRam ram, IReadOnlyList<BootFile> modules, ulong kernelEnd)
     {

@@ -61,7 +61,10 @@ internal sealed class BootRam(GuestRam ram)
         ForEachSpan(gpa, lengthBytes, $"{file.Role} {file.Name}", (span, done) => file.Read(offset + (long)done, span));
     }
 
-    /// <summary>GDT, and for long mode identity page tables for the first 4 GiB. Spec: Linux x86 boot protocol, "64-bit boot protocol".</summary>
+    /// <summary>
+    /// GDT, and for long mode identity page tables for the first 4 GiB. Spec: Linux x86 boot protocol, "64-bit boot
+    /// protocol".
+    /// </summary>
     public void WriteFlatTables(bool isLong)
     {
         WriteU64(BootLayout.Gdt, 0);

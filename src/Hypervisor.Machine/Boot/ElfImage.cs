@@ -74,7 +74,9 @@ internal sealed class ElfImage
     public static ElfImage Parse(BootFile file)
     {
         byte[] head = file.Head(64);
-        return head.Length == 64 && IsMatch(head) ? new ElfImage(file, head) : throw file.Refused("truncated ELF header");
+        return head.Length == 64 && IsMatch(head)
+            ? new ElfImage(file, head)
+            : throw file.Refused("truncated ELF header");
     }
 
     /// <summary>Writes every segment to its physical address and zeroes the rest of it.</summary>
@@ -106,7 +108,8 @@ internal sealed class ElfImage
     {
         foreach (Segment segment in _segments)
         {
-            if (segment.Type == TypeLoad && virtualAddress >= segment.Gva && virtualAddress - segment.Gva < segment.MemoryBytes)
+            if (segment.Type == TypeLoad
+                && virtualAddress >= segment.Gva && virtualAddress - segment.Gva < segment.MemoryBytes)
             {
                 return segment.Gpa + (virtualAddress - segment.Gva);
             }

@@ -200,7 +200,8 @@ internal sealed class FirmwareConsole(GuestRam ram, PortBus ports, BiosData data
         return (ushort)((Math.Min(row, Rows - 1) << 8) | column);
     }
 
-    // ES:BP text, CX characters, DX position, AL bit 0: move the cursor, bit 1: each character has its attribute behind it.
+    // ES:BP text, CX characters, DX position, AL bit 0: move the cursor, bit 1: each character has its attribute
+    // behind it.
     private void WriteString(FirmwareFrame frame)
     {
         ushort before = data.Cursor;

@@ -8,9 +8,12 @@ using Hypervisor.Firmware;
 
 namespace Hypervisor.Machine.Boot;
 
-/// <summary>INT 13h: hard disks 80h and up, by cylinder-head-sector and by the extensions; and the boot of INT 19h.</summary>
+/// <summary>
+/// INT 13h: hard disks 80h and up, by cylinder-head-sector and by the extensions; and the boot of INT 19h.
+/// </summary>
 /// <remarks>Spec: Phoenix Enhanced Disk Drive Specification 3.0.</remarks>
-internal sealed class FirmwareDisk(GuestRam ram, IReadOnlyList<IBlockDevice> drives, BiosData data, IEventLoop eventLoop)
+internal sealed class FirmwareDisk(
+    GuestRam ram, IReadOnlyList<IBlockDevice> drives, BiosData data, IEventLoop eventLoop)
 {
     private const byte FirstDrive = 0x80;
     private const int DrivesMax = 16;
@@ -55,7 +58,8 @@ internal sealed class FirmwareDisk(GuestRam ram, IReadOnlyList<IBlockDevice> dri
         IBlockDevice drive = drives[frame.Dl - FirstDrive];
         switch (frame.Ah)
         {
-            case 0x00 or 0x04 or 0x09 or 0x0C or 0x0D or 0x10 or 0x11 or 0x14 or 0x44 or 0x47: // reset, verify, seek, test
+            // reset, verify, seek, test
+            case 0x00 or 0x04 or 0x09 or 0x0C or 0x0D or 0x10 or 0x11 or 0x14 or 0x44 or 0x47:
                 return Finish(frame, Ok);
             case 0x02:
                 return Geometric(frame, drive, BlockOperation.Read);
@@ -82,7 +86,9 @@ internal sealed class FirmwareDisk(GuestRam ram, IReadOnlyList<IBlockDevice> dri
         }
     }
 
-    /// <summary>INT 19h: loads the first sector of the first drive whose sector ends in 55AA, and leaves to it.</summary>
+    /// <summary>
+    /// INT 19h: loads the first sector of the first drive whose sector ends in 55AA, and leaves to it.
+    /// </summary>
     /// <returns>A status of <see cref="FirmwareLayout"/>; done with DL = 0 when no drive boots.</returns>
     public byte Boot(FirmwareFrame frame)
     {
@@ -257,7 +263,8 @@ internal sealed class FirmwareDisk(GuestRam ram, IReadOnlyList<IBlockDevice> dri
         return FirmwareLayout.StatusDone;
     }
 
-    // Result buffer at DS:SI, 26 bytes: size u16, flags u16, cylinders, heads, track sectors u32, sectors u64, bytes u16.
+    // Result buffer at DS:SI, 26 bytes: size u16, flags u16, cylinders, heads, track sectors u32, sectors u64, bytes
+    // u16.
     private byte WriteParameters(FirmwareFrame frame, IBlockDevice drive)
     {
         const int Bytes = 26;

@@ -8,7 +8,9 @@ using Hypervisor.Firmware;
 
 namespace Hypervisor.Machine.Boot;
 
-/// <summary>The BIOS calls of our firmware: the guest's stub writes the address of its saved registers to a port.</summary>
+/// <summary>
+/// The BIOS calls of our firmware: the guest's stub writes the address of its saved registers to a port.
+/// </summary>
 /// <remarks>
 /// Nothing here is state of the machine: what a BIOS remembers is in the BIOS data area, and a call that must wait
 /// (disk, keyboard) waits in the guest, which asks again. So there is no checkpoint section.

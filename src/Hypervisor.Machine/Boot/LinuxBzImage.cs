@@ -6,7 +6,9 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Machine.Boot;
 
-/// <summary>Loads a Linux bzImage and enters it at its 64-bit entry point, or the 32-bit one of a 32-bit kernel.</summary>
+/// <summary>
+/// Loads a Linux bzImage and enters it at its 64-bit entry point, or the 32-bit one of a 32-bit kernel.
+/// </summary>
 /// <remarks>
 /// Spec: Linux Documentation/arch/x86/boot.rst and zero-page.rst. The setup header as used here (offsets in the file,
 /// and in boot_params alike):
@@ -43,7 +45,8 @@ internal static class LinuxBzImage
     /// <summary>Writes kernel, initrd, boot_params and command line to RAM.</summary>
     /// <exception cref="BootException">The file is no bzImage we can start, or RAM is too small.</exception>
     public static BootPlan Load(
-        BootRam ram, BootFile kernel, BootFile? initrd, string commandLine, ulong rsdpGpa, IReadOnlyList<MemoryRange> map)
+        BootRam ram, BootFile kernel, BootFile? initrd, string commandLine, ulong rsdpGpa,
+        IReadOnlyList<MemoryRange> map)
     {
         byte[] head = kernel.Head(HeadBytes);
         ushort version = CheckHeader(kernel, head);
@@ -59,7 +62,8 @@ internal static class LinuxBzImage
         ulong declaredBytes = U32(head, 0x1F4) * 16UL;
         if (declaredBytes > imageBytes)
         {
-            throw kernel.Refused($"truncated bzImage: the header promises {declaredBytes} bytes, {imageBytes} are there");
+            throw kernel.Refused(
+                $"truncated bzImage: the header promises {declaredBytes} bytes, {imageBytes} are there");
         }
 
         ulong runtimeEnd = CheckSpace(ram, kernel, head, version, imageBytes);
@@ -90,7 +94,8 @@ internal static class LinuxBzImage
         ushort version = U16(head, 0x206);
         if (version < VersionMin)
         {
-            throw kernel.Refused($"boot protocol {version >> 8}.{version & 0xFF:D2} is too old, 2.06 or newer is needed");
+            throw kernel.Refused(
+                $"boot protocol {version >> 8}.{version & 0xFF:D2} is too old, 2.06 or newer is needed");
         }
 
         if ((head[0x211] & LoadedHigh) == 0)
@@ -119,7 +124,8 @@ internal static class LinuxBzImage
 
         if (end > ram.LowEnd)
         {
-            throw kernel.Refused($"needs RAM up to {Mebibytes(end)} MiB, the guest has {ram.LowEnd >> 20} MiB below 4 GiB");
+            throw kernel.Refused(
+                $"needs RAM up to {Mebibytes(end)} MiB, the guest has {ram.LowEnd >> 20} MiB below 4 GiB");
         }
 
         return end;
@@ -151,7 +157,8 @@ internal static class LinuxBzImage
         if (limit < kernelEnd || lengthBytes > limit - kernelEnd)
         {
             throw initrd.Refused(
-                $"{Mebibytes(lengthBytes)} MiB do not fit between the kernel's end at {Mebibytes(kernelEnd)} MiB and {limit >> 20} MiB");
+                $"{Mebibytes(lengthBytes)} MiB do not fit between "
+                + $"the kernel's end at {Mebibytes(kernelEnd)} MiB and {limit >> 20} MiB");
         }
 
         ulong start = (limit - lengthBytes) & ~(PageKernels.PageBytes - 1UL);

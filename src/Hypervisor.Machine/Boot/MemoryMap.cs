@@ -5,7 +5,9 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Machine.Boot;
 
-/// <summary>The map that the guest gets as E820, multiboot's mmap or PVH's memmap: ascending, without overlap.</summary>
+/// <summary>
+/// The map that the guest gets as E820, multiboot's mmap or PVH's memmap: ascending, without overlap.
+/// </summary>
 /// <remarks>Spec: ACPI 6.4, section 15 "System Address Map Interfaces".</remarks>
 public static class MemoryMap
 {

@@ -5,11 +5,14 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Machine.Boot;
 
-/// <summary>Loads a multiboot 1 kernel: ELF, or a flat image whose header holds its addresses (the a.out kludge).</summary>
+/// <summary>
+/// Loads a multiboot 1 kernel: ELF, or a flat image whose header holds its addresses (the a.out kludge).
+/// </summary>
 /// <remarks>
 /// Spec: Multiboot Specification 0.6.96. Header within the first 8 KiB, at a multiple of four:
 /// <code>
-/// 00 magic 1BADB002 | 04 flags | 08 checksum | flags bit 16: 0C header_addr | 10 load_addr | 14 load_end | 18 bss_end | 1C entry
+/// 00 magic 1BADB002 | 04 flags | 08 checksum | flags bit 16: 0C header_addr | 10 load_addr | 14 load_end | 18 bss_end
+/// | 1C entry
 /// </code>
 /// Information: 00 flags | 04 mem_lower | 08 mem_upper | 10 cmdline | 14 mods_count | 18 mods_addr | 2C mmap_length |
 /// 30 mmap_addr | 40 boot_loader_name. A module: start, end, string, 0. A map entry: size, base u64, length u64, type.
@@ -54,7 +57,8 @@ internal static class MultibootKernel
         uint flags = U32(head, headerOffset + 4);
         if ((flags & MandatoryFlags & ~KnownFlags) != 0)
         {
-            throw kernel.Refused($"multiboot flags 0x{flags:X} ask for what is unknown, allowed are bits 0 to 2 and 16");
+            throw kernel.Refused(
+                $"multiboot flags 0x{flags:X} ask for what is unknown, allowed are bits 0 to 2 and 16");
         }
 
         (uint entry, ulong end) = (flags & AddressesInHeader) != 0
@@ -81,7 +85,8 @@ internal static class MultibootKernel
         uint skip = unchecked(headerAddress - loadAddress); // bytes of the image before its header
         if (loadAddress > headerAddress || skip > (uint)offset)
         {
-            throw kernel.Refused($"multiboot load address 0x{loadAddress:X} does not fit header address 0x{headerAddress:X}");
+            throw kernel.Refused(
+                $"multiboot load address 0x{loadAddress:X} does not fit header address 0x{headerAddress:X}");
         }
 
         long fileOffset = offset - skip;
@@ -96,7 +101,8 @@ internal static class MultibootKernel
         if (loadAddress < BootLayout.OneMebibyte && memoryEnd > BootLayout.Start)
         {
             throw kernel.Refused(
-                $"0x{loadAddress:X}-0x{memoryEnd - 1:X} overlaps boot data and firmware at 0x{BootLayout.Start:X}-0xFFFFF");
+                $"0x{loadAddress:X}-0x{memoryEnd - 1:X} overlaps "
+                + $"boot data and firmware at 0x{BootLayout.Start:X}-0xFFFFF");
         }
 
         ram.Load(kernel, fileOffset, loadAddress, loadBytes);
@@ -150,5 +156,6 @@ internal static class MultibootKernel
         ram.WriteU32(info + 0x40, (uint)LoaderName);
     }
 
-    private static uint U32(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
+    private static uint U32(ReadOnlySpan<byte> bytes, int offset)
+        => BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
 }

@@ -1,3 +1,4 @@
+using System;
 using System.CommandLine;
 using System.IO;
 using Hypervisor.Backends.Block;
@@ -59,7 +60,25 @@ internal static class ImgCommand
                 $"size: {size} is no disk; allowed: a multiple of {SectorBytes} bytes, such as 1G");
         }
 
+        Reserve(path);
         BlockFormat.Named(format).Create(path, bytes);
+    }
+
+    /// <summary>Creates the file, and only then: an image format empties whatever file it is given.</summary>
+    private static void Reserve(string path)
+    {
+        try
+        {
+            File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write).Dispose();
+        }
+        catch (IOException) when (Path.Exists(path))
+        {
+            throw new FailureException($"img create {path}: the file exists; allowed: a new name");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new FailureException($"img create {path}: {HostErrors.Explain(error, path)}");
+        }
     }
 
     private static void Describe(ImageInfo image, TextWriter output)

@@ -24,7 +24,8 @@ internal sealed class ConsoleStitch(ConsoleStitch.Output output)
     private readonly List<byte> _kept = []; // the last bytes of the primary, for the comparison
     private readonly List<byte> _waiting = []; // the standby's, until both ends of the seam are known
     private long _seenBytes;
-    private long _position = -1;
+    private long _position;
+    private bool _hasTakeover;
     private bool _hasPrimaryEnded;
 
     /// <summary>Gets the joined console.</summary>
@@ -37,7 +38,7 @@ internal sealed class ConsoleStitch(ConsoleStitch.Output output)
     public long RepeatedBytes { get; private set; }
 
     /// <summary>Whether the standby's console follows the primary's.</summary>
-    public bool IsJoined => _hasPrimaryEnded && _position >= 0;
+    public bool IsJoined => _hasPrimaryEnded && _hasTakeover;
 
     /// <summary>The primary printed.</summary>
     public void OnPrimary(ReadOnlySpan<byte> bytes)
@@ -59,9 +60,12 @@ internal sealed class ConsoleStitch(ConsoleStitch.Output output)
         Join();
     }
 
-    /// <summary>The standby took over, and its console begins at <paramref name="position"/>.</summary>
+    /// <summary>
+    /// The standby took over, and its console begins at <paramref name="position"/>; negative when it repeats nothing.
+    /// </summary>
     public void OnTakeover(long position)
     {
+        _hasTakeover = true;
         _position = position;
         Join();
     }
@@ -83,6 +87,7 @@ internal sealed class ConsoleStitch(ConsoleStitch.Output output)
             return;
         }
 
+        _position = _position < 0 ? _seenBytes : _position;
         if (_position > _seenBytes)
         {
             Fault ??= $"output was lost: {_seenBytes} bytes were seen, the standby goes on at byte {_position}";

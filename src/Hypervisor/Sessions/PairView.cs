@@ -36,7 +36,7 @@ internal sealed class PairView(TextWriter screen, bool isTerminal) : IDisposable
                 EndStatus();
                 SayNowAndThen(status, step);
                 break;
-            case StatusKind.Takeover or StatusKind.Unprotected or StatusKind.Ended:
+            case StatusKind.State or StatusKind.Takeover or StatusKind.Unprotected or StatusKind.Ended:
             case StatusKind.Running when isStandby:
                 Say($"{(isStandby ? "standby" : "primary")}: {StatusText.Describe(status)}");
                 break;

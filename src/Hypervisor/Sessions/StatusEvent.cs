@@ -32,6 +32,7 @@ internal sealed record StatusEvent(StatusKind Kind, long AtNanos)
     /// <summary>
     /// At a takeover: where in all the bytes that the guest ever printed this side's output begins. The outside drops
     /// what it has seen already, so the console has neither holes nor duplicates (fault-tolerance rule 5).
+    /// Negative when nothing is repeated.
     /// </summary>
     public long ConsoleBytes { get; init; }
 

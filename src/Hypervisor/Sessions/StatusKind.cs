@@ -6,6 +6,9 @@ internal enum StatusKind
     /// <summary>A standby waits for its primary at <see cref="StatusEvent.Port"/>.</summary>
     Listening,
 
+    /// <summary>The state of the session changed: <see cref="StatusEvent.Message"/> says to what.</summary>
+    State,
+
     /// <summary>
     /// The first full copy goes on: <see cref="StatusEvent.DoneBytes"/> of <see cref="StatusEvent.TotalBytes"/>.
     /// </summary>

@@ -12,6 +12,7 @@ internal static class StatusText
     private static readonly (StatusKind Kind, string Name)[] s_kinds =
     [
         (StatusKind.Listening, "listening"),
+        (StatusKind.State, "state"),
         (StatusKind.Copying, "copying"),
         (StatusKind.Epoch, "epoch"),
         (StatusKind.Takeover, "takeover"),
@@ -24,6 +25,7 @@ internal static class StatusText
     public static string Describe(StatusEvent status) => status.Kind switch
     {
         StatusKind.Listening => $"standby listens on port {status.Port}",
+        StatusKind.State => status.Message,
         StatusKind.Copying => $"full copy {Megabytes(status.DoneBytes)} of {Megabytes(status.TotalBytes)}",
         StatusKind.Epoch => string.Create(
             CultureInfo.InvariantCulture,

@@ -60,7 +60,7 @@ public sealed class BadInputTests
     [InlineData(Pair + " --epoch 50", "'50' is not a duration", "50ms")]
     [InlineData(Pair + " --ack never", "'never' is not known", "durable, memory")]
     [InlineData(Pair + " --on-standby-loss panic", "'panic'", "wait, stop, alone")]
-    [InlineData(Pair + " --lease 600ms", "--lease: 600ms is not shorter", "shorter")]
+    [InlineData(Pair + " --lease 1s", "--lease: 1s is not shorter", "shorter")]
     [InlineData("run --drive file=a,cache=unsafe --standby h:7 --witness file:w", "cache=unsafe ignores", "writeback")]
     [InlineData("run --drive file=a --snapshot --standby h:7 --witness file:w", "--snapshot", "without it")]
     [InlineData("standby --witness file:w", "--listen: missing", "HOST:PORT")]
@@ -74,7 +74,7 @@ public sealed class BadInputTests
     [InlineData("img create", "'file'", "hv img create --help")]
     [InlineData("img create /tmp/none.img 7", "7 is no disk", "512")]
     [InlineData("img create /tmp/none.img 0", "0 is no disk", "512")]
-    [InlineData("img create /tmp/none.img 1G --format vhd", "'vhd' is not known", "raw")]
+    [InlineData("img create /tmp/none.img 1G --format vhd", "format=vhd is not known", "raw")]
     public void Wrong_words_end_with_code_2(string words, string what, string allowed)
     {
         AssertRefused(Split(words), Usage, what);
@@ -87,10 +87,20 @@ public sealed class BadInputTests
     [InlineData("run --firmware /nonexistent/bios", "firmware /nonexistent/bios: no such file")]
     [InlineData("linux --files /nonexistent", "/nonexistent/vmlinuz is missing")]
     [InlineData("img create /nonexistent/disk.img 1M", "/nonexistent/disk.img")]
-    [InlineData("img create /etc/passwd 1M", "/etc/passwd")]
     [InlineData("img info /nonexistent.img", "/nonexistent.img")]
     public void What_cannot_be_done_ends_with_code_1(string words, string what)
         => AssertRefused(Split(words), Failure, what);
+
+    [Fact]
+    public void New_image_never_replaces_a_file_that_exists()
+    {
+        string path = Path.GetTempFileName(); // never a file that matters: a failure of this test destroys it
+        File.WriteAllText(path, "precious");
+
+        AssertRefused(["img", "create", path, "1M"], Failure, "the file exists");
+        Assert.Equal("precious", File.ReadAllText(path));
+        File.Delete(path);
+    }
 
     [Fact]
     public void Image_that_is_no_multiple_of_512_is_refused()

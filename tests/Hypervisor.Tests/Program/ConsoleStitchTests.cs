@@ -66,12 +66,15 @@ public sealed class ConsoleStitchTests
         Assert.Contains("byte 3 differs", _console.Fault!, System.StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void Takeover_with_nothing_to_repeat_just_goes_on()
+    [Theory]
+    [InlineData(3)]
+    [InlineData(-1)] // unknown: the standby had nothing to repeat
+    public void Takeover_with_nothing_to_repeat_just_goes_on(long position)
     {
-        _console.OnPrimary("abc"u8);
+        _console.OnPrimary("ab"u8);
+        _console.OnTakeover(position);
+        _console.OnPrimary("c"u8);
         _console.OnPrimaryEnded();
-        _console.OnTakeover(3);
         _console.OnStandby("def"u8);
 
         Assert.Equal("abcdef", Seen);

@@ -158,7 +158,8 @@ internal static class AcpiTables
         ram.Write(Facs, facs);
     }
 
-    // RSDP: signature, checksum of 20 bytes, OEM ID, revision, RSDT u32, length u32, XSDT u64, checksum of all, reserved.
+    // RSDP: signature, checksum of 20 bytes, OEM ID, revision, RSDT u32, length u32, XSDT u64, checksum of all,
+    // reserved.
     private static void WriteRsdp(BootRam ram, ulong rsdt, ulong xsdt)
     {
         Span<byte> rsdp = stackalloc byte[RsdpBytes];

@@ -39,7 +39,8 @@ internal sealed class AmlResources
         const byte ConsumerLevelHighShared = 0x09;
         Span<byte> number = stackalloc byte[sizeof(uint)];
         int lengthBytes = 2 + (gsis.Length * sizeof(uint));
-        _bytes.AddRange([0x89, (byte)lengthBytes, (byte)(lengthBytes >> 8), ConsumerLevelHighShared, (byte)gsis.Length]);
+        _bytes.AddRange([0x89, (byte)lengthBytes, (byte)(lengthBytes >> 8)]);
+        _bytes.AddRange([ConsumerLevelHighShared, (byte)gsis.Length]);
         foreach (int gsi in gsis)
         {
             BinaryPrimitives.WriteInt32LittleEndian(number, gsi);

@@ -193,7 +193,9 @@ internal sealed class AmlWriter
         aml._bytes.AddRange(content);
     });
 
-    /// <summary>A name, absolute with a leading backslash, segments separated by dots, padded to four characters.</summary>
+    /// <summary>
+    /// A name, absolute with a leading backslash, segments separated by dots, padded to four characters.
+    /// </summary>
     public AmlWriter NameString(string name)
     {
         ReadOnlySpan<char> rest = name;
@@ -249,7 +251,8 @@ internal sealed class AmlWriter
         return this;
     }
 
-    // PkgLength counts itself. One byte holds 6 bits; otherwise the first holds 4 bits and the count of bytes that follow.
+    // PkgLength counts itself. One byte holds 6 bits; otherwise the first holds 4 bits and the count of bytes that
+    // follow.
     private void AddPackageLength(int bodyBytes)
     {
         if (bodyBytes + 1 < 1 << 6)

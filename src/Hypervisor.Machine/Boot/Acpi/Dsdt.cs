@@ -3,7 +3,8 @@ using System.Globalization;
 namespace Hypervisor.Machine.Boot.Acpi;
 
 /// <summary>The differentiated system description table: what the guest can't find by probing.</summary>
-/// <remarks>Spec: ACPI 6.4, sections 6 "Device Configuration" and 6.2.13 "_PRT". Addresses: src/ARCHITECTURE.md.</remarks>
+/// <remarks>Spec: ACPI 6.4, sections 6 "Device Configuration" and 6.2.13 "_PRT". Addresses:
+/// src/ARCHITECTURE.md.</remarks>
 internal static class Dsdt
 {
     private const int PciSlotCount = 32;

@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Bus;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
@@ -234,10 +235,10 @@ public sealed class HpetTests : IDisposable
         Write64(Timer0 + Comparator, 10_000);
         _harness.Advance(50_000);
         byte[] section = new byte[512];
-        Hypervisor.Core.State.CheckpointSection.Write(_hpet, section);
+        CheckpointSection.Write(_hpet, section);
         _hpet.Reset();
 
-        Hypervisor.Core.State.CheckpointSection.Read(_hpet, section);
+        CheckpointSection.Read(_hpet, section);
         int before = _harness.RisingEdges(0);
         _harness.Advance(1_000_000);
 

@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Core.State;
 using Hypervisor.Devices.Chipset;
 using Hypervisor.TestKit;
 using Xunit;
@@ -267,11 +268,11 @@ public sealed class Rtc146818Tests : IDisposable
         Write(0x0B, 0x12);
         _harness.Advance(Second);
         byte[] section = new byte[512];
-        Hypervisor.Core.State.CheckpointSection.Write(_rtc, section);
+        CheckpointSection.Write(_rtc, section);
         Rtc146818 restored = new(_harness.Context, _harness.Context.Line(Irq), startSeconds: 0);
         _rtc.Reset();
 
-        Hypervisor.Core.State.CheckpointSection.Read(restored, section);
+        CheckpointSection.Read(restored, section);
 
         var io = new PortDriver();
         restored.Attach(io.Ports);
