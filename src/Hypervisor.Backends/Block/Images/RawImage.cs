@@ -87,8 +87,8 @@ public sealed class RawImage : IBlockDevice
         }
     }
 
-    /// <summary>Makes a sparse image of zeroes, or empties an existing one that nobody uses.</summary>
-    /// <exception cref="BlockImageException">A size that no disk has, no place, or an image in use.</exception>
+    /// <summary>Makes a sparse image of zeroes in a new file, or an empty one; contents are never replaced.</summary>
+    /// <exception cref="BlockImageException">No size for a disk, no place, or a file in use or not empty.</exception>
     public static void Create(string path, long lengthBytes)
     {
         CheckLength(path, lengthBytes);
@@ -97,7 +97,11 @@ public sealed class RawImage : IBlockDevice
             using SafeFileHandle file = File.OpenHandle(
                 path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
             ImageLock.Take(file, path, isWriter: true);
-            RandomAccess.SetLength(file, 0);
+            if (RandomAccess.GetLength(file) != 0)
+            {
+                throw new BlockImageException($"{path}: the file exists; allowed is a new name, or an empty file");
+            }
+
             RandomAccess.SetLength(file, lengthBytes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or HostException or ArgumentException)
