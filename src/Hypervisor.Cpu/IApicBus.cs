@@ -6,7 +6,8 @@ public interface IApicBus
     /// <summary>Routes an interprocessor interrupt. Spec: SDM volume 3, 11.6.1 (ICR layout).</summary>
     void SendIpi(int sourceApicId, ulong interruptCommand);
 
-    /// <summary>Tells the I/O APICs that a level-triggered <paramref name="vector"/> ended. Spec: SDM volume 3, 11.8.5.</summary>
+    /// <summary>Tells the I/O APICs that a level-triggered <paramref name="vector"/> ended. Spec: SDM volume 3,
+    /// 11.8.5.</summary>
     void BroadcastEndOfInterrupt(byte vector);
 
     /// <summary>Runs an INTA cycle at the 8259 pair and returns its vector.</summary>

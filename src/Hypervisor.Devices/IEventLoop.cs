@@ -10,7 +10,8 @@ public interface IEventLoop
     void Post(IPostedWork work);
 }
 
-/// <summary>Something to do on the event loop; an object that exists anyway, so that posting allocates nothing.</summary>
+/// <summary>Something to do on the event loop; an object that exists anyway, so that posting allocates
+/// nothing.</summary>
 public interface IPostedWork
 {
     /// <summary>Runs on the event-loop thread with the bus lock held.</summary>

@@ -6,7 +6,8 @@ namespace Hypervisor.Backends.Console;
 public interface IByteStream : IDisposable
 {
     /// <summary>
-    /// Where bytes from outside go: called on the stream's own thread. Set once, before <see cref="Start"/>. The receiver
+    /// Where bytes from outside go: called on the stream's own thread. Set once, before <see cref="Start"/>. The
+    /// receiver
     /// takes the bus lock itself and says how many bytes it took; the stream offers the rest again later.
     /// </summary>
     Func<ReadOnlyMemory<byte>, int>? OnInput { get; set; }

@@ -11,7 +11,8 @@ public static unsafe partial class HostMemory
     private const uint CloseOnExec = 1;
     private static readonly void* s_failed = (void*)-1;
 
-    /// <summary>Maps zeroed memory that other mappings of this process can share; freed by <see cref="Unmap"/>.</summary>
+    /// <summary>Maps zeroed memory that other mappings of this process can share; freed by <see
+    /// cref="Unmap"/>.</summary>
     /// <exception cref="HostException">No memory or no address space.</exception>
     public static byte* MapSharedMemory(string name, long lengthBytes)
     {
@@ -19,7 +20,9 @@ public static unsafe partial class HostMemory
         void* address = Map(null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared | MapNoReserve, file, 0);
         string? failure = address == s_failed ? LastError() : null;
         _ = Close(file);
-        return failure is null ? (byte*)address : throw new HostException($"cannot map {lengthBytes} bytes for {name}: {failure}");
+        return failure is null
+            ? (byte*)address
+            : throw new HostException($"cannot map {lengthBytes} bytes for {name}: {failure}");
     }
 
     /// <summary>Maps private zeroed memory.</summary>
@@ -52,7 +55,8 @@ public static unsafe partial class HostMemory
     }
 
     /// <summary>Releases a mapping made here.</summary>
-    public static void Unmap(byte* address, long lengthBytes) => Check.That(UnmapPages(address, (nuint)lengthBytes) == 0);
+    public static void Unmap(byte* address, long lengthBytes)
+        => Check.That(UnmapPages(address, (nuint)lengthBytes) == 0);
 
     private static int CreateFile(string name, long lengthBytes)
     {
@@ -74,7 +78,8 @@ public static unsafe partial class HostMemory
 
     private static string LastError() => new Win32Exception(Marshal.GetLastPInvokeError()).Message;
 
-    [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [LibraryImport(
+        "libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int MemfdCreate(string name, uint flags);
 
     [LibraryImport("libc", EntryPoint = "ftruncate", SetLastError = true)]

@@ -95,7 +95,8 @@ public sealed unsafe class GuestRam : IDisposable
         return gpa >= HighStart && gpa - HighStart < high && length <= high - (gpa - HighStart);
     }
 
-    /// <summary>Must precede every store to RAM [<paramref name="ramOffset"/>, +length), DMA's and firmware's included.</summary>
+    /// <summary>Must precede every store to RAM [<paramref name="ramOffset"/>, +length), DMA's and firmware's
+    /// included.</summary>
     public void PrepareWrite(long ramOffset, long lengthBytes)
     {
         Check.That(lengthBytes > 0 && ramOffset >= 0 && lengthBytes <= LengthBytes - ramOffset);
@@ -113,7 +114,8 @@ public sealed unsafe class GuestRam : IDisposable
         }
     }
 
-    /// <summary>Copies RAM at <paramref name="gpa"/> out. False, and nothing copied, when the range is not all RAM.</summary>
+    /// <summary>Copies RAM at <paramref name="gpa"/> out. False, and nothing copied, when the range is not all
+    /// RAM.</summary>
     public bool TryRead(ulong gpa, Span<byte> target)
     {
         if (!TryGetOffset(gpa, target.Length, out long offset))
@@ -125,7 +127,8 @@ public sealed unsafe class GuestRam : IDisposable
         return true;
     }
 
-    /// <summary>Copies <paramref name="source"/> to <paramref name="gpa"/>. False, and no change, outside RAM.</summary>
+    /// <summary>Copies <paramref name="source"/> to <paramref name="gpa"/>. False, and no change, outside
+    /// RAM.</summary>
     public bool TryWrite(ulong gpa, ReadOnlySpan<byte> source)
     {
         if (!TryGetOffset(gpa, source.Length, out long offset))

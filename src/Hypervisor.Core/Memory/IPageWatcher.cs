@@ -4,7 +4,8 @@ namespace Hypervisor.Core.Memory;
 public interface IPageWatcher
 {
     /// <summary>
-    /// Called on the storing thread before bytes [<paramref name="ramOffset"/>, +<paramref name="lengthBytes"/>) change.
+    /// Called on the storing thread before bytes [<paramref name="ramOffset"/>, +<paramref name="lengthBytes"/>)
+    /// change.
     /// The range stays inside one page.
     /// </summary>
     void BeforeWrite(long ramOffset, int lengthBytes);

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.Intrinsics;
 
 namespace Hypervisor.Core.Memory;
@@ -30,4 +31,18 @@ public static unsafe class PageKernels
 
         return changed;
     }
+
+    /// <summary>Compares two pages line by line; see the other overload.</summary>
+    public static ulong ChangedLines(ReadOnlySpan<byte> before, ReadOnlySpan<byte> after)
+    {
+        Check.That(before.Length == PageBytes && after.Length == PageBytes);
+        fixed (byte* first = before, second = after)
+        {
+            Check.That((((nuint)first | (nuint)second) & (LineBytes - 1)) == 0);
+            return ChangedLines(first, second);
+        }
+    }
+
+    /// <summary>Whether all bytes are zero.</summary>
+    public static bool IsZero(ReadOnlySpan<byte> page) => !page.ContainsAnyExcept((byte)0);
 }

@@ -144,14 +144,16 @@ public ref struct StateCodec
         }
     }
 
-    /// <summary>Moves a count that loading refuses above <paramref name="max"/>, before anything is allocated for it.</summary>
+    /// <summary>Moves a count that loading refuses above <paramref name="max"/>, before anything is allocated for
+    /// it.</summary>
     /// <exception cref="StateFormatException">The stored count is out of range.</exception>
     public void Count(ref int value, int max)
     {
         I32(ref value);
         if (value < 0 || value > max)
         {
-            throw new StateFormatException($"count at byte {Position - sizeof(int)} is {value}, allowed are 0 to {max}");
+            throw new StateFormatException(
+                $"count at byte {Position - sizeof(int)} is {value}, allowed are 0 to {max}");
         }
     }
 

@@ -1,0 +1,195 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Core;
+
+namespace Hypervisor.Backends.Block.Filters;
+
+/// <summary>On the primary, above any image: shows everything that changes the disk to an observer, tagged with its epoch.</summary>
+/// <remarks>
+/// The observer sees a request before the image does, in the order of submission, and a request that the image would
+/// refuse not at all. During the full copy a range is read while submissions wait, so the observer's order is the
+/// order on the disk (fault-tolerance rules 16, 18, 24). Nothing is drained at a cut.
+/// </remarks>
+public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(inner)
+{
+    // Protects the fields below and the order of observer and image. Taken inside the bus lock; the observer may wait in it.
+    private readonly Lock _lock = new();
+    private readonly Queue<BlockRequest> _held = new();
+    private readonly Stack<TaggedRequest> _idle = new();
+    private IEpochTagObserver? _observer;
+    private ulong _epoch;
+    private bool _isReadingRange;
+
+    /// <summary>Which disk of the machine it is, in the machine's order.</summary>
+    public int Disk => disk;
+
+    /// <summary>Starts tagging with <paramref name="epoch"/>.</summary>
+    public void Observe(IEpochTagObserver observer, ulong epoch)
+    {
+        lock (_lock)
+        {
+            Check.That(_observer is null);
+            _observer = observer;
+            _epoch = epoch;
+        }
+    }
+
+    /// <summary>From now on submissions belong to <paramref name="epoch"/>. At the cut, with the machine paused.</summary>
+    public void BeginEpoch(ulong epoch)
+    {
+        lock (_lock)
+        {
+            Check.That(_observer is null || epoch == _epoch + 1);
+            _epoch = epoch;
+        }
+    }
+
+    /// <summary>Ends tagging: everything passes unseen.</summary>
+    public void StopObserving()
+    {
+        lock (_lock)
+        {
+            _observer = null;
+        }
+    }
+
+    /// <summary>
+    /// Reads a range into <paramref name="target"/> and shows it to the observer, with submissions held back meanwhile.
+    /// Blocks; for a thread of its own. False when tagging ended.
+    /// </summary>
+    /// <param name="offsetBytes">First byte; the range lies inside the disk.</param>
+    /// <param name="target">Takes the bytes.</param>
+    /// <param name="status">How the read ended.</param>
+    public bool TryCopyRange(long offsetBytes, Memory<byte> target, out BlockStatus status)
+    {
+        Check.That(target.Length <= LengthBytes && offsetBytes <= LengthBytes - target.Length);
+        using var done = new ManualResetEventSlim();
+        var read = new BlockRequest(_ => done.Set())
+        {
+            Operation = BlockOperation.Read,
+            OffsetBytes = offsetBytes,
+            LengthBytes = target.Length,
+            Buffer = target,
+        };
+        lock (_lock)
+        {
+            Check.That(!_isReadingRange);
+            _isReadingRange = true;
+        }
+
+        // Requests before it are ordered by the image (IBlockDevice: overlapping ones keep their order).
+        Inner.Submit(read);
+        done.Wait();
+        status = read.Status;
+        lock (_lock)
+        {
+            bool isObserved = _observer is not null;
+            if (isObserved && status == BlockStatus.Ok)
+            {
+                _observer!.OnCopied(disk, offsetBytes, target);
+            }
+
+            _isReadingRange = false;
+            while (_held.TryDequeue(out BlockRequest? request))
+            {
+                Pass(request);
+            }
+
+            return isObserved;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Submit(BlockRequest request)
+    {
+        lock (_lock)
+        {
+            if (_isReadingRange)
+            {
+                _held.Enqueue(request); // as many as the guest's queues hold
+            }
+            else
+            {
+                Pass(request);
+            }
+        }
+    }
+
+    private void Pass(BlockRequest request)
+    {
+        if (_observer is null || request.Operation == BlockOperation.Read || !WillBeTaken(request))
+        {
+            Inner.Submit(request);
+            return;
+        }
+
+        _observer.OnTagged(disk, _epoch, request);
+        if (!_idle.TryPop(out TaggedRequest? tagged))
+        {
+            tagged = new TaggedRequest(this);
+        }
+
+        Inner.Submit(tagged.Begin(request, _observer));
+    }
+
+    /// <summary>Whether the image has no reason to refuse it; what it refuses must not change the other side.</summary>
+    private bool WillBeTaken(BlockRequest request)
+    {
+        if (request.Operation == BlockOperation.Flush)
+        {
+            return true;
+        }
+
+        long length = request.LengthBytes;
+        return !IsReadOnly && length > 0 && request.OffsetBytes >= 0
+            && length <= LengthBytes && request.OffsetBytes <= LengthBytes - length
+            && (request.Operation != BlockOperation.Write || request.Buffer.Length == length);
+    }
+
+    /// <summary>Stands in for a request below the filter, so that a failure is noticed.</summary>
+    private sealed class TaggedRequest
+    {
+        private readonly EpochTagFilter _filter;
+        private readonly BlockRequest _below;
+        private BlockRequest? _above;
+        private IEpochTagObserver? _observer;
+
+        public TaggedRequest(EpochTagFilter filter)
+        {
+            _filter = filter;
+            _below = new BlockRequest(OnCompleted);
+        }
+
+        public BlockRequest Begin(BlockRequest above, IEpochTagObserver observer)
+        {
+            _above = above;
+            _observer = observer;
+            _below.Operation = above.Operation;
+            _below.OffsetBytes = above.OffsetBytes;
+            _below.LengthBytes = above.LengthBytes;
+            _below.Buffer = above.Buffer;
+            return _below;
+        }
+
+        private void OnCompleted(BlockRequest below)
+        {
+            BlockRequest above = _above!;
+            if (below.Status != BlockStatus.Ok)
+            {
+                _observer!.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
+            }
+
+            BlockStatus status = below.Status;
+            below.Buffer = default;
+            _above = null;
+            _observer = null;
+            lock (_filter._lock)
+            {
+                _filter._idle.Push(this);
+            }
+
+            above.Complete(status);
+        }
+    }
+}

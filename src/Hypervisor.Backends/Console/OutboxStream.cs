@@ -1,0 +1,239 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Core;
+
+namespace Hypervisor.Backends.Console;
+
+/// <summary>Holds console output back, by epoch, until the epoch may be seen outside. Input passes.</summary>
+/// <remarks>
+/// Fault-tolerance rules 1 to 4. Every byte has an offset: how many bytes the stream sent before it in all its life,
+/// so that a collector can drop what it has already after a takeover (rule 5).
+/// <para>
+/// Threads: Write on the guest's side (bus lock), the rest on the session's. The sink is written to inside the lock,
+/// which keeps the order; it must not block for long.
+/// </para>
+/// </remarks>
+/// <param name="inner">Where released bytes go.</param>
+/// <param name="heldBytesMax">Most bytes held.</param>
+/// <param name="onOverflow">Called once when bytes had to be dropped because more than that were held.</param>
+public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onOverflow) : IByteStream
+{
+    private const int FirstBytes = 64 << 10;
+
+    private readonly Lock _lock = new(); // protects everything below, and the order at the sink; taken inside the bus lock
+    private readonly Queue<(ulong Epoch, long EndOffset)> _closed = new();
+    private byte[] _ring = new byte[FirstBytes]; // byte at offset o lies at o % length; a power of two
+    private long _releasedOffset;
+    private long _endOffset;
+    private ulong _openEpoch;
+    private Mode _mode;
+    private bool _hasOverflown;
+
+    private enum Mode
+    {
+        Passing,
+        Holding,
+        Dropping,
+    }
+
+    /// <inheritdoc/>
+    public Func<ReadOnlyMemory<byte>, int>? OnInput
+    {
+        get => inner.OnInput;
+        set => inner.OnInput = value;
+    }
+
+    /// <summary>Bytes that wait for release.</summary>
+    public int HeldBytes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return (int)(_endOffset - _releasedOffset);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Start() => inner.Start();
+
+    /// <summary>Goes on where another stream ended: at a takeover, with the offset of the first byte to come.</summary>
+    public void SetOffset(long offsetBytes)
+    {
+        lock (_lock)
+        {
+            Check.That(_releasedOffset == _endOffset && offsetBytes >= 0);
+            _releasedOffset = _endOffset = offsetBytes;
+        }
+    }
+
+    /// <summary>At a cut, paused: bytes from now on belong to <paramref name="epoch"/> and are held.</summary>
+    public void BeginEpoch(ulong epoch)
+    {
+        lock (_lock)
+        {
+            if (_mode == Mode.Holding)
+            {
+                Check.That(epoch == _openEpoch + 1);
+                _closed.Enqueue((_openEpoch, _endOffset));
+            }
+            else if (_mode == Mode.Passing)
+            {
+                _mode = Mode.Holding;
+            }
+
+            _openEpoch = epoch;
+        }
+    }
+
+    /// <summary>Bytes of the epoch that the last <see cref="BeginEpoch"/> closed, and the offset of the first of them.</summary>
+    /// <returns>Their number; 0 when there are none, and for the epoch before holding began.</returns>
+    public int ClosedBytes(ulong epoch, out long firstOffset)
+    {
+        lock (_lock)
+        {
+            firstOffset = _releasedOffset;
+            foreach ((ulong closed, long end) in _closed)
+            {
+                if (closed == epoch)
+                {
+                    return (int)(end - firstOffset);
+                }
+
+                firstOffset = end;
+            }
+
+            return 0;
+        }
+    }
+
+    /// <summary>Copies held bytes from <paramref name="offset"/> on, without releasing them. False once they are not held.</summary>
+    public bool TryPeek(long offset, Span<byte> target)
+    {
+        lock (_lock)
+        {
+            if (offset < _releasedOffset || target.Length > _endOffset - offset)
+            {
+                return false;
+            }
+
+            int at = (int)(offset & (_ring.Length - 1));
+            int first = Math.Min(target.Length, _ring.Length - at);
+            _ring.AsSpan(at, first).CopyTo(target);
+            _ring.AsSpan(0, target.Length - first).CopyTo(target[first..]);
+            return true;
+        }
+    }
+
+    /// <summary>Lets out the bytes of all epochs up to and including <paramref name="epoch"/>, in order.</summary>
+    public void Release(ulong epoch)
+    {
+        lock (_lock)
+        {
+            while (_closed.TryPeek(out (ulong Epoch, long EndOffset) closed) && closed.Epoch <= epoch)
+            {
+                _ = _closed.Dequeue();
+                LetOut(closed.EndOffset);
+            }
+        }
+    }
+
+    /// <summary>Lets out everything and holds nothing from now on: the guest runs unprotected.</summary>
+    public void Pass()
+    {
+        lock (_lock)
+        {
+            _closed.Clear();
+            LetOut(_endOffset);
+            _mode = Mode.Passing;
+        }
+    }
+
+    /// <summary>Throws away everything held and everything that still comes: it was never committed (rule 3).</summary>
+    public void Drop()
+    {
+        lock (_lock)
+        {
+            _closed.Clear();
+            _endOffset = _releasedOffset;
+            _mode = Mode.Dropping;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        bool overflows = false;
+        lock (_lock)
+        {
+            switch (_mode)
+            {
+                case Mode.Passing:
+                    _endOffset += bytes.Length;
+                    _releasedOffset = _endOffset;
+                    inner.Write(bytes);
+                    break;
+                case Mode.Holding when bytes.Length <= heldBytesMax - (_endOffset - _releasedOffset):
+                    Hold(bytes);
+                    break;
+                case Mode.Holding:
+                    overflows = !_hasOverflown;
+                    _hasOverflown = true;
+                    break;
+                case Mode.Dropping:
+                    break;
+            }
+        }
+
+        if (overflows)
+        {
+            onOverflow();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => inner.Dispose();
+
+    private void Hold(ReadOnlySpan<byte> bytes)
+    {
+        int held = (int)(_endOffset - _releasedOffset);
+        if (held + bytes.Length > _ring.Length)
+        {
+            Grow(held, held + bytes.Length);
+        }
+
+        int at = (int)(_endOffset & (_ring.Length - 1));
+        int first = Math.Min(bytes.Length, _ring.Length - at);
+        bytes[..first].CopyTo(_ring.AsSpan(at));
+        bytes[first..].CopyTo(_ring);
+        _endOffset += bytes.Length;
+    }
+
+    private void Grow(int held, int needed)
+    {
+        int length = _ring.Length;
+        while (length < needed)
+        {
+            length *= 2;
+        }
+
+        byte[] content = new byte[held];
+        Check.That(TryPeek(_releasedOffset, content));
+        _ring = new byte[length];
+        _endOffset = _releasedOffset;
+        Hold(content);
+    }
+
+    private void LetOut(long endOffset)
+    {
+        while (_releasedOffset < endOffset)
+        {
+            int at = (int)(_releasedOffset & (_ring.Length - 1));
+            int count = (int)Math.Min(endOffset - _releasedOffset, _ring.Length - at);
+            inner.Write(_ring.AsSpan(at, count));
+            _releasedOffset += count;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+using System;
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Core.Host;
+
+/// <summary>A flag that one thread waits for, with a timeout in nanoseconds. Spec: Linux eventfd(2), ppoll(2).</summary>
+/// <remarks>.NET's own waits round a timeout to milliseconds, which a guest's timers would notice.</remarks>
+public sealed unsafe partial class HostEvent : IDisposable
+{
+    private const int CloseOnExec = 0x8_0000, NonBlocking = 0x800;
+    private const short PollIn = 1;
+
+    private readonly int _file;
+
+    /// <summary>Creates it unset.</summary>
+    /// <exception cref="HostException">No file descriptor left.</exception>
+    public HostEvent()
+    {
+        _file = EventFd(0, CloseOnExec | NonBlocking);
+        if (_file < 0)
+        {
+            string failure = new Win32Exception(Marshal.GetLastPInvokeError()).Message;
+            throw new HostException($"cannot create an event: {failure}");
+        }
+    }
+
+    /// <summary>Sets the flag and wakes the waiting thread. Any thread.</summary>
+    public void Set()
+    {
+        ulong one = 1;
+        _ = Write(_file, &one, sizeof(ulong)); // fails only when the counter is full, and then it is set
+    }
+
+    /// <summary>Waits until the flag is set or <paramref name="nanos"/> passed, and clears it.</summary>
+    public void Wait(long nanos)
+    {
+        var poll = new PollFile { File = _file, Events = PollIn };
+        var timeout = new TimeSpec { Seconds = nanos / 1_000_000_000, Nanos = nanos % 1_000_000_000 };
+        if (Poll(&poll, 1, nanos == long.MaxValue ? null : &timeout, null) > 0)
+        {
+            ulong count;
+            _ = Read(_file, &count, sizeof(ulong));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _ = Close(_file);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    private static partial int EventFd(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "write")]
+    private static partial nint Write(int file, void* source, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "read")]
+    private static partial nint Read(int file, void* target, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "ppoll")]
+    private static partial int Poll(PollFile* files, ulong count, TimeSpec* timeout, void* signalMask);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int file);
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct PollFile
+    {
+        public int File;
+        public short Events;
+        public short Returned;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct TimeSpec
+    {
+        public long Seconds;
+        public long Nanos;
+    }
+}

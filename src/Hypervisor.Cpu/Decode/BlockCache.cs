@@ -1,0 +1,243 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Threading;
+using Hypervisor.Core.Host;
+using Hypervisor.Core.Memory;
+using Hypervisor.Cpu.State;
+
+namespace Hypervisor.Cpu.Decode;
+
+/// <summary>Decoded blocks by physical page; dropped when a line of the page that they came from is written.</summary>
+/// <remarks>
+/// A block is found by the host address of its first byte, so a change of the guest's page tables drops nothing. A page
+/// with blocks carries <see cref="PageState.Code"/>; a mask of its 64-byte lines says where the code is, so that data
+/// beside code costs a slow store, not a new decoding. A dropped block may be the one that runs: its operations are
+/// replaced by markers that leave it, and its memory is reused only when the whole cache is emptied, between blocks.
+/// </remarks>
+internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
+{
+    private const long ArenaBytes = 64L << 20;
+    private const int OperationsMax = 64;
+    private const int SlotCount = 1 << 15;
+    private const int LineShift = 6;
+
+    private readonly Vcpu _vcpu;
+    private readonly GuestRam _ram;
+    private readonly BlockDecoder _decoder;
+    private readonly byte* _arena;
+    private readonly Slot* _slots;
+    private readonly Block** _firstInPage;
+    private readonly ulong* _codeLines;
+    private readonly Dictionary<ulong, nint> _byKey = [];
+    private readonly Operation* _single;
+    private readonly Block* _singleBlock;
+
+    // Pages that other threads store to; guarded by _written itself, taken inside the bus lock or alone.
+    private readonly List<(long RamOffset, int LengthBytes)> _written = [];
+    private readonly Lock _writtenLock = new();
+    private long _arenaUsed;
+
+    internal BlockCache(Vcpu vcpu)
+    {
+        _vcpu = vcpu;
+        _ram = vcpu.Ram;
+        _decoder = new BlockDecoder(vcpu);
+        _arena = HostMemory.MapPrivateMemory(ArenaBytes);
+        _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
+        _firstInPage = (Block**)NativeMemory.AllocZeroed((nuint)_ram.PageCount, (nuint)sizeof(Block*));
+        _codeLines = (ulong*)NativeMemory.AllocZeroed((nuint)_ram.PageCount, sizeof(ulong));
+        _single = (Operation*)NativeMemory.AllocZeroed((nuint)sizeof(Operation));
+        _singleBlock = (Block*)NativeMemory.AllocZeroed((nuint)sizeof(Block));
+        _singleBlock->Operations = _single;
+        _singleBlock->Count = 1;
+        _ram.WatchCode(this);
+    }
+
+    /// <summary>Managed id of the thread that runs the vCPU; 0 while none does.</summary>
+    internal int OwnerThread { get; set; }
+
+    /// <summary>
+    /// The block at <paramref name="host"/>, decoded if need be. Null: fetching the rest of an instruction that crosses
+    /// the page faulted.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal Block* Find(byte* host, uint codeMode)
+    {
+        ulong key = (ulong)host | ((ulong)codeMode << 60);
+        Slot* slot = _slots + SlotIndex(key);
+        return slot->Key == key ? slot->Block : FindSlow(host, codeMode);
+    }
+
+    /// <summary>Decodes the one instruction at CS:RIP for a single step. Not cached. Null: fault.</summary>
+    internal Block* Single(byte* host, uint codeMode) => _decoder.TryDecodeOne(host, codeMode, _single) ? _singleBlock : null;
+
+    /// <inheritdoc/>
+    public void BeforeWrite(long ramOffset, int lengthBytes)
+    {
+        if (Environment.CurrentManagedThreadId == OwnerThread)
+        {
+            DropRange(ramOffset, lengthBytes);
+            return;
+        }
+
+        lock (_writtenLock)
+        {
+            _written.Add((ramOffset, lengthBytes));
+        }
+
+        _vcpu.SetEvent(EventBytes.CodeWritten);
+    }
+
+    /// <summary>Drops what other threads wrote over. On the vCPU's thread, between blocks.</summary>
+    internal void DropWritten()
+    {
+        _vcpu.Bus.Synchronize(); // the stores that were announced have landed
+        lock (_writtenLock)
+        {
+            foreach ((long ramOffset, int lengthBytes) in _written)
+            {
+                DropRange(ramOffset, lengthBytes);
+            }
+
+            _written.Clear();
+        }
+    }
+
+    /// <summary>Drops everything. Between blocks only.</summary>
+    internal void Clear()
+    {
+        foreach (ulong key in _byKey.Keys)
+        {
+            long page = PageOf(key);
+            if (_firstInPage[page] != null)
+            {
+                _firstInPage[page] = null;
+                _codeLines[page] = 0;
+                _ram.ClearFlags(page, PageState.Code);
+            }
+        }
+
+        _byKey.Clear();
+        NativeMemory.Clear(_slots, (nuint)(SlotCount * sizeof(Slot)));
+        _arenaUsed = 0;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        HostMemory.Unmap(_arena, ArenaBytes);
+        NativeMemory.Free(_slots);
+        NativeMemory.Free(_firstInPage);
+        NativeMemory.Free(_codeLines);
+        NativeMemory.Free(_single);
+        NativeMemory.Free(_singleBlock);
+    }
+
+    // Multiplicative hash: instruction addresses are dense, their low bits differ most.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int SlotIndex(ulong key) => (int)((key * 0x9E37_79B9_7F4A_7C15) >> 49);
+
+    private static Outcome Stale(Vcpu vcpu, Operation* op) => Outcome.EndBlock;
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private Block* FindSlow(byte* host, uint codeMode)
+    {
+        ulong key = (ulong)host | ((ulong)codeMode << 60);
+        if (!_byKey.TryGetValue(key, out nint address))
+        {
+            Block* built = Build(host, codeMode, key);
+            if (built == null)
+            {
+                return Single(host, codeMode); // the first instruction crosses the page
+            }
+
+            address = (nint)built;
+        }
+
+        Slot* slot = _slots + SlotIndex(key);
+        slot->Key = key;
+        slot->Block = (Block*)address;
+        return slot->Block;
+    }
+
+    private Block* Build(byte* host, uint codeMode, ulong key)
+    {
+        if (ArenaBytes - _arenaUsed < sizeof(Block) + (OperationsMax * sizeof(Operation)))
+        {
+            Clear();
+        }
+
+        var block = (Block*)(_arena + _arenaUsed);
+        block->Operations = (Operation*)(block + 1);
+        block->Count = _decoder.DecodeBlock(host, codeMode, block->Operations, OperationsMax, out int codeBytes);
+        if (block->Count == 0)
+        {
+            return null;
+        }
+
+        _arenaUsed += sizeof(Block) + (block->Count * sizeof(Operation));
+        long offset = _vcpu.Mmu.RamOffset(host);
+        long page = offset >> 12;
+        block->Key = key;
+        block->NextInPage = _firstInPage[page];
+        _firstInPage[page] = block;
+        _byKey.Add(key, (nint)block);
+
+        _codeLines[page] |= Lines((int)(offset & 0xFFF), codeBytes);
+        if ((_ram.States[page] & (byte)PageState.Code) == 0)
+        {
+            _ram.SetFlags(page, PageState.Code);
+            _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
+        }
+
+        return block;
+    }
+
+    private void DropRange(long ramOffset, int lengthBytes)
+    {
+        long page = ramOffset >> 12;
+        if ((_codeLines[page] & Lines((int)(ramOffset & 0xFFF), lengthBytes)) == 0)
+        {
+            return;
+        }
+
+        for (Block* block = _firstInPage[page]; block != null; block = block->NextInPage)
+        {
+            _byKey.Remove(block->Key);
+            Slot* slot = _slots + SlotIndex(block->Key);
+            if (slot->Key == block->Key)
+            {
+                slot->Key = 0;
+            }
+
+            for (int i = 0; i < block->Count; i++)
+            {
+                block->Operations[i].Execute = &Stale;
+                block->Operations[i].Length = 0;
+            }
+        }
+
+        _firstInPage[page] = null;
+        _codeLines[page] = 0;
+        _ram.ClearFlags(page, PageState.Code);
+    }
+
+    // Bit n of the result: line n of the page overlaps [offset, offset + length).
+    private static ulong Lines(int offset, int lengthBytes)
+    {
+        int first = offset >> LineShift;
+        int last = (offset + lengthBytes - 1) >> LineShift;
+        return (ulong.MaxValue << first) & (ulong.MaxValue >> (63 - last));
+    }
+
+    private long PageOf(ulong key) => _vcpu.Mmu.RamOffset((byte*)(key & ~(0xFul << 60))) >> 12;
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Slot
+    {
+        internal ulong Key;
+        internal Block* Block;
+    }
+}

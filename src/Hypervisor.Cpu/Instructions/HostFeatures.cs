@@ -1,0 +1,63 @@
+using Hypervisor.Cpu.Identification;
+using Iced.Intel;
+
+namespace Hypervisor.Cpu.Instructions;
+
+/// <summary>Whether an encoding belongs to what the guest's CPU offers.</summary>
+internal static class HostFeatures
+{
+    private const CpuFeature Never = (CpuFeature)(-1);
+    private const CpuFeature Always = (CpuFeature)(-2);
+
+    /// <summary>False: #UD.</summary>
+    internal static bool IsOffered(Vcpu vcpu, Code code)
+    {
+        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX))
+        {
+            return false;
+        }
+
+        foreach (CpuidFeature needed in code.CpuidFeatures())
+        {
+            CpuFeature feature = Map(needed);
+            if (feature == Never || (feature != Always && !vcpu.Features.Has(feature)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static CpuFeature Map(CpuidFeature feature) => feature switch
+    {
+        CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 => CpuFeature.Fpu,
+        CpuidFeature.CMOV => CpuFeature.Cmov,
+        CpuidFeature.MMX => CpuFeature.Mmx,
+        CpuidFeature.FXSR => CpuFeature.Fxsr,
+        CpuidFeature.SSE => CpuFeature.Sse,
+        CpuidFeature.SSE2 => CpuFeature.Sse2,
+        CpuidFeature.SSE3 => CpuFeature.Sse3,
+        CpuidFeature.SSSE3 => CpuFeature.Ssse3,
+        CpuidFeature.SSE4_1 => CpuFeature.Sse41,
+        CpuidFeature.SSE4_2 => CpuFeature.Sse42,
+        CpuidFeature.AES => CpuFeature.Aes,
+        CpuidFeature.PCLMULQDQ => CpuFeature.Pclmulqdq,
+        CpuidFeature.SHA => CpuFeature.Sha,
+        CpuidFeature.POPCNT => CpuFeature.Popcnt,
+        CpuidFeature.MOVBE => CpuFeature.Movbe,
+        CpuidFeature.LZCNT => CpuFeature.Lzcnt,
+        CpuidFeature.BMI1 => CpuFeature.Bmi1,
+        CpuidFeature.BMI2 => CpuFeature.Bmi2,
+        CpuidFeature.ADX => CpuFeature.Adx,
+        CpuidFeature.AVX => CpuFeature.Avx,
+        CpuidFeature.AVX2 => CpuFeature.Avx2,
+        CpuidFeature.F16C => CpuFeature.F16c,
+        CpuidFeature.FMA => CpuFeature.Fma,
+        CpuidFeature.XSAVE => CpuFeature.Xsave,
+        CpuidFeature.XSAVEOPT => CpuFeature.Xsaveopt,
+        CpuidFeature.XSAVEC => CpuFeature.Xsavec,
+        CpuidFeature.INTEL8086 or CpuidFeature.INTEL386 or CpuidFeature.X64 => Always,
+        _ => Never,
+    };
+}

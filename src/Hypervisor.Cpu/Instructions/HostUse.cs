@@ -1,0 +1,20 @@
+using System;
+
+namespace Hypervisor.Cpu.Instructions;
+
+/// <summary>What running an instruction as the host must take care of; kept in Operation.Source.</summary>
+[Flags]
+internal enum HostUse : byte
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+
+    /// <summary>Reads or writes arithmetic flags.</summary>
+    Flags = 1 << 0,
+
+    /// <summary>The memory operand must be aligned to its size.</summary>
+    Aligned = 1 << 1,
+
+    /// <summary>x87: keeps the pointers to the last instruction and operand.</summary>
+    Pointers = 1 << 2,
+}

@@ -1,0 +1,123 @@
+using System;
+using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.State;
+
+namespace Hypervisor.Cpu.Interpreter;
+
+/// <summary>Runs decoded blocks: the reference that translated code is tested against.</summary>
+internal sealed unsafe class Interpreter(Vcpu vcpu)
+{
+    private readonly Vcpu _vcpu = vcpu;
+    private readonly CpuState* _state = vcpu.State;
+
+    /// <summary>Instructions run so far.</summary>
+    internal ulong InstructionCount { get; private set; }
+
+    /// <summary>Runs until an exit.</summary>
+    internal VcpuExit Run()
+    {
+        _vcpu.Blocks.OwnerThread = Environment.CurrentManagedThreadId;
+        VcpuExit exit;
+        do
+        {
+            if (_state->Events == 0)
+            {
+                RunBlocks();
+            }
+        }
+        while (!_vcpu.Events.TryHandle(out exit));
+        _vcpu.Blocks.OwnerThread = 0;
+        return exit;
+    }
+
+    /// <summary>Runs exactly one instruction (or the delivery of the fault it raises).</summary>
+    internal void StepOne()
+    {
+        Block* block = Lookup(isSingle: true);
+        if (block != null)
+        {
+            RunBlock(block);
+        }
+    }
+
+    // One poll of the events per block is what bounds the time to a pause.
+    private void RunBlocks()
+    {
+        while (_state->Events == 0)
+        {
+            Block* block = Lookup(isSingle: false);
+            if (block != null)
+            {
+                RunBlock(block);
+            }
+        }
+    }
+
+    private void RunBlock(Block* block)
+    {
+        Operation* op = block->Operations;
+        Operation* end = op + block->Count;
+        Vcpu vcpu = _vcpu;
+        CpuState* state = _state;
+        ulong next = state->Rip;
+        ulong start;
+        Outcome outcome;
+        do
+        {
+            start = next;
+            next += op->Length;
+            state->Rip = next;
+            outcome = op->Execute(vcpu, op);
+            op++;
+        }
+        while (outcome == Outcome.Next && op != end);
+
+        InstructionCount += (ulong)(op - block->Operations);
+        if (outcome >= Outcome.Fault)
+        {
+            state->Rip = start;
+            if (outcome == Outcome.Fault)
+            {
+                _vcpu.Exceptions.DeliverFault();
+            }
+        }
+    }
+
+    // The block at CS:RIP; null when the fetch faulted (and the fault was delivered).
+    private Block* Lookup(bool isSingle)
+    {
+        ulong linear = _state->Rip;
+        if (_state->CodeMode != 2)
+        {
+            ref readonly Segment code = ref _state->Segments[SegmentRegister.Cs];
+            if (linear > code.Limit)
+            {
+                _vcpu.Raise(ExceptionVector.GeneralProtection, 0);
+                _vcpu.Exceptions.DeliverFault();
+                return null;
+            }
+
+            linear = (uint)(linear + code.Base);
+        }
+
+        byte* host = _vcpu.Mmu.TryFetch(linear, out bool isFault);
+        Block* block = null;
+        if (host != null)
+        {
+            block = isSingle
+                ? _vcpu.Blocks.Single(host, _state->CodeMode)
+                : _vcpu.Blocks.Find(host, _state->CodeMode);
+        }
+        else if (!isFault)
+        {
+            _vcpu.Raise(ExceptionVector.InvalidOpcode); // device memory holds no code: reads as FF FF
+        }
+
+        if (block == null)
+        {
+            _vcpu.Exceptions.DeliverFault();
+        }
+
+        return block;
+    }
+}

@@ -1,0 +1,52 @@
+using System;
+using Hypervisor.Core;
+using Hypervisor.Core.Host;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Memory that generated code runs from: written through one view, executed through another (W^X).</summary>
+/// <remarks>Bump allocation up to a fixed size; <see cref="Clear"/> frees everything at once. One owner thread.</remarks>
+internal sealed unsafe class CodeMemory : IDisposable
+{
+    private const int Alignment = 16; // branch targets on fetch boundaries
+
+    private readonly byte* _write;
+    private readonly byte* _execute;
+    private readonly long _lengthBytes;
+    private long _usedBytes;
+
+    internal CodeMemory(string name, long lengthBytes)
+    {
+        _lengthBytes = lengthBytes;
+        HostMemory.MapCode(name, lengthBytes, out _write, out _execute);
+    }
+
+    /// <summary>Bytes that are taken.</summary>
+    internal long UsedBytes => _usedBytes;
+
+    /// <summary>Copies <paramref name="code"/> in; null when it does not fit any more.</summary>
+    /// <returns>Where to call it.</returns>
+    internal byte* Add(ReadOnlySpan<byte> code)
+    {
+        if (code.Length > _lengthBytes - _usedBytes)
+        {
+            return null;
+        }
+
+        code.CopyTo(new Span<byte>(_write + _usedBytes, code.Length));
+        byte* entry = _execute + _usedBytes;
+        _usedBytes = Math.Min(_lengthBytes, (_usedBytes + code.Length + Alignment - 1) & -Alignment);
+        return entry;
+    }
+
+    /// <summary>Forgets all code. Nothing of it may be running or be called again.</summary>
+    internal void Clear() => _usedBytes = 0;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Check.That(_lengthBytes > 0);
+        HostMemory.Unmap(_write, _lengthBytes);
+        HostMemory.Unmap(_execute, _lengthBytes);
+    }
+}

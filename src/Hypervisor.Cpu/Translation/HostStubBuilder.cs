@@ -1,0 +1,327 @@
+using System;
+using Hypervisor.Core;
+using Iced.Intel;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Generates the stub of one instruction. Cold: once per distinct encoding.</summary>
+/// <remarks>
+/// Guest registers are loaded into the host registers of the same number, so the encoding stays; except RSP, which is
+/// renamed, and the memory operand, which becomes [pointer]. The state and memory pointers live in registers that the
+/// instruction does not use. Nothing in a stub can fault: memory was translated and checked before, floating-point
+/// exceptions are masked (MXCSR) or deferred to an instruction that does not come (x87).
+/// </remarks>
+internal sealed class HostStubBuilder
+{
+    private const int StubBytesMax = 1024;
+    private const int DefaultMxcsr = 0x1F80;
+    private const uint ArithmeticMask = 0x8D5; // OF SF ZF AF PF CF
+
+    // Where pointers and temporaries may live, cheapest first.
+    private static readonly int[] s_candidates =
+    [
+        HostRegister.R11, HostRegister.R10, HostRegister.R9, HostRegister.R8, HostRegister.Rcx, HostRegister.Rdx,
+        HostRegister.Rax, HostRegister.Rsi, HostRegister.Rdi, HostRegister.Rbx, HostRegister.Rbp, HostRegister.R12,
+    ];
+
+    private readonly byte[] _buffer = new byte[StubBytesMax];
+    private readonly byte[] _encoding = new byte[16];
+    private readonly InstructionInfoFactory _information = new();
+    private readonly ByteWriter _writer;
+    private readonly Encoder _encoder;
+
+    // What Prepare found out.
+    private int _encodingBytes;
+    private bool _isVex;
+    private uint _generalUsed;
+    private uint _generalWritten;
+    private uint _vectorsUsed;
+    private uint _vectorsWritten;
+    private int _state;
+    private int _memory;
+    private int _temporary;
+    private int _stackPointerAlias;
+
+    internal HostStubBuilder()
+    {
+        _writer = new ByteWriter(_encoding);
+        _encoder = Encoder.Create(64, _writer);
+    }
+
+    /// <summary>The instruction as the stub will contain it: equal bytes mean equal stubs.</summary>
+    internal ReadOnlySpan<byte> Encoding => _encoding.AsSpan(0, _encodingBytes);
+
+    /// <summary>Chooses registers for <paramref name="original"/> and encodes it with them.</summary>
+    internal void Prepare(in Instruction original)
+    {
+        Instruction instruction = original;
+        bool hasMemory = DetachMemory(ref instruction);
+        FindRegisters(instruction);
+        ChooseRegisters();
+        if (_stackPointerAlias >= 0)
+        {
+            Rename(ref instruction, HostRegister.Rsp, _stackPointerAlias);
+        }
+
+        if (hasMemory)
+        {
+            instruction.MemoryBase = Register.RAX + _memory;
+            instruction.MemoryDisplSize = 0;
+        }
+
+        _writer.Count = 0;
+        Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
+        _encodingBytes = _writer.Count;
+        _isVex = original.Code.Encoding() == EncodingKind.VEX;
+    }
+
+    /// <summary>Generates the stub of what was prepared. The bytes are valid until the next call.</summary>
+    internal ReadOnlySpan<byte> Build(StubParts parts)
+    {
+        var emitter = new Emitter(_buffer);
+        Enter(ref emitter, parts);
+        emitter.Bytes(Encoding);
+        Leave(ref emitter, parts);
+        return emitter.Code;
+    }
+
+    private void Enter(ref Emitter emitter, StubParts parts)
+    {
+        for (int register = 0; register < HostRegister.Count; register++)
+        {
+            if (IsIn(OccupiedRegisters, register) && HostRegister.IsCalleeSaved(register))
+            {
+                emitter.Push(register);
+            }
+        }
+
+        if (parts.HasFlag(StubParts.Flags))
+        {
+            emitter.Push(HostRegister.Rdx);
+            emitter.PopFlags();
+        }
+
+        MoveArguments(ref emitter);
+        if (parts.HasFlag(StubParts.Fpu))
+        {
+            // FXRSTOR faults on reserved MXCSR bits, so the image's own field never gets to it.
+            emitter.StoreImmediate32(_state, StateOffset.FpuMxcsr, DefaultMxcsr);
+            emitter.Fxrstor64(_state, StateOffset.Fpu);
+        }
+
+        if (parts.HasFlag(StubParts.Mxcsr))
+        {
+            emitter.LoadMxcsr(_state, StateOffset.Mxcsr);
+        }
+
+        for (int register = 0; register < 16; register++)
+        {
+            if (IsIn(_vectorsUsed, register) && _isVex)
+            {
+                emitter.LoadYmm(register, _state, StateOffset.Vector(register));
+            }
+            else if (IsIn(_vectorsUsed, register))
+            {
+                emitter.LoadXmm(register, _state, StateOffset.Vector(register));
+            }
+
+            if (IsIn(_generalUsed, register))
+            {
+                emitter.Load(HostOf(register), _state, StateOffset.Gpr(register));
+            }
+        }
+    }
+
+    private void Leave(ref Emitter emitter, StubParts parts)
+    {
+        if (parts.HasFlag(StubParts.Flags))
+        {
+            emitter.PushFlags();
+            emitter.Pop(_temporary);
+            emitter.And32(_temporary, ArithmeticMask);
+            emitter.AndMemory64(_state, StateOffset.Rflags, unchecked((int)~ArithmeticMask));
+            emitter.OrMemory64(_state, StateOffset.Rflags, _temporary);
+            emitter.StoreImmediate32(_state, StateOffset.LazyShift, State.ArithmeticFlags.Explicit);
+        }
+
+        for (int register = 0; register < 16; register++)
+        {
+            if (IsIn(_generalWritten, register))
+            {
+                emitter.Store(_state, StateOffset.Gpr(register), HostOf(register));
+            }
+
+            if (IsIn(_vectorsWritten, register))
+            {
+                StoreVector(ref emitter, register);
+            }
+        }
+
+        if (parts.HasFlag(StubParts.Mxcsr))
+        {
+            emitter.StoreMxcsr(_state, StateOffset.Mxcsr);
+            emitter.StoreImmediate32(_state, StateOffset.StubScratch, DefaultMxcsr);
+            emitter.LoadMxcsr(_state, StateOffset.StubScratch);
+        }
+
+        if (parts.HasFlag(StubParts.Fpu))
+        {
+            emitter.Fxsave64(_state, StateOffset.Fpu);
+            emitter.InitializeFpu();
+        }
+
+        if (_isVex && _vectorsUsed != 0)
+        {
+            emitter.ZeroUpper();
+        }
+
+        for (int register = HostRegister.Count - 1; register >= 0; register--)
+        {
+            if (IsIn(OccupiedRegisters, register) && HostRegister.IsCalleeSaved(register))
+            {
+                emitter.Pop(register);
+            }
+        }
+
+        emitter.Return();
+    }
+
+    // Legacy SSE leaves the register above bit 127 as it was; VEX clears it to its very end.
+    private void StoreVector(ref Emitter emitter, int register)
+    {
+        int offset = StateOffset.Vector(register);
+        if (!_isVex)
+        {
+            emitter.StoreXmm(_state, offset, register);
+            return;
+        }
+
+        emitter.StoreYmm(_state, offset, register);
+        for (int upper = 32; upper < 64; upper += 8)
+        {
+            emitter.StoreImmediate64(_state, offset + upper, 0);
+        }
+    }
+
+    // The choice of registers keeps each argument in place or moves it to a register that holds no other argument.
+    private void MoveArguments(ref Emitter emitter)
+    {
+        if (_state != HostRegister.Rdi)
+        {
+            emitter.Move(_state, HostRegister.Rdi);
+        }
+
+        if (_memory != HostRegister.Rsi)
+        {
+            emitter.Move(_memory, HostRegister.Rsi);
+        }
+    }
+
+    private static bool DetachMemory(ref Instruction instruction)
+    {
+        instruction.SegmentPrefix = Register.None;
+        instruction.HasRepPrefix = false;
+        bool hasMemory = false;
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            hasMemory |= instruction.GetOpKind(i) == OpKind.Memory;
+        }
+
+        if (hasMemory)
+        {
+            instruction.MemoryBase = Register.None;
+            instruction.MemoryIndex = Register.None;
+            instruction.MemoryIndexScale = 1;
+            instruction.MemoryDisplacement64 = 0;
+            instruction.MemoryDisplSize = 4;
+        }
+
+        return hasMemory;
+    }
+
+    private void FindRegisters(in Instruction instruction)
+    {
+        (_generalUsed, _generalWritten, _vectorsUsed, _vectorsWritten) = (0, 0, 0, 0);
+        foreach (UsedRegister used in _information.GetInfo(instruction).GetUsedRegisters())
+        {
+            bool isWritten = used.Access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite
+                or OpAccess.ReadCondWrite;
+            if (used.Register.IsGPR())
+            {
+                uint bit = 1u << used.Register.GetFullRegister().GetNumber();
+                _generalUsed |= bit;
+                _generalWritten |= isWritten ? bit : 0;
+            }
+            else if (used.Register.IsVectorRegister())
+            {
+                uint bit = 1u << used.Register.GetNumber();
+                _vectorsUsed |= bit;
+                _vectorsWritten |= isWritten ? bit : 0;
+            }
+        }
+    }
+
+    private void ChooseRegisters()
+    {
+        uint taken = _generalUsed | (1u << HostRegister.Rsp);
+        _state = IsIn(taken, HostRegister.Rdi) ? Take(taken | (1u << HostRegister.Rsi)) : HostRegister.Rdi;
+        taken |= 1u << _state;
+        _memory = IsIn(taken, HostRegister.Rsi) ? Take(taken | (1u << HostRegister.Rdi)) : HostRegister.Rsi;
+        taken |= 1u << _memory;
+        _temporary = Take(taken);
+        taken |= 1u << _temporary;
+        _stackPointerAlias = IsIn(_generalUsed, HostRegister.Rsp) ? Take(taken) : -1;
+    }
+
+    private static int Take(uint taken)
+    {
+        foreach (int register in s_candidates)
+        {
+            if (!IsIn(taken, register))
+            {
+                return register;
+            }
+        }
+
+        Check.That(false); // no instruction uses so many
+        return -1;
+    }
+
+    private uint OccupiedRegisters
+        => (_generalUsed & ~(1u << HostRegister.Rsp)) | (1u << _state) | (1u << _memory) | (1u << _temporary)
+            | (_stackPointerAlias >= 0 ? 1u << _stackPointerAlias : 0);
+
+    private int HostOf(int guest) => guest == HostRegister.Rsp ? _stackPointerAlias : guest;
+
+    private static void Rename(ref Instruction instruction, int from, int to)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) != OpKind.Register)
+            {
+                continue;
+            }
+
+            Register register = instruction.GetOpRegister(i);
+            if (register.IsGPR() && register.GetFullRegister() == Register.RAX + from)
+            {
+                instruction.SetOpRegister(i, register.GetSize() switch
+                {
+                    1 => Register.R8L + (to - 8),
+                    2 => Register.AX + to,
+                    4 => Register.EAX + to,
+                    _ => Register.RAX + to,
+                });
+            }
+        }
+    }
+
+    private static bool IsIn(uint set, int register) => (set & (1u << register)) != 0;
+
+    private sealed class ByteWriter(byte[] target) : CodeWriter
+    {
+        internal int Count { get; set; }
+
+        public override void WriteByte(byte value) => target[Count++] = value;
+    }
+}

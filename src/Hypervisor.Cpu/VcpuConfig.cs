@@ -1,0 +1,49 @@
+using System;
+using System.Security.Cryptography;
+using System.Threading;
+using Hypervisor.Cpu.Identification;
+
+namespace Hypervisor.Cpu;
+
+/// <summary>What a vCPU is told about itself and its surroundings, besides memory and time.</summary>
+public sealed class VcpuConfig
+{
+    /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
+    internal static VcpuConfig Alone => new()
+    {
+        ApicBus = new LonelyApicBus(),
+        BusLock = new Lock(),
+        Model = CpuModel.Default,
+        Entropy = RandomNumberGenerator.Fill,
+    };
+
+    /// <summary>The rest of the interrupt system.</summary>
+    public required IApicBus ApicBus { get; init; }
+
+    /// <summary>The machine's bus lock: the vCPU holds it whenever it touches its local APIC.</summary>
+    public required Lock BusLock { get; init; }
+
+    /// <summary>What CPUID reports.</summary>
+    public required CpuModel Model { get; init; }
+
+    /// <summary>Fills a buffer with random bytes, for RDRAND and RDSEED.</summary>
+    public required FillRandom Entropy { get; init; }
+
+    /// <summary>
+    /// Called with no promise about locks when a halted vCPU has something to look at: its thread must call Run again.
+    /// </summary>
+    public Action? OnWake { get; init; }
+
+    private sealed class LonelyApicBus : IApicBus
+    {
+        public void SendIpi(int sourceApicId, ulong interruptCommand)
+        {
+        }
+
+        public void BroadcastEndOfInterrupt(byte vector)
+        {
+        }
+
+        public byte AcknowledgeExternalInterrupt() => 0;
+    }
+}

@@ -1,0 +1,84 @@
+using System;
+using System.Collections.Generic;
+using Hypervisor.Backends.Block;
+using Hypervisor.Core.Memory;
+using Hypervisor.Machine.Boot;
+
+namespace Hypervisor.Machine;
+
+/// <summary>
+/// Everything that a user can say about one machine. Checked where it was typed; the machine trusts it.
+/// </summary>
+/// <remarks>
+/// The two halves of a pair must agree on memory, vCPUs, CPU model and the sizes of the drives
+/// (fault-tolerance rule 33); a standby needs no kernel, because its RAM comes over the wire.
+/// </remarks>
+public sealed record MachineConfig
+{
+    /// <summary>Size of RAM when nothing is said.</summary>
+    public const long MemoryBytesDefault = 512L << 20;
+
+    /// <summary>Smallest RAM: the real-mode address space.</summary>
+    public const long MemoryBytesMin = GuestRam.BytesMin;
+
+    /// <summary>Largest number of vCPUs: what 8-bit xAPIC ids address, less the broadcast id.</summary>
+    public const int CpuCountMax = 254;
+
+    /// <summary>Port of `isa-debug-exit` when none is named, as in QEMU.</summary>
+    public const int DebugExitPortDefault = 0x501;
+
+    /// <summary>Largest number of drives: the free slots of one PCI bus.</summary>
+    public const int DriveCountMax = 24;
+
+    /// <summary>Names that <see cref="CpuModel"/> may have, weakest first.</summary>
+    public static IReadOnlyList<string> CpuModels { get; } = ["x86-64-v1", "x86-64-v2", "x86-64-v3"];
+
+    /// <summary>Name of the machine in status lines and messages.</summary>
+    public string Name { get; init; } = "guest";
+
+    /// <summary>Identity of the virtual machine; the same on both halves of a pair.</summary>
+    public Guid Uuid { get; init; }
+
+    /// <summary>Size of RAM in bytes, a multiple of 1 MiB.</summary>
+    public long MemoryBytes { get; init; } = MemoryBytesDefault;
+
+    /// <summary>Number of vCPUs, 1 to <see cref="CpuCountMax"/>.</summary>
+    public int CpuCount { get; init; } = 1;
+
+    /// <summary>One of <see cref="CpuModels"/>, or null for the best that the host has.</summary>
+    public string? CpuModel { get; init; }
+
+    /// <summary>What executes guest instructions.</summary>
+    public ExecutionEngine Engine { get; init; } = ExecutionEngine.Interpreter;
+
+    /// <summary>bzImage, PVH ELF or multiboot ELF; null boots firmware from the first drive.</summary>
+    public BootFile? Kernel { get; init; }
+
+    /// <summary>Initial RAM disk; only with a kernel.</summary>
+    public BootFile? Initrd { get; init; }
+
+    /// <summary>Kernel command line; only with a kernel.</summary>
+    public string CommandLine { get; init; } = "";
+
+    /// <summary>Firmware image (SeaBIOS, OVMF) instead of our own.</summary>
+    public BootFile? Firmware { get; init; }
+
+    /// <summary>virtio-blk disks, in PCI slot order; the first one boots.</summary>
+    public IReadOnlyList<DriveOptions> Drives { get; init; } = [];
+
+    /// <summary>The host's ends of COM1, COM2, …; at most four.</summary>
+    public IReadOnlyList<SerialConfig> Serials { get; init; } = [];
+
+    /// <summary>
+    /// Port of `isa-debug-exit`: the process then exits with (value written &lt;&lt; 1) | 1. Null when absent.
+    /// </summary>
+    public int? DebugExitPort { get; init; }
+
+    /// <summary>Whether a guest reset ends the run instead of starting the guest again.</summary>
+    public bool StopsOnReset { get; init; }
+
+    /// <summary>
+    /// Date and time that the RTC shows at power-on, as the guest reads it (its kind is not looked at).
+    /// </summary>
+    public DateTime RtcStart { get; init; }
+}

@@ -1,0 +1,179 @@
+using System;
+using System.Threading;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Link;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>Everything that captures for one life of the pair: pools, copier, tags. Ended as a whole, never used again.</summary>
+/// <remarks>Tag observer on the guest's threads; the rest on the capture thread, except <see cref="Stop"/>.</remarks>
+internal sealed class CaptureRun : IEpochTagObserver
+{
+    /// <summary>Payload of the chunks: fields and bulk together fill one buffer at the receiver.</summary>
+    public const int ChunkBytes = ReceivePool.PooledBytes - 64;
+
+    private const int RamChunks = 256;   // 16 MiB
+    private const int DiskChunks = 256;  // 16 MiB
+    private const int SectionChunks = 4; // as many cuts as may be unsent; only what is used of 16 MiB becomes resident
+
+    private readonly PrimarySetup _setup;
+    private readonly Inbox<PrimaryEvent> _inbox;
+    private readonly ChunkPool _ramPool = new(RamChunks, ChunkBytes);
+    private readonly ChunkPool _diskPool = new(DiskChunks, ChunkBytes);
+    private Chunk? _rangeChunk; // of the disk range that is being copied
+    private bool _isStopped;
+
+    /// <summary>A run with an empty shadow.</summary>
+    public CaptureRun(PrimarySetup setup, Inbox<PrimaryEvent> inbox)
+    {
+        _setup = setup;
+        _inbox = inbox;
+        Copier = new RamCopier(setup.Machine.Ram, _ramPool, PostRam);
+    }
+
+    /// <summary>Held for the inside of a cut and by <see cref="Stop"/>: a stopped run changes nothing any more.</summary>
+    public Lock Gate { get; } = new();
+
+    /// <summary>Whether it was stopped. Read inside <see cref="Gate"/>, or as a hint.</summary>
+    public bool IsStopped => Volatile.Read(ref _isStopped); // pairs with Stop
+
+    /// <summary>RAM.</summary>
+    public RamCopier Copier { get; }
+
+    /// <summary>Buffers for the device state of a cut.</summary>
+    public ChunkPool SectionPool { get; } = new(SectionChunks, SectionCapture.BytesMax);
+
+    /// <summary>Epoch whose RAM is being copied; 0 during the full copy.</summary>
+    public ulong CopyEpoch { get; set; }
+
+    /// <summary>Whether RAM chunks belong to the full copy before its cut.</summary>
+    public bool IsFullCopy { get; set; } = true;
+
+    /// <summary>Ends it, from any thread: nobody waits for anything of it any more.</summary>
+    public void Stop()
+    {
+        // First the pools: a guest thread that waits for a chunk may hold what the next steps need.
+        _ramPool.Break();
+        _diskPool.Break();
+        SectionPool.Break();
+        lock (Gate)
+        {
+            Volatile.Write(ref _isStopped, true); // pairs with IsStopped
+        }
+
+        foreach (EpochTagFilter disk in _setup.Disks)
+        {
+            disk.StopObserving();
+        }
+
+        Copier.Abort();
+    }
+
+    /// <summary>Posts something that belongs to this run.</summary>
+    public void Post(PrimaryEventKind kind, Message? message = null, ulong epoch = 0, string? text = null, ulong[]? digests = null)
+        => _inbox.Post(new PrimaryEvent(kind, message, this, epoch, text, digests));
+
+    /// <summary>An empty chunk for console bytes; null once stopped.</summary>
+    public Chunk? RentChunk() => _ramPool.Rent();
+
+    /// <summary>Copies a range of a disk in order with the guest's writes. False when it cannot go on.</summary>
+    public bool TryCopyRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
+    {
+        _rangeChunk = _diskPool.Rent();
+        if (_rangeChunk is null)
+        {
+            return false;
+        }
+
+        bool isObserved = disk.TryCopyRange(offsetBytes, _rangeChunk.FreeMemory[..lengthBytes], out BlockStatus status);
+        _rangeChunk?.Dispose(); // not handed over
+        _rangeChunk = null;
+        if (isObserved && status != BlockStatus.Ok)
+        {
+            Post(PrimaryEventKind.Failure, text: $"disk {disk.Disk}: reading bytes {offsetBytes} + {lengthBytes}: {status}");
+        }
+
+        return isObserved && status == BlockStatus.Ok;
+    }
+
+    /// <inheritdoc/>
+    public void OnTagged(int disk, ulong epoch, BlockRequest request)
+    {
+        if (request.Operation != BlockOperation.Write)
+        {
+            Tag(disk, epoch, request.Operation, request.OffsetBytes, request.LengthBytes, null);
+            return;
+        }
+
+        ReadOnlySpan<byte> data = request.Buffer.Span;
+        for (long offset = request.OffsetBytes; !data.IsEmpty;)
+        {
+            Chunk? chunk = _diskPool.Rent(); // waiting here slows the guest (rule 23)
+            if (chunk is null)
+            {
+                return;
+            }
+
+            int count = Math.Min(data.Length, ChunkBytes);
+            data[..count].CopyTo(chunk.Free);
+            chunk.Advance(count);
+            Tag(disk, epoch, BlockOperation.Write, offset, count, chunk);
+            offset += count;
+            data = data[count..];
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
+    {
+        bool isZero = !bytes.Span.ContainsAnyExcept((byte)0);
+        var message = new DiskBlockMessage
+        {
+            Disk = (ushort)disk,
+            IsZero = isZero,
+            OffsetBytes = offsetBytes,
+            LengthBytes = bytes.Length,
+        };
+        if (!isZero)
+        {
+            _rangeChunk!.Advance(bytes.Length);
+            message.Attach(_rangeChunk.Content, _rangeChunk);
+            _rangeChunk = null;
+        }
+
+        Post(PrimaryEventKind.Copied, message);
+    }
+
+    /// <inheritdoc/>
+    public void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status)
+        => Post(PrimaryEventKind.Failure, text: $"disk {disk}: a {operation} of the guest ended with {status}");
+
+    private void Tag(int disk, ulong epoch, BlockOperation operation, long offset, long length, Chunk? chunk)
+    {
+        var message = new DiskWriteMessage
+        {
+            Epoch = epoch,
+            Disk = (ushort)disk,
+            Operation = operation,
+            OffsetBytes = operation == BlockOperation.Flush ? 0 : offset,
+            LengthBytes = operation == BlockOperation.Flush ? 0 : length,
+        };
+        if (chunk is not null)
+        {
+            message.Attach(chunk.Content, chunk);
+        }
+
+        Post(PrimaryEventKind.DiskWrite, message);
+    }
+
+    private void PostRam(Chunk chunk)
+    {
+        var message = new RamBlockMessage { Epoch = CopyEpoch, PageCount = 0 };
+        message.Attach(chunk.Content, chunk);
+        message.KnownChecksum = message.ComputeChecksum(); // here, not on the session's thread
+        Post(IsFullCopy ? PrimaryEventKind.Copied : PrimaryEventKind.Captured, message);
+    }
+}

@@ -1,0 +1,315 @@
+using System;
+using System.Threading;
+using Hypervisor.Backends.Block.Filters;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Link;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>The one thread of a primary that pauses, resumes, cuts and copies. Takes commands in order.</summary>
+/// <remarks>
+/// It is not the session's thread: a guest thread may hold the bus lock while it waits for a chunk, and only the session's
+/// thread can bring the chunk back. So whoever pauses must not be whoever empties the pools.
+/// </remarks>
+internal sealed class CaptureThread : IDisposable
+{
+    private const int SmallRoundPages = 1024; // what a cut copies within a few milliseconds
+    private const int RoundsMax = 30;         // a guest that dirties faster than the link copies gets a large first epoch
+
+    private readonly PrimarySetup _setup;
+    private readonly CaptureMeter _meter;
+    private readonly GuestGate _guest;
+    private readonly Inbox<Command> _commands = new();
+    private readonly Thread _thread;
+
+    /// <summary>Starts the thread; the machine is paused.</summary>
+    public CaptureThread(PrimarySetup setup, CaptureMeter meter)
+    {
+        _setup = setup;
+        _meter = meter;
+        _guest = new GuestGate(setup.Machine);
+        _thread = new Thread(Run) { Name = "capture", IsBackground = true };
+        _thread.Start();
+    }
+
+    private enum Kind : byte
+    {
+        Start,
+        Hold,
+        LetGo,
+        Stop,
+        Copy,
+        Cut,
+        Close,
+        Call,
+        Quit,
+    }
+
+    private readonly record struct Command(Kind Kind, CaptureRun? Run = null, ulong Epoch = 0, Action? Call = null);
+
+    /// <summary>Lets the guest run, or stand still for a while.</summary>
+    public void Hold(bool isHeld) => _commands.Post(new Command(isHeld ? Kind.Hold : Kind.LetGo));
+
+    /// <summary>Starts the guest, then calls back on this thread.</summary>
+    public void StartGuest(Action onStarted) => _commands.Post(new Command(Kind.Start, Call: onStarted));
+
+    /// <summary>Stops the guest for ever, then calls back on this thread.</summary>
+    public void StopGuest(Action onStopped) => _commands.Post(new Command(Kind.Stop, Call: onStopped));
+
+    /// <summary>Begins the full copy of a run.</summary>
+    public void StartFullCopy(CaptureRun run) => _commands.Post(new Command(Kind.Copy, run));
+
+    /// <summary>Cuts <paramref name="epoch"/> off.</summary>
+    public void Cut(CaptureRun run, ulong epoch) => _commands.Post(new Command(Kind.Cut, run, epoch));
+
+    /// <summary>Frees a stopped run.</summary>
+    public void Close(CaptureRun run) => _commands.Post(new Command(Kind.Close, run));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _commands.Post(new Command(Kind.Quit));
+        _thread.Join();
+        _commands.Dispose();
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            if (!_commands.TryTake(Timeout.Infinite, out Command command))
+            {
+                continue;
+            }
+
+            switch (command.Kind)
+            {
+                case Kind.Start:
+                    _guest.Start();
+                    break;
+                case Kind.Hold or Kind.LetGo:
+                    _guest.Hold(command.Kind == Kind.Hold);
+                    break;
+                case Kind.Stop:
+                    _guest.Stop();
+                    break;
+                case Kind.Copy:
+                    CopyAll(command.Run!);
+                    break;
+                case Kind.Cut:
+                    TakeCut(command.Run!, command.Epoch);
+                    break;
+                case Kind.Close:
+                    _guest.Pause(); // no thread may be inside the copier when its memory goes
+                    command.Run!.Copier.Dispose();
+                    _guest.Settle();
+                    break;
+                case Kind.Call:
+                    break;
+                case Kind.Quit:
+                    return;
+            }
+
+            command.Call?.Invoke();
+        }
+    }
+
+    private void CopyAll(CaptureRun run)
+    {
+        _ = BeginRound(run, isFirst: true);
+        long total = _setup.Machine.Ram.LengthBytes;
+        foreach (EpochTagFilter disk in _setup.Disks)
+        {
+            total += disk.LengthBytes;
+        }
+
+        long done = 0;
+        foreach (EpochTagFilter disk in _setup.Disks)
+        {
+            if (!TryCopyDisk(run, disk, ref done, total))
+            {
+                return;
+            }
+        }
+
+        if (!run.Copier.CopyEverything(pages => Report(done + (pages * PageKernels.PageBytes), total)))
+        {
+            return;
+        }
+
+        for (int round = 0, dirty = int.MaxValue; round < RoundsMax && dirty > SmallRoundPages; round++)
+        {
+            dirty = BeginRound(run, isFirst: false);
+            if (run.IsStopped || !run.Copier.CopyRound())
+            {
+                return;
+            }
+        }
+
+        run.Post(PrimaryEventKind.CopyConverged);
+    }
+
+    /// <summary>A short pause in which the dirty pages are listed; their vCPU write tags must go, so that they get dirty again.</summary>
+    private int BeginRound(CaptureRun run, bool isFirst)
+    {
+        _guest.Pause();
+        int dirty = 0;
+        lock (run.Gate)
+        {
+            if (!run.IsStopped)
+            {
+                dirty = run.Copier.BeginRound();
+                for (int i = 0; isFirst && i < _setup.Disks.Count; i++)
+                {
+                    _setup.Disks[i].Observe(run, epoch: 0);
+                }
+            }
+        }
+
+        _setup.Machine.RearmWrites();
+        _guest.Settle();
+        return dirty;
+    }
+
+    private bool TryCopyDisk(CaptureRun run, EpochTagFilter disk, ref long done, long total)
+    {
+        const int RangeBytes = CaptureRun.ChunkBytes & ~511;
+        for (long offset = 0; offset < disk.LengthBytes; offset += RangeBytes)
+        {
+            int length = (int)Math.Min(RangeBytes, disk.LengthBytes - offset);
+            if (!run.TryCopyRange(disk, offset, length))
+            {
+                return false;
+            }
+
+            done += length;
+            Report(done, total);
+        }
+
+        return true;
+    }
+
+    private void Report(long done, long total) => _setup.Events.OnCopyProgress(done, total);
+
+    private void TakeCut(CaptureRun run, ulong epoch)
+    {
+        Chunk? sections = run.SectionPool.Rent(); // before the pause: it may wait for the link
+        if (sections is null)
+        {
+            return;
+        }
+
+        long start = _setup.Clock.NowNanos;
+        _guest.Pause();
+        long stopped = _setup.Clock.NowNanos;
+        string? failure = TryCapture(run, epoch, sections);
+        long captured = _setup.Clock.NowNanos;
+        _setup.Machine.RearmWrites();
+        long rearmed = _setup.Clock.NowNanos;
+        _guest.Settle();
+        _meter.AddPause(start, stopped, captured, rearmed, _setup.Clock.NowNanos);
+        if (failure is not null)
+        {
+            sections.Dispose();
+            run.Post(PrimaryEventKind.Failure, text: failure);
+            return;
+        }
+
+        SendCut(run, epoch, sections);
+    }
+
+    /// <summary>The inside of the pause: nothing here may wait for anybody.</summary>
+    /// <returns>Null, or why there is no cut.</returns>
+    private string? TryCapture(CaptureRun run, ulong epoch, Chunk sections)
+    {
+        lock (run.Gate)
+        {
+            if (run.IsStopped)
+            {
+                return "capture was stopped";
+            }
+
+            try
+            {
+                sections.Advance(SectionCapture.Save(_setup.Machine.Components, sections.Free));
+            }
+            catch (StateFormatException e)
+            {
+                return e.Message;
+            }
+
+            _ = run.Copier.Cut();
+            for (int i = 0; i < _setup.Disks.Count; i++)
+            {
+                _setup.Disks[i].BeginEpoch(epoch + 1);
+            }
+
+            for (int i = 0; i < _setup.Outboxes.Count; i++)
+            {
+                _setup.Outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
+            }
+
+            run.Post(PrimaryEventKind.CutTaken, epoch: epoch); // behind the last disk write of the epoch
+            return null;
+        }
+    }
+
+    private void SendCut(CaptureRun run, ulong epoch, Chunk sections)
+    {
+        run.CopyEpoch = epoch;
+        run.IsFullCopy = false;
+        var message = new SectionMessage { Epoch = epoch };
+        message.Attach(sections.Content, sections);
+        run.Post(PrimaryEventKind.Captured, message);
+        for (int i = 0; i < _setup.Outboxes.Count; i++)
+        {
+            if (!TrySendOutput(run, epoch, i, _setup.Outboxes[i]))
+            {
+                return;
+            }
+        }
+
+        run.Copier.Writer.ResetCounts();
+        if (!run.Copier.CopyCut())
+        {
+            return; // stopped: whoever did that also freed the pages
+        }
+
+        _meter.AddEpoch(run.Copier.ListedPages, run.Copier.Writer.Lines, run.Copier.Writer.Bytes);
+        ulong[] digests = epoch == 0 ? [run.Copier.ShadowDigest()] : [];
+        run.Post(PrimaryEventKind.CaptureDone, epoch: epoch, digests: digests);
+    }
+
+    private static bool TrySendOutput(CaptureRun run, ulong epoch, int stream, OutboxStream outbox)
+    {
+        int rest = outbox.ClosedBytes(epoch, out long offset);
+        while (rest > 0)
+        {
+            Chunk? chunk = run.RentChunk();
+            if (chunk is null)
+            {
+                return false;
+            }
+
+            int count = Math.Min(rest, chunk.Free.Length);
+            if (!outbox.TryPeek(offset, chunk.Free[..count]))
+            {
+                chunk.Dispose(); // let out or dropped meanwhile: protection has ended
+                return false;
+            }
+
+            chunk.Advance(count);
+            var message = new OutputMessage { Epoch = epoch, Stream = (ushort)stream, OffsetBytes = offset };
+            message.Attach(chunk.Content, chunk);
+            run.Post(PrimaryEventKind.Captured, message);
+            offset += count;
+            rest -= count;
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,64 @@
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>Something for the primary's session thread.</summary>
+/// <param name="Kind">What happened.</param>
+/// <param name="Message">The message that goes with it.</param>
+/// <param name="Source">Link or capture run that it comes from; what an older one still posts is dropped.</param>
+/// <param name="Epoch">The epoch that goes with it.</param>
+/// <param name="Text">The reason that goes with it.</param>
+/// <param name="Digests">Content digests of a finished capture.</param>
+/// <param name="Answer">The witness's word.</param>
+internal readonly record struct PrimaryEvent(
+    PrimaryEventKind Kind,
+    Message? Message = null,
+    object? Source = null,
+    ulong Epoch = 0,
+    string? Text = null,
+    ulong[]? Digests = null,
+    WitnessAnswer Answer = default);
+
+/// <summary>Kinds of <see cref="PrimaryEvent"/>.</summary>
+internal enum PrimaryEventKind : byte
+{
+    /// <summary>A standby is connected; the source is the link, not started yet.</summary>
+    Connected,
+
+    /// <summary>A frame from the standby.</summary>
+    Received,
+
+    /// <summary>The link is gone.</summary>
+    LinkLost,
+
+    /// <summary>The guest changed a disk.</summary>
+    DiskWrite,
+
+    /// <summary>A piece of the full copy.</summary>
+    Copied,
+
+    /// <summary>The full copy is ready for cut 0.</summary>
+    CopyConverged,
+
+    /// <summary>The machine was cut.</summary>
+    CutTaken,
+
+    /// <summary>A piece of a cut.</summary>
+    Captured,
+
+    /// <summary>Everything of a cut was posted.</summary>
+    CaptureDone,
+
+    /// <summary>Capture, tagging or the outbox failed.</summary>
+    Failure,
+
+    /// <summary>The witness answered.</summary>
+    Witness,
+
+    /// <summary>The guest ended on purpose.</summary>
+    PlanEnd,
+
+    /// <summary>The session is disposed.</summary>
+    Quit,
+}

@@ -1,0 +1,325 @@
+using System;
+using System.Net.Sockets;
+using System.Threading;
+using Hypervisor.Backends.Console;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Link;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>Runs a primary: feeds its core from link, capture, witness and clock, and does what the core wants.</summary>
+/// <remarks>One thread calls the core; it never waits for the guest, the link, a disk or the witness.</remarks>
+public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
+{
+    private const int TickMillisMax = 20;
+    private const int NanosPerMilli = 1_000_000;
+
+    private readonly PrimarySetup _setup;
+    private readonly PrimaryCore _core;
+    private readonly Inbox<PrimaryEvent> _inbox = new();
+    private readonly CaptureMeter _meter = new();
+    private readonly CaptureThread _capture;
+    private readonly WitnessWorker _witness;
+    private readonly Connector _connector;
+    private readonly Thread _thread;
+    private readonly ManualResetEventSlim _notHung = new(true);
+    private readonly Lock _statusLock = new(); // protects _status
+    private PrimaryStatus _status;
+    private CaptureRun? _run;
+    private TcpLink? _link;
+    private (PrimaryState State, string Reason) _told;
+    private bool _isOver;
+    private bool _isDisposed;
+
+    /// <summary>Asks the witness, starts the guest when it may run, and looks for the standby.</summary>
+    public PrimarySession(PrimarySetup setup)
+        : this(setup, (setup ?? throw new ArgumentNullException(nameof(setup))).Witness)
+    {
+    }
+
+    internal PrimarySession(PrimarySetup setup, IWitness witness)
+    {
+        _setup = setup;
+        _core = new PrimaryCore(setup.Options, this);
+        _capture = new CaptureThread(setup, _meter);
+        _witness = new WitnessWorker(witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
+        _connector = new Connector(setup.StandbyHost, setup.StandbyPort, setup.ReconnectMillis, OnSocket);
+        _thread = new Thread(Run) { Name = "primary", IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Numbers for the status line, some milliseconds old.</summary>
+    public PrimaryStatistics Statistics
+    {
+        get
+        {
+            lock (_statusLock)
+            {
+                return _meter.Snapshot(_status);
+            }
+        }
+    }
+
+    /// <summary>The guest shut down, or is stopped on purpose: commits the last epoch, tells witness and standby, then ends.</summary>
+    public void PlanEnd(string reason)
+        => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
+
+    /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23). For the outbox's callback.</summary>
+    public void OnOutboxOverflow()
+        => Post(new PrimaryEvent(PrimaryEventKind.Failure, Source: Volatile.Read(ref _run), Text: "console outbox is full"));
+
+    /// <summary>Breaks the link, as a cut cable would. For drills.</summary>
+    public void BreakLink(string reason) => Volatile.Read(ref _link)?.Break(reason); // pairs with the session's thread
+
+    /// <summary>Makes the session's thread stand still, as a stopped process does. For drills.</summary>
+    internal void Hang(bool isHung)
+    {
+        if (isHung)
+        {
+            _notHung.Reset();
+        }
+        else
+        {
+            _notHung.Set();
+        }
+    }
+
+    /// <summary>Ends everything at once, without a word to the other side.</summary>
+    public void Dispose()
+    {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
+        _connector.Dispose();
+        _notHung.Set();
+        Post(new PrimaryEvent(PrimaryEventKind.Quit));
+        _thread.Join();
+        ((IPrimaryActions)this).StopCapture();
+        _capture.Dispose();
+        _link?.Dispose();
+        _witness.Dispose();
+        _inbox.Dispose();
+        _notHung.Dispose();
+    }
+
+    void ILinkEvents.OnReceived(TcpLink link, Message message)
+        => Post(new PrimaryEvent(PrimaryEventKind.Received, message, link));
+
+    void ILinkEvents.OnLost(TcpLink link, LinkLoss loss, string reason)
+        => Post(new PrimaryEvent(PrimaryEventKind.LinkLost, null, link, Text: reason));
+
+    void IPrimaryActions.Send(Message message)
+    {
+        if (_link is null)
+        {
+            message.Release();
+        }
+        else
+        {
+            _link.Send(message);
+        }
+    }
+
+    void IPrimaryActions.CloseLink(string reason)
+    {
+        _link?.Close();
+        Volatile.Write(ref _link, null); // pairs with BreakLink
+    }
+
+    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
+    {
+        var run = new CaptureRun(_setup, _inbox);
+        Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
+        _capture.StartFullCopy(run);
+    }
+
+    void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
+
+    void IPrimaryActions.ReleaseOutput(ulong epoch)
+    {
+        foreach (OutboxStream outbox in _setup.Outboxes)
+        {
+            outbox.Release(epoch);
+        }
+    }
+
+    void IPrimaryActions.PassOutput()
+    {
+        foreach (OutboxStream outbox in _setup.Outboxes)
+        {
+            outbox.Pass();
+        }
+    }
+
+    void IPrimaryActions.DropOutput()
+    {
+        foreach (OutboxStream outbox in _setup.Outboxes)
+        {
+            outbox.Drop();
+        }
+    }
+
+    void IPrimaryActions.StopCapture()
+    {
+        if (_run is { } run)
+        {
+            run.Stop();
+            _capture.Close(run);
+            Volatile.Write(ref _run, null);
+        }
+    }
+
+    void IPrimaryActions.HoldGuest(bool isHeld) => _capture.Hold(isHeld);
+
+    void IPrimaryActions.StopGuest(string reason) => _capture.StopGuest(static () => { });
+
+    void IPrimaryActions.StartGuest(ulong generation)
+        => _capture.StartGuest(() => _setup.Events.OnGuestRunning(generation));
+
+    void IPrimaryActions.AskWitness(in WitnessRequest request) => _witness.Ask(request);
+
+    private void Post(in PrimaryEvent item) => _inbox.Post(item);
+
+    private void OnSocket(Socket socket)
+        => Post(new PrimaryEvent(PrimaryEventKind.Connected, Source: socket));
+
+    private void Run()
+    {
+        _core.Start(Now);
+        while (true)
+        {
+            _notHung.Wait();
+            Tell();
+            long wait = (_core.NextDeadlineNanos - Now + NanosPerMilli - 1) / NanosPerMilli;
+            if (_inbox.TryTake((int)Math.Clamp(wait, 0, TickMillisMax), out PrimaryEvent item))
+            {
+                if (item.Kind == PrimaryEventKind.Quit)
+                {
+                    return;
+                }
+
+                Handle(item, Now);
+            }
+
+            _core.OnTick(Now);
+        }
+    }
+
+    private long Now => _setup.Clock.NowNanos;
+
+    private void Handle(in PrimaryEvent item, long now)
+    {
+        if (item.Source is CaptureRun && item.Source != _run)
+        {
+            item.Message?.Release(); // of a run that was stopped
+            return;
+        }
+
+        switch (item.Kind)
+        {
+            case PrimaryEventKind.Connected:
+                Connect((Socket)item.Source!, now);
+                break;
+            case PrimaryEventKind.Received:
+                HandleReceived(item, now);
+                break;
+            case PrimaryEventKind.LinkLost:
+                HandleLost(item, now);
+                break;
+            case PrimaryEventKind.DiskWrite:
+                _core.OnDiskWrite((DiskWriteMessage)item.Message!, now);
+                break;
+            case PrimaryEventKind.Copied:
+                _core.OnCopied(item.Message!, now);
+                break;
+            case PrimaryEventKind.CopyConverged:
+                _core.OnCopyConverged(now);
+                break;
+            case PrimaryEventKind.CutTaken:
+                _core.OnCutTaken(item.Epoch, now);
+                break;
+            case PrimaryEventKind.Captured:
+                _core.OnCaptured(item.Message!, now);
+                break;
+            case PrimaryEventKind.CaptureDone:
+                _core.OnCaptureDone(item.Epoch, item.Digests!, now);
+                break;
+            case PrimaryEventKind.Failure:
+                _core.OnFailure(item.Text!, now);
+                break;
+            case PrimaryEventKind.Witness:
+                _core.OnWitnessAnswer(item.Answer, now);
+                break;
+            case PrimaryEventKind.PlanEnd:
+                _core.PlanEnd(item.Text!, now);
+                break;
+            case PrimaryEventKind.Quit:
+                break;
+        }
+    }
+
+    private void Connect(Socket socket, long now)
+    {
+        var link = new TcpLink(0, socket, _setup.Options.ProgressNanos, _setup.Clock, this);
+        Volatile.Write(ref _link, link); // pairs with BreakLink
+        link.Start();
+        _core.OnConnected(_setup.NextIncarnation(), now);
+    }
+
+    private void HandleReceived(in PrimaryEvent item, long now)
+    {
+        if (item.Source == _link)
+        {
+            _core.OnMessage(item.Message!, now);
+        }
+        else
+        {
+            item.Message!.Release();
+        }
+
+        ((TcpLink)item.Source!).Handled();
+    }
+
+    private void HandleLost(in PrimaryEvent item, long now)
+    {
+        if (item.Source == _link)
+        {
+            Volatile.Write(ref _link, null); // pairs with BreakLink
+            _core.OnLinkLost(item.Text!, now);
+        }
+    }
+
+    /// <summary>Publishes the status, says what changed, and looks for a standby when there is none.</summary>
+    private void Tell()
+    {
+        PrimaryStatus status = _core.Status(Now);
+        lock (_statusLock)
+        {
+            _status = status;
+        }
+
+        if (status.State is PrimaryState.Alone or PrimaryState.Waiting && _link is null)
+        {
+            _connector.Want();
+        }
+
+        if (_told == (status.State, status.Reason))
+        {
+            return;
+        }
+
+        _told = (status.State, status.Reason);
+        _setup.Events.OnState(status.Reason.Length == 0 ? $"{status.State}" : $"{status.State}: {status.Reason}");
+        if (!_isOver && status.State is PrimaryState.Ended or PrimaryState.Demoted or PrimaryState.Stopped)
+        {
+            _isOver = true;
+            _setup.Events.OnEnded(status.State == PrimaryState.Ended, status.Reason);
+        }
+    }
+}

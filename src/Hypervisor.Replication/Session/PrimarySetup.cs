@@ -1,0 +1,46 @@
+using System;
+using System.Collections.Generic;
+using Hypervisor.Backends.Block.Filters;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core.State;
+using Hypervisor.Core.Time;
+using Hypervisor.Replication.Epochs;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>What a primary's session needs from the program.</summary>
+public sealed record PrimarySetup
+{
+    /// <summary>The machine, paused: the session starts it.</summary>
+    public required IProtectedMachine Machine { get; init; }
+
+    /// <summary>A tag filter on top of each disk, in the machine's order.</summary>
+    public required IReadOnlyList<EpochTagFilter> Disks { get; init; }
+
+    /// <summary>Every way out for console bytes, in order.</summary>
+    public required IReadOnlyList<OutboxStream> Outboxes { get; init; }
+
+    /// <summary>Name or address of the standby.</summary>
+    public required string StandbyHost { get; init; }
+
+    /// <summary>Its port.</summary>
+    public required int StandbyPort { get; init; }
+
+    /// <summary>The pair's witness.</summary>
+    public required FileWitness Witness { get; init; }
+
+    /// <summary>Settings of the protocol.</summary>
+    public required PrimaryOptions Options { get; init; }
+
+    /// <summary>Host time.</summary>
+    public required IHostClock Clock { get; init; }
+
+    /// <summary>Who is told what happens.</summary>
+    public required ISessionEvents Events { get; init; }
+
+    /// <summary>Gives a fresh random number, not 0, for each life of the pair.</summary>
+    public required Func<ulong> NextIncarnation { get; init; }
+
+    /// <summary>Time between two attempts to reach the standby.</summary>
+    public int ReconnectMillis { get; init; } = 500;
+}

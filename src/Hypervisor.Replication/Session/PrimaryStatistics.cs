@@ -1,0 +1,28 @@
+using Hypervisor.Replication.Epochs;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>A primary's numbers for the status line.</summary>
+/// <param name="Status">Epochs, lag, bytes sent, state.</param>
+/// <param name="Pause">Whole pauses of cuts.</param>
+/// <param name="StopPart">Until the machine stood still.</param>
+/// <param name="CapturePart">Harvest of dirty pages, sections, new outbox and tag.</param>
+/// <param name="RearmPart">Write tags of the vCPUs.</param>
+/// <param name="ResumePart">Until the machine ran again.</param>
+/// <param name="Epochs">Cuts so far.</param>
+/// <param name="LastDirtyPages">Dirty pages of the last cut.</param>
+/// <param name="DirtyPages">Dirty pages of all cuts.</param>
+/// <param name="DeltaLines">Changed 64-byte lines of all cuts.</param>
+/// <param name="DeltaBytes">RAM bytes sent for all cuts.</param>
+public readonly record struct PrimaryStatistics(
+    PrimaryStatus Status,
+    PauseSummary Pause,
+    PauseSummary StopPart,
+    PauseSummary CapturePart,
+    PauseSummary RearmPart,
+    PauseSummary ResumePart,
+    long Epochs,
+    long LastDirtyPages,
+    long DirtyPages,
+    long DeltaLines,
+    long DeltaBytes);

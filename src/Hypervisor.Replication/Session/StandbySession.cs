@@ -1,0 +1,332 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading;
+using Hypervisor.Core.State;
+using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Link;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>Runs a standby: listens, feeds its core from links, worker, witness and clock, and does what the core wants.</summary>
+public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
+{
+    private const int TickMillisMax = 20;
+    private const int NanosPerMilli = 1_000_000;
+    private const int Backlog = 8;
+
+    private readonly StandbySetup _setup;
+    private readonly StandbyCore _core;
+    private readonly Inbox<StandbyEvent> _inbox = new();
+    private readonly List<IDisposable> _segments = [];
+    private readonly StandbyWorker _worker;
+    private readonly WitnessWorker _witness;
+    private readonly Socket _listener;
+    private readonly Thread _acceptor;
+    private readonly Thread _thread;
+    private readonly Dictionary<int, TcpLink> _links = []; // by number; looked up only, its order reaches nothing
+    private readonly Lock _statusLock = new(); // protects _status
+    private StandbyStatistics _status;
+    private int _nextLink;
+    private (StandbyState State, string Reason) _told;
+    private long _lossNanos;
+    private long _takeoverNanos;
+    private bool _isOver;
+
+    /// <summary>Replays the journal, and listens.</summary>
+    /// <exception cref="IOException">Journal, disks or folder cannot be used.</exception>
+    /// <exception cref="SocketException">The address cannot be listened on.</exception>
+    public StandbySession(StandbySetup setup)
+        : this(
+            setup,
+            (setup ?? throw new ArgumentNullException(nameof(setup))).Witness,
+            name => new FileJournalStore(Path.Combine(setup.StateFolder, name)))
+    {
+    }
+
+    internal StandbySession(StandbySetup setup, IWitness witness, Func<string, IJournalStore> openSegment)
+    {
+        _setup = setup;
+        _core = new StandbyCore(setup.Options, this);
+        _listener = new Socket(setup.Listen.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        _listener.Bind(setup.Listen);
+        _listener.Listen(Backlog);
+        _worker = new StandbyWorker(setup, _inbox, Open(openSegment, "journal.0"), Open(openSegment, "journal.1"));
+        _witness = new WitnessWorker(witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
+        _thread = new Thread(Run) { Name = "standby", IsBackground = true };
+        _acceptor = new Thread(Accept) { Name = "acceptor", IsBackground = true };
+        _thread.Start();
+        _acceptor.Start();
+    }
+
+    /// <summary>Where it listens; the port is the real one when 0 was asked for.</summary>
+    public IPEndPoint Address => (IPEndPoint)_listener.LocalEndPoint!;
+
+    /// <summary>The machine, once a primary announced one; runs once the session is live.</summary>
+    public IProtectedMachine? Machine => _worker.Machine;
+
+    /// <summary>Numbers for the status line, some milliseconds old.</summary>
+    public StandbyStatistics Statistics
+    {
+        get
+        {
+            lock (_statusLock)
+            {
+                return _status;
+            }
+        }
+    }
+
+    /// <summary>Takes over now, if there is something to take over; the witness still has the last word.</summary>
+    public void TakeOver() => Post(new StandbyEvent(StandbyEventKind.TakeOver));
+
+    /// <summary>Ends everything at once, without a word to the other side; a live guest keeps running.</summary>
+    public void Dispose()
+    {
+        _listener.Dispose();
+        _acceptor.Join();
+        Post(new StandbyEvent(StandbyEventKind.Quit));
+        _thread.Join();
+        foreach (TcpLink link in _links.Values)
+        {
+            link.Dispose();
+        }
+
+        _worker.Dispose();
+        _witness.Dispose();
+        _segments.ForEach(segment => segment.Dispose());
+        _inbox.Dispose();
+    }
+
+    void ILinkEvents.OnReceived(TcpLink link, Message message)
+        => Post(new StandbyEvent(StandbyEventKind.Received, link, message));
+
+    void ILinkEvents.OnLost(TcpLink link, LinkLoss loss, string reason)
+        => Post(new StandbyEvent(StandbyEventKind.LinkLost, link, Text: reason, Loss: loss));
+
+    void IStandbyActions.Send(int link, Message message)
+    {
+        if (_links.TryGetValue(link, out TcpLink? found))
+        {
+            found.Send(message);
+        }
+        else
+        {
+            message.Release();
+        }
+    }
+
+    void IStandbyActions.CloseLink(int link, string reason)
+    {
+        if (_links.Remove(link, out TcpLink? found))
+        {
+            found.Close();
+            _setup.Events.OnState($"link {link} closed: {reason}");
+        }
+    }
+
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => _worker.BeginFullCopy(hello);
+
+    void IStandbyActions.ApplyCopied(Message message) => _worker.ApplyCopied(message);
+
+    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base) => _worker.FinishFullCopy(done, @base);
+
+    void IStandbyActions.CommitEpoch(StagedEpoch epoch, bool isDurable) => _worker.Commit(epoch, isDurable);
+
+    void IStandbyActions.ApplyEpoch(StagedEpoch epoch) => _worker.Apply(epoch);
+
+    void IStandbyActions.FlushDisks() => _worker.Flush();
+
+    void IStandbyActions.WriteGeneration(ulong generation, ulong epoch) => _worker.WriteGeneration(generation, epoch);
+
+    void IStandbyActions.AskWitness(in WitnessRequest request) => _witness.Ask(request);
+
+    void IStandbyActions.EmitOutput(OutputMessage output)
+    {
+        if (output.Stream < _setup.Consoles.Count)
+        {
+            _setup.Events.OnOutputRepeated(output.Stream, output.OffsetBytes, output.Bulk.Length);
+            _setup.Consoles[output.Stream].Write(output.Bulk.Span);
+        }
+
+        output.Release();
+    }
+
+    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation) => _worker.GoLive(epoch);
+
+    void IStandbyActions.Discard(string reason) => _worker.Discard();
+
+    private IJournalStore Open(Func<string, IJournalStore> open, string name)
+    {
+        IJournalStore store = open(name);
+        if (store is IDisposable owned)
+        {
+            _segments.Add(owned);
+        }
+
+        return store;
+    }
+
+    private void Post(in StandbyEvent item) => _inbox.Post(item);
+
+    private void Accept()
+    {
+        while (true)
+        {
+            try
+            {
+                Post(new StandbyEvent(StandbyEventKind.Connected, _listener.Accept()));
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionAborted)
+            {
+                // It went away before it was accepted.
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return; // disposed
+            }
+        }
+    }
+
+    private long Now => _setup.Clock.NowNanos;
+
+    private void Run()
+    {
+        while (true)
+        {
+            Tell();
+            long wait = (_core.NextDeadlineNanos - Now + NanosPerMilli - 1) / NanosPerMilli;
+            if (_inbox.TryTake((int)Math.Clamp(wait, 0, TickMillisMax), out StandbyEvent item))
+            {
+                if (item.Kind == StandbyEventKind.Quit)
+                {
+                    return;
+                }
+
+                Handle(item, Now);
+            }
+
+            _core.OnTick(Now);
+        }
+    }
+
+    private void Handle(in StandbyEvent item, long now)
+    {
+        switch (item.Kind)
+        {
+            case StandbyEventKind.Connected:
+                Connect((Socket)item.Source!, now);
+                break;
+            case StandbyEventKind.Received:
+                HandleReceived((TcpLink)item.Source!, item.Message!, now);
+                break;
+            case StandbyEventKind.LinkLost:
+                HandleLost((TcpLink)item.Source!, item.Loss, item.Text!, now);
+                break;
+            case StandbyEventKind.FullCopyReady:
+                _core.OnFullCopyReady(item.Text, now);
+                break;
+            case StandbyEventKind.FullCopyFinished:
+                _core.OnFullCopyFinished(item.Text, now);
+                break;
+            case StandbyEventKind.EpochCommitted:
+                _core.OnEpochCommitted(item.Epoch, item.Text, now);
+                break;
+            case StandbyEventKind.EpochApplied:
+                _core.OnEpochApplied(item.Epoch, item.Text, now);
+                break;
+            case StandbyEventKind.DisksFlushed:
+                _core.OnDisksFlushed(item.Text, now);
+                break;
+            case StandbyEventKind.GenerationWritten:
+                _core.OnGenerationWritten(item.Text, now);
+                break;
+            case StandbyEventKind.Failure:
+                _core.OnFailure(item.Text!, now);
+                break;
+            case StandbyEventKind.Witness:
+                _core.OnWitnessAnswer(item.Answer, now);
+                break;
+            case StandbyEventKind.WentLive:
+                HandleLive(item.Text, now);
+                break;
+            case StandbyEventKind.TakeOver:
+                _ = _core.TakeOver(now);
+                break;
+            case StandbyEventKind.Quit:
+                break;
+        }
+    }
+
+    private void Connect(Socket socket, long now)
+    {
+        int number = _nextLink++;
+        var link = new TcpLink(number, socket, _setup.Options.ProgressNanos, _setup.Clock, this);
+        _links.Add(number, link);
+        link.Start();
+        _core.OnConnected(number, now);
+    }
+
+    private void HandleReceived(TcpLink link, Message message, long now)
+    {
+        if (_links.ContainsKey(link.Id))
+        {
+            _core.OnMessage(link.Id, message, now);
+        }
+        else
+        {
+            message.Release();
+        }
+
+        link.Handled();
+    }
+
+    private void HandleLost(TcpLink link, LinkLoss loss, string reason, long now)
+    {
+        if (_links.Remove(link.Id))
+        {
+            _setup.Events.OnState($"link {link.Id} lost: {reason}");
+            _core.OnLinkLost(link.Id, loss, reason, now);
+        }
+    }
+
+    private void HandleLive(string? error, long now)
+    {
+        // The state loaded before, at the full copy; it is ours that it does not now. Another try would be a guess.
+        Core.Check.That(error is null);
+        _takeoverNanos = now - _lossNanos;
+        _setup.Events.OnGuestRunning(_core.Status().Generation);
+    }
+
+    private void Tell()
+    {
+        StandbyStatus status = _core.Status();
+        lock (_statusLock)
+        {
+            _status = new StandbyStatistics(status, _takeoverNanos);
+        }
+
+        if (_told == (status.State, status.Reason))
+        {
+            return;
+        }
+
+        if (status.State == StandbyState.TakingOver && _told.State != StandbyState.TakingOver)
+        {
+            _lossNanos = Now;
+        }
+
+        _told = (status.State, status.Reason);
+        _setup.Events.OnState(status.Reason.Length == 0 ? $"{status.State}" : $"{status.State}: {status.Reason}");
+        if (!_isOver && status.State is StandbyState.Ended or StandbyState.Failed)
+        {
+            _isOver = true;
+            _setup.Events.OnEnded(status.State == StandbyState.Ended, status.Reason);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using System;
+using System.Collections.Generic;
+using System.Net;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core.State;
+using Hypervisor.Core.Time;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>What a standby's session needs from the program.</summary>
+public sealed record StandbySetup
+{
+    /// <summary>
+    /// Builds the machine that a primary announced, paused and never started; called once, on the worker's thread. It uses
+    /// the same disks and consoles as this setup. A <see cref="NotSupportedException"/> refuses, with its text.
+    /// </summary>
+    public required Func<MachineIdentity, IProtectedMachine> CreateMachine { get; init; }
+
+    /// <summary>The disks in the machine's order; the session writes to them until it goes live.</summary>
+    public required IReadOnlyList<IBlockDevice> Disks { get; init; }
+
+    /// <summary>The ways out for console bytes, in the primary's order; for what a takeover has to repeat.</summary>
+    public required IReadOnlyList<IByteStream> Consoles { get; init; }
+
+    /// <summary>Folder for the journal and the mark; on storage as safe as the disks.</summary>
+    public required string StateFolder { get; init; }
+
+    /// <summary>Where to listen.</summary>
+    public required IPEndPoint Listen { get; init; }
+
+    /// <summary>The pair's witness.</summary>
+    public required FileWitness Witness { get; init; }
+
+    /// <summary>Settings of the protocol.</summary>
+    public required StandbyOptions Options { get; init; }
+
+    /// <summary>Host time.</summary>
+    public required IHostClock Clock { get; init; }
+
+    /// <summary>Who is told what happens.</summary>
+    public required ISessionEvents Events { get; init; }
+
+    /// <summary>Size at which a half of the journal is full.</summary>
+    public long JournalSegmentBytes { get; init; } = 64 << 20;
+}

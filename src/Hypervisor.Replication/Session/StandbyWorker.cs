@@ -1,0 +1,388 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using Hypervisor.Core.Host;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <summary>The one thread of a standby that touches its RAM, disks and journal. Takes orders one after the other.</summary>
+internal sealed class StandbyWorker : IDisposable
+{
+    private const int QueuedCopiesMax = 512; // 32 MiB of full copy; then the session waits, and so the primary
+
+    private readonly StandbySetup _setup;
+    private readonly Inbox<StandbyEvent> _answers;
+    private readonly Inbox<Order> _orders = new();
+    private readonly SemaphoreSlim _copyCredit = new(QueuedCopiesMax);
+    private readonly List<StandbyDisk> _disks = [];
+    private readonly EpochJournal _journal;
+    private readonly string _markPath;
+    private readonly Thread _thread;
+    private IProtectedMachine? _machine;
+    private ulong _incarnation;
+    private ulong _generation;
+    private bool _hasFailed; // of the full copy; told once
+
+    /// <summary>Brings the disks to the last committed epoch, then starts the thread.</summary>
+    /// <exception cref="IOException">Journal or disks cannot be read or written.</exception>
+    public StandbyWorker(
+        StandbySetup setup, Inbox<StandbyEvent> answers, IJournalStore firstSegment, IJournalStore secondSegment)
+    {
+        _setup = setup;
+        _answers = answers;
+        _markPath = Path.Combine(setup.StateFolder, "standby.mark");
+        for (int i = 0; i < setup.Disks.Count; i++)
+        {
+            _disks.Add(new StandbyDisk(setup.Options.Machine.Disks[i].Id, setup.Disks[i]));
+        }
+
+        _journal = new EpochJournal(firstSegment, secondSegment, _disks, setup.JournalSegmentBytes);
+        Recovered = _journal.Recover();
+        _thread = new Thread(Run) { Name = "standby-worker", IsBackground = true };
+        _thread.Start();
+    }
+
+    private enum OrderKind : byte
+    {
+        BeginFullCopy,
+        ApplyCopied,
+        FinishFullCopy,
+        Commit,
+        Apply,
+        Flush,
+        WriteGeneration,
+        GoLive,
+        Discard,
+        Quit,
+    }
+
+    private readonly record struct Order(
+        OrderKind Kind, Message? Message = null, StagedEpoch? Staged = null, ulong Number = 0, bool IsDurable = false);
+
+    /// <summary>What the journal held at the start.</summary>
+    public (ulong Incarnation, ulong Epoch) Recovered { get; }
+
+    /// <summary>The machine, once a primary announced one.</summary>
+    public IProtectedMachine? Machine => Volatile.Read(ref _machine); // pairs with BeginFullCopy
+
+    public void BeginFullCopy(HelloMessage hello) => _orders.Post(new Order(OrderKind.BeginFullCopy, hello));
+
+    /// <summary>Waits when too much is queued: backpressure on the session and, by TCP, on the primary.</summary>
+    public void ApplyCopied(Message message)
+    {
+        _copyCredit.Wait();
+        _orders.Post(new Order(OrderKind.ApplyCopied, message));
+    }
+
+    public void FinishFullCopy(FullCopyDoneMessage done, StagedEpoch staged)
+        => _orders.Post(new Order(OrderKind.FinishFullCopy, done, staged));
+
+    public void Commit(StagedEpoch epoch, bool isDurable)
+        => _orders.Post(new Order(OrderKind.Commit, Staged: epoch, Number: epoch.Epoch, IsDurable: isDurable));
+
+    public void Apply(StagedEpoch epoch) => _orders.Post(new Order(OrderKind.Apply, Staged: epoch, Number: epoch.Epoch));
+
+    public void Flush() => _orders.Post(new Order(OrderKind.Flush));
+
+    public void WriteGeneration(ulong generation, ulong epoch)
+    {
+        _generation = generation; // read by the thread after the order below
+        _orders.Post(new Order(OrderKind.WriteGeneration, Number: epoch));
+    }
+
+    public void GoLive(StagedEpoch epoch) => _orders.Post(new Order(OrderKind.GoLive, Staged: epoch));
+
+    public void Discard() => _orders.Post(new Order(OrderKind.Discard));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _orders.Post(new Order(OrderKind.Quit));
+        _thread.Join();
+        _orders.Dispose();
+        _copyCredit.Dispose();
+        _disks.ForEach(disk => disk.Dispose());
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            if (!_orders.TryTake(Timeout.Infinite, out Order order))
+            {
+                continue;
+            }
+
+            if (order.Kind == OrderKind.Quit)
+            {
+                return;
+            }
+
+            string? error = null;
+            try
+            {
+                Do(order);
+            }
+            catch (Exception e) when (e is IOException or StateFormatException or HostException
+                or NotSupportedException or UnauthorizedAccessException)
+            {
+                error = e.Message;
+            }
+
+            Answer(order, error);
+        }
+    }
+
+    private void Do(in Order order)
+    {
+        switch (order.Kind)
+        {
+            case OrderKind.BeginFullCopy:
+                DoBegin((HelloMessage)order.Message!);
+                break;
+            case OrderKind.ApplyCopied:
+                DoCopied(order.Message!);
+                break;
+            case OrderKind.FinishFullCopy:
+                DoFinish((FullCopyDoneMessage)order.Message!, order.Staged!);
+                break;
+            case OrderKind.Commit:
+                DoCommit(order.Staged!, order.IsDurable);
+                break;
+            case OrderKind.Apply:
+                ApplyRam(order.Staged!);
+                _journal.Apply(order.Staged!);
+                break;
+            case OrderKind.Flush:
+                _journal.FlushDisks();
+                break;
+            case OrderKind.WriteGeneration:
+                // The disks are flushed: from here on they are the guest's, and a replay would be a step back.
+                new StandbyMark(StandbyPhase.Promoted, _incarnation, _generation, order.Number).Store(_markPath);
+                _journal.Begin(_incarnation);
+                break;
+            case OrderKind.GoLive:
+                LoadSections(order.Staged!);
+                _machine!.AfterLoad();
+                _machine.Resume();
+                break;
+            case OrderKind.Discard:
+                new StandbyMark(StandbyPhase.Outdated, _incarnation, _generation, 0).Store(_markPath);
+                break;
+            case OrderKind.Quit:
+                break;
+        }
+    }
+
+    private void Answer(in Order order, string? error)
+    {
+        switch (order.Kind)
+        {
+            case OrderKind.BeginFullCopy:
+                Post(StandbyEventKind.FullCopyReady, error);
+                break;
+            case OrderKind.ApplyCopied:
+                order.Message!.Release();
+                _ = _copyCredit.Release();
+                if (error is not null && !_hasFailed)
+                {
+                    _hasFailed = true;
+                    Post(StandbyEventKind.Failure, error);
+                }
+
+                break;
+            case OrderKind.FinishFullCopy:
+                Post(StandbyEventKind.FullCopyFinished, error);
+                break;
+            case OrderKind.Commit:
+                Post(StandbyEventKind.EpochCommitted, error, order.Number);
+                break;
+            case OrderKind.Apply:
+                Post(StandbyEventKind.EpochApplied, error, order.Number);
+                break;
+            case OrderKind.Flush:
+                Post(StandbyEventKind.DisksFlushed, error);
+                break;
+            case OrderKind.WriteGeneration:
+                Post(StandbyEventKind.GenerationWritten, error);
+                break;
+            case OrderKind.GoLive:
+                Post(StandbyEventKind.WentLive, error);
+                break;
+            case OrderKind.Discard or OrderKind.Quit:
+                break;
+        }
+    }
+
+    private void Post(StandbyEventKind kind, string? error, ulong epoch = 0)
+        => _answers.Post(new StandbyEvent(kind, Epoch: epoch, Text: error));
+
+    private void DoBegin(HelloMessage hello)
+    {
+        _hasFailed = false;
+        _incarnation = hello.Incarnation;
+        _generation = hello.Generation;
+        new StandbyMark(StandbyPhase.Incomplete, _incarnation, _generation, 0).Store(_markPath);
+        _journal.Begin(_incarnation);
+        if (_machine is null)
+        {
+            Volatile.Write(ref _machine, _setup.CreateMachine(hello.Machine)); // pairs with Machine
+        }
+
+        CheckMachine(hello.Machine, _machine);
+    }
+
+    /// <summary>The machine that was built must be the one that was announced, section by section (rule 43).</summary>
+    private static void CheckMachine(MachineIdentity announced, IProtectedMachine built)
+    {
+        if (built.Ram.LengthBytes != announced.RamBytes)
+        {
+            throw new StateFormatException(
+                $"RAM: the primary has {announced.RamBytes} bytes, the standby has {built.Ram.LengthBytes}");
+        }
+
+        if (built.Components.Count != announced.Sections.Count)
+        {
+            throw new StateFormatException($"sections: the primary has {announced.Sections.Count}, "
+                + $"the standby has {built.Components.Count}");
+        }
+
+        for (int i = 0; i < built.Components.Count; i++)
+        {
+            SectionId here = built.Components[i].Section;
+            SectionFormat there = announced.Sections[i];
+            if (there.Tag != here.Tag || there.Instance != here.Instance || there.Version > here.Version)
+            {
+                throw new StateFormatException($"section {i}: the primary has {there.Tag:X8}.{there.Instance} "
+                    + $"version {there.Version}, the standby has {here.Tag:X8}.{here.Instance} version {here.Version}");
+            }
+        }
+    }
+
+    private void DoCopied(Message message)
+    {
+        if (_hasFailed)
+        {
+            return;
+        }
+
+        switch (message)
+        {
+            case RamBlockMessage ram:
+                CheckRam(ram);
+                RamDelta.Apply(ram.Bulk.Span, _machine!.Ram);
+                break;
+            case DiskBlockMessage { IsZero: true } block:
+                _disks[block.Disk].WriteZeroes(block.OffsetBytes, block.LengthBytes);
+                break;
+            case DiskBlockMessage block:
+                _disks[block.Disk].Write(block.OffsetBytes, block.Bulk.Span);
+                break;
+            case DiskWriteMessage write:
+                DoCopiedWrite(write);
+                break;
+            default:
+                throw new StateFormatException($"{message.Kind} is no part of a full copy");
+        }
+    }
+
+    private void DoCopiedWrite(DiskWriteMessage write)
+    {
+        StandbyDisk disk = _disks[write.Disk];
+        switch (write.Operation)
+        {
+            case Backends.Block.BlockOperation.Write:
+                disk.Write(write.OffsetBytes, write.Bulk.Span);
+                break;
+            case Backends.Block.BlockOperation.WriteZeroes:
+                disk.WriteZeroes(write.OffsetBytes, write.LengthBytes);
+                break;
+            case Backends.Block.BlockOperation.Discard:
+                disk.Discard(write.OffsetBytes, write.LengthBytes);
+                break;
+            case Backends.Block.BlockOperation.Flush:
+                break; // the copy is flushed at its end
+            default:
+                throw new StateFormatException($"{write.Operation} does not change a disk");
+        }
+    }
+
+    private void DoFinish(FullCopyDoneMessage done, StagedEpoch staged)
+    {
+        if (_hasFailed)
+        {
+            throw new StateFormatException("a piece of the full copy failed");
+        }
+
+        LoadSections(staged); // a state that does not load must be found now, not at a takeover
+        var digest = new RamDigest();
+        for (long page = 0; page < _machine!.Ram.PageCount; page++)
+        {
+            digest.Add(_machine.Ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
+        }
+
+        if (done.ContentDigests.Count != 1 || done.ContentDigests[0] != digest.Value)
+        {
+            throw new StateFormatException("the digest of RAM after the full copy differs from the primary's");
+        }
+
+        _journal.FlushDisks();
+        new StandbyMark(StandbyPhase.Complete, _incarnation, _generation, 0).Store(_markPath);
+    }
+
+    private void DoCommit(StagedEpoch epoch, bool isDurable)
+    {
+        // Everything that an apply could stumble over, before anybody is told that the epoch is safe (rules 7, 8).
+        foreach (RamBlockMessage ram in epoch.RamBlocks)
+        {
+            CheckRam(ram);
+        }
+
+        SectionCapture.CheckFrames(_machine!.Components, Gather(epoch));
+        _journal.Append(epoch, isDurable);
+    }
+
+    private void CheckRam(RamBlockMessage ram)
+    {
+        if (!RamDelta.TryCheck(ram.Bulk.Span, _machine!.Ram.PageCount, out string? refusal))
+        {
+            throw new StateFormatException(refusal);
+        }
+    }
+
+    private void ApplyRam(StagedEpoch epoch)
+    {
+        foreach (RamBlockMessage ram in epoch.RamBlocks)
+        {
+            RamDelta.Apply(ram.Bulk.Span, _machine!.Ram);
+        }
+    }
+
+    private void LoadSections(StagedEpoch epoch) => SectionCapture.Load(_machine!.Components, Gather(epoch));
+
+    private static byte[] Gather(StagedEpoch epoch)
+    {
+        int length = 0;
+        foreach (SectionMessage section in epoch.Sections)
+        {
+            length += section.Bulk.Length;
+        }
+
+        byte[] all = new byte[length];
+        int at = 0;
+        foreach (SectionMessage section in epoch.Sections)
+        {
+            section.Bulk.CopyTo(all.AsMemory(at));
+            at += section.Bulk.Length;
+        }
+
+        return all;
+    }
+}

@@ -1,0 +1,277 @@
+using System;
+using System.Collections.Generic;
+using System.CommandLine;
+using System.Globalization;
+using System.Linq;
+using Hypervisor.Backends.Block;
+using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
+
+namespace Hypervisor.CommandLine;
+
+/// <summary>The options that describe a machine, and their way into a <see cref="MachineConfig"/>.</summary>
+/// <remarks>
+/// Every value is taken as text and parsed here, so that each message says what is allowed. Files that the guest
+/// starts from are read here too: a missing one is refused before anything else happens.
+/// </remarks>
+internal sealed class MachineOptions
+{
+    private const long MemoryUnitBytes = 1L << 20; // a number without suffix, as QEMU's -m
+
+    /// <summary>`--drive`, also watched by commands that change what drives mean.</summary>
+    public static readonly Option<string[]> Drive = OptionShapes.Many(
+        "--drive", "file=PATH,…", "A virtio-blk disk: file=PATH[,format=raw][,cache=none|directsync|writethrough|"
+        + "writeback|unsafe][,id=NAME][,readonly=on|off][,discard=ignore|unmap]. "
+        + "May be repeated; the first one boots.");
+
+    private static readonly Option<string> s_name = OptionShapes.One(
+        "--name", "NAME", "Name in messages and status lines.");
+
+    private static readonly Option<string> s_memory = OptionShapes.One(
+        "--memory", "SIZE", "RAM of the guest [default: 512M].", "-m");
+
+    private static readonly Option<string> s_cpus = OptionShapes.One(
+        "--cpus", "COUNT", "Number of vCPUs [default: 1].", "--smp");
+
+    private static readonly Option<string> s_cpu = OptionShapes.One(
+        "--cpu", "MODEL", "x86-64-v1, x86-64-v2 or x86-64-v3 [default: the best of them that the host has].");
+
+    private static readonly Option<string> s_engine = OptionShapes.One(
+        "--engine", "ENGINE", "What executes the guest: interpreter [default].");
+
+    private static readonly Option<string> s_guest = OptionShapes.One(
+        "--guest", "NAME", $"An embedded test guest instead of --kernel: {string.Join(", ", EmbeddedGuests.Names)}.");
+
+    private static readonly Option<string> s_kernel = OptionShapes.One(
+        "--kernel", "PATH", "bzImage, PVH ELF or multiboot ELF.");
+
+    private static readonly Option<string> s_initrd = OptionShapes.One(
+        "--initrd", "PATH", "Initial RAM disk for the kernel.");
+
+    private static readonly Option<string> s_append = OptionShapes.One(
+        "--append", "TEXT", "Command line of the kernel.");
+
+    private static readonly Option<string> s_firmware = OptionShapes.One(
+        "--firmware", "PATH", "Firmware image (SeaBIOS, OVMF) instead of the built-in one.", "--bios");
+
+    private static readonly Option<string[]> s_serial = OptionShapes.Many(
+        "--serial", "WHERE", "A serial line: stdio, null, file:PATH or tcp:HOST:PORT[,server[,nowait]]. "
+        + "May be repeated for COM2 to COM4 [default: stdio].");
+
+    private static readonly Option<string> s_debugExit = new("--debug-exit")
+    {
+        Arity = ArgumentArity.ZeroOrOne,
+        HelpName = "PORT",
+        Description = "Add isa-debug-exit: a write of N to PORT [default: 0x501] ends hv with exit code 2N+1.",
+    };
+
+    private static readonly Option<bool> s_snapshot = OptionShapes.Switch(
+        "--snapshot", "Throw the guest's writes away at the end; no image is changed.");
+
+    private static readonly Option<bool> s_noReboot = OptionShapes.Switch(
+        "--no-reboot", "End instead of starting again when the guest resets.");
+
+    private static readonly Option<string> s_rtc = OptionShapes.One(
+        "--rtc", "base=…", "What the clock shows at power-on: base=utc [default], base=localtime or "
+        + "base=YYYY-MM-DDThh:mm:ss.");
+
+    private static readonly Option<string> s_uuid = OptionShapes.One(
+        "--uuid", "UUID", "Identity of the machine [default: from its name].");
+
+    private static readonly Option[] s_all =
+    [
+        s_memory, s_cpus, s_cpu, s_engine, s_guest, s_kernel, s_initrd, s_append, s_firmware, Drive, s_serial,
+        s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
+    ];
+
+    /// <summary>Adds the options to a command.</summary>
+    public static void AddTo(Command command)
+    {
+        foreach (Option option in s_all)
+        {
+            command.Add(option);
+        }
+    }
+
+    /// <summary>Parses, reads and checks everything that was said about the machine.</summary>
+    /// <exception cref="UsageException">The words are wrong.</exception>
+    /// <exception cref="BootException">A file cannot be read.</exception>
+    public static MachineConfig Read(ParseResult words, TimeProvider time)
+    {
+        string name = words.GetValue(s_name) ?? "guest";
+        string[] serials = words.GetValue(s_serial) is { Length: > 0 } given ? given : ["stdio"];
+        var config = new MachineConfig
+        {
+            Name = name,
+            Uuid = UuidText.Parse("--uuid", words.GetValue(s_uuid), name),
+            MemoryBytes = ReadMemory(words.GetValue(s_memory)),
+            CpuCount = ReadInteger("--cpus", words.GetValue(s_cpus), 1, 1, MachineConfig.CpuCountMax),
+            CpuModel = ReadChoice("--cpu", words.GetValue(s_cpu), MachineConfig.CpuModels),
+            Engine = ReadEngine(words.GetValue(s_engine)),
+            Drives = ReadDrives(words),
+            Serials = SerialText.ParseAll(serials),
+            DebugExitPort = ReadDebugExit(words),
+            StopsOnReset = words.GetValue(s_noReboot),
+            RtcStart = RtcText.Parse("--rtc", words.GetValue(s_rtc) ?? "base=utc", time),
+        };
+        return ReadBootFiles(words, config);
+    }
+
+    /// <summary>Writes a machine as words, such that <see cref="Read"/> reads the same machine back.</summary>
+    /// <param name="machine">The machine.</param>
+    /// <param name="isStandby">Whether to leave out what a standby gets from its primary.</param>
+    public static List<string> Write(MachineConfig machine, bool isStandby)
+    {
+        List<string> words =
+        [
+            s_name.Name, machine.Name,
+            s_uuid.Name, machine.Uuid.ToString("D"),
+            s_memory.Name, SizeText.Write(machine.MemoryBytes),
+            s_cpus.Name, machine.CpuCount.ToString(CultureInfo.InvariantCulture),
+            s_rtc.Name, $"base={RtcText.Write(machine.RtcStart)}",
+            .. machine.CpuModel is null ? (string[])[] : [s_cpu.Name, machine.CpuModel],
+            .. machine.StopsOnReset ? (string[])[s_noReboot.Name] : [],
+            .. machine.Drives.Any(drive => drive.IsSnapshot) ? (string[])[s_snapshot.Name] : [],
+        ];
+        machine.Drives.ToList().ForEach(drive => words.AddRange([Drive.Name, DriveText.Write(drive)]));
+        machine.Serials.ToList().ForEach(serial => words.AddRange([s_serial.Name, SerialText.Write(serial)]));
+        if (machine.DebugExitPort is { } port)
+        {
+            words.AddRange([s_debugExit.Name, port.ToString(CultureInfo.InvariantCulture)]);
+        }
+
+        if (!isStandby)
+        {
+            AddBootWords(words, machine);
+        }
+
+        return words;
+    }
+
+    private static void AddBootWords(List<string> words, MachineConfig machine)
+    {
+        bool isEmbedded = machine.Kernel is not null && EmbeddedGuests.Names.Contains(machine.Kernel.Name);
+        (Option<string> Option, string? Value)[] all =
+        [
+            (isEmbedded ? s_guest : s_kernel, machine.Kernel?.Name),
+            (s_initrd, machine.Initrd?.Name),
+            (s_firmware, machine.Firmware?.Name),
+            (s_append, machine.CommandLine.Length == 0 ? null : machine.CommandLine),
+        ];
+        foreach ((Option<string> option, string? value) in all)
+        {
+            if (value is not null)
+            {
+                words.AddRange([option.Name, value]);
+            }
+        }
+    }
+
+    private static MachineConfig ReadBootFiles(ParseResult words, MachineConfig config)
+    {
+        string? guest = ReadChoice("--guest", words.GetValue(s_guest), EmbeddedGuests.Names);
+        string? kernel = words.GetValue(s_kernel);
+        if (guest is not null && kernel is not null)
+        {
+            throw new UsageException($"--guest {guest}: there is a --kernel too; allowed: one of the two");
+        }
+
+        string? initrd = words.GetValue(s_initrd);
+        if (initrd is not null && kernel is null)
+        {
+            throw new UsageException($"--initrd {initrd}: there is no kernel to give it to; allowed: with --kernel");
+        }
+
+        string? append = words.GetValue(s_append);
+        if (append is not null && kernel is null && guest is null)
+        {
+            throw new UsageException("--append: there is no kernel to give it to; allowed: with --kernel or --guest");
+        }
+
+        return config with
+        {
+            Kernel = guest is not null ? EmbeddedGuests.Open(guest) : Open("kernel", kernel),
+            Initrd = Open("initrd", initrd),
+            Firmware = Open("firmware", words.GetValue(s_firmware)),
+            CommandLine = append ?? "",
+        };
+    }
+
+    private static BootFile? Open(string role, string? path) => path is null ? null : BootFile.Open(role, path);
+
+    private static List<DriveOptions> ReadDrives(ParseResult words)
+    {
+        bool isSnapshot = words.GetValue(s_snapshot);
+        List<DriveOptions> drives = DriveText.ParseAll(Drive.Name, words.GetValue(Drive) ?? []);
+        return drives.ConvertAll(drive => drive with { IsSnapshot = isSnapshot });
+    }
+
+    private static long ReadMemory(string? text)
+    {
+        if (text is null)
+        {
+            return MachineConfig.MemoryBytesDefault;
+        }
+
+        long bytes = SizeText.Parse("--memory", text, MemoryUnitBytes);
+        long largest = HostLimits.MemoryBytes();
+        if (bytes < MachineConfig.MemoryBytesMin || bytes > largest || bytes % MemoryUnitBytes != 0)
+        {
+            throw new UsageException($"--memory: {text} cannot be the guest's RAM; allowed: whole megabytes from "
+                + $"{MachineConfig.MemoryBytesMin >> 20}M to this host's {largest >> 20}M");
+        }
+
+        return bytes;
+    }
+
+    private static ExecutionEngine ReadEngine(string? text) => text switch
+    {
+        null or "interpreter" => ExecutionEngine.Interpreter,
+        _ => throw new UsageException($"--engine: '{text}' is not known; allowed: interpreter"),
+    };
+
+    private static int? ReadDebugExit(ParseResult words)
+    {
+        if (words.GetResult(s_debugExit) is null)
+        {
+            return null;
+        }
+
+        string? text = words.GetValue(s_debugExit);
+        return text is null
+            ? MachineConfig.DebugExitPortDefault
+            : ReadInteger("--debug-exit", text, 0, 1, ushort.MaxValue);
+    }
+
+    private static string? ReadChoice(string option, string? text, IReadOnlyList<string> allowed)
+    {
+        foreach (string choice in allowed)
+        {
+            if (choice == text)
+            {
+                return text;
+            }
+        }
+
+        return text is null
+            ? null
+            : throw new UsageException($"{option}: '{text}' is not known; allowed: {string.Join(", ", allowed)}");
+    }
+
+    private static int ReadInteger(string option, string? text, int otherwise, int smallest, int largest)
+    {
+        if (text is null)
+        {
+            return otherwise;
+        }
+
+        bool isHex = text.StartsWith("0x", StringComparison.OrdinalIgnoreCase);
+        NumberStyles style = isHex ? NumberStyles.AllowHexSpecifier : NumberStyles.None;
+        ReadOnlySpan<char> digits = isHex ? text.AsSpan(2) : text;
+        return int.TryParse(digits, style, CultureInfo.InvariantCulture, out int value)
+            && value >= smallest && value <= largest
+            ? value
+            : throw new UsageException(
+                $"{option}: '{text}' does not fit; allowed: a number from {smallest} to {largest}");
+    }
+}

@@ -1,0 +1,131 @@
+using System;
+using System.CommandLine;
+using Hypervisor.Replication.Failover;
+
+namespace Hypervisor.CommandLine;
+
+/// <summary>The options that describe a pair, and their way into a <see cref="ProtectionConfig"/>.</summary>
+internal static class ProtectionOptions
+{
+    private static readonly TimeSpan s_epochMin = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan s_epochMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_timeoutMin = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan s_timeoutMax = TimeSpan.FromMinutes(10);
+
+    private static readonly Option<string> s_epoch = OptionShapes.One(
+        "--epoch", "TIME", "Time between two checkpoints, 1ms to 10s [default: 50ms].");
+
+    private static readonly Option<string> s_witness = OptionShapes.One(
+        "--witness", "file:PATH", "The record that decides who may run; both halves must reach it.");
+
+    private static readonly Option<string> s_ack = OptionShapes.One(
+        "--ack", "durable|memory", "Whether flushed writes are on the standby's disk before the guest hears of it "
+        + "[default: durable].");
+
+    private static readonly Option<string> s_onStandbyLoss = OptionShapes.One(
+        "--on-standby-loss", "wait|stop|alone", "What the primary does when the standby is gone [default: alone].");
+
+    private static readonly Option<string> s_onWitnessLoss = OptionShapes.One(
+        "--on-witness-loss",
+        "wait|stop",
+        "What a side does that needs the witness and cannot reach it [default: wait].");
+
+    private static readonly Option<string> s_lease = OptionShapes.One(
+        "--lease", "TIME", "How long output is let out after the last acknowledgement [default: 600ms].");
+
+    private static readonly Option<string> s_takeoverTimeout = OptionShapes.One(
+        "--takeover-timeout",
+        "TIME",
+        "Silence after which the standby takes over; longer than --lease [default: 1s].");
+
+    private static readonly Option[] s_all =
+        [s_epoch, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease, s_takeoverTimeout];
+
+    /// <summary>Adds the options to a command.</summary>
+    public static void AddTo(Command command)
+    {
+        foreach (Option option in s_all)
+        {
+            command.Add(option);
+        }
+    }
+
+    /// <summary>Whether any of the options is given.</summary>
+    public static bool AreGiven(ParseResult words)
+        => Array.Exists(s_all, option => words.GetResult(option) is { Implicit: false });
+
+    /// <summary>Parses and checks; <paramref name="witnessPath"/> stands in for a missing `--witness`.</summary>
+    /// <exception cref="UsageException">The words are wrong.</exception>
+    public static ProtectionConfig Read(ParseResult words, string? witnessPath = null)
+    {
+        var defaults = new ProtectionConfig { WitnessPath = "" };
+        var config = new ProtectionConfig
+        {
+            WitnessPath = ReadWitness(words.GetValue(s_witness), witnessPath),
+            Epoch = ReadDuration(words, s_epoch, defaults.Epoch, s_epochMin, s_epochMax),
+            Lease = ReadDuration(words, s_lease, defaults.Lease, s_timeoutMin, s_timeoutMax),
+            TakeoverTimeout = ReadDuration(
+                words, s_takeoverTimeout, defaults.TakeoverTimeout, s_timeoutMin, s_timeoutMax),
+            IsAckDurable = words.GetValue(s_ack) switch
+            {
+                null or "durable" => true,
+                "memory" => false,
+                string other => throw new UsageException($"--ack: '{other}' is not known; allowed: durable, memory"),
+            },
+            OnStandbyLoss = words.GetValue(s_onStandbyLoss) switch
+            {
+                null or "alone" => StandbyLossPolicy.Alone,
+                "wait" => StandbyLossPolicy.Wait,
+                "stop" => StandbyLossPolicy.Stop,
+                string other => throw new UsageException(
+                    $"--on-standby-loss: '{other}' is not known; allowed: wait, stop, alone"),
+            },
+            OnWitnessLoss = words.GetValue(s_onWitnessLoss) switch
+            {
+                null or "wait" => WitnessPolicy.Wait,
+                "stop" => WitnessPolicy.Stop,
+                string other => throw new UsageException(
+                    $"--on-witness-loss: '{other}' is not known; allowed: wait, stop"),
+            },
+        };
+        return config.Lease < config.TakeoverTimeout ? config : throw new UsageException(
+            $"--lease: {DurationText.Write(config.Lease)} is not shorter than --takeover-timeout "
+            + $"{DurationText.Write(config.TakeoverTimeout)}; allowed: a shorter one, or both could speak at once");
+    }
+
+    /// <summary>Writes the options as words, such that <see cref="Read"/> reads them back.</summary>
+    public static string[] Write(ProtectionConfig config) =>
+    [
+        s_witness.Name, $"file:{config.WitnessPath}",
+        s_epoch.Name, DurationText.Write(config.Epoch),
+        s_lease.Name, DurationText.Write(config.Lease),
+        s_takeoverTimeout.Name, DurationText.Write(config.TakeoverTimeout),
+        s_ack.Name, config.IsAckDurable ? "durable" : "memory",
+        s_onStandbyLoss.Name, config.OnStandbyLoss switch
+        {
+            StandbyLossPolicy.Alone => "alone",
+            StandbyLossPolicy.Wait => "wait",
+            StandbyLossPolicy.Stop => "stop",
+        },
+        s_onWitnessLoss.Name, config.OnWitnessLoss switch
+        {
+            WitnessPolicy.Wait => "wait",
+            WitnessPolicy.Stop => "stop",
+        },
+    ];
+
+    private static string ReadWitness(string? text, string? otherwise)
+    {
+        const string Prefix = "file:";
+        return text is null
+            ? otherwise ?? throw new UsageException(
+                "--witness: a pair needs one, or two guests could run at once; allowed: file:PATH")
+            : text.StartsWith(Prefix, StringComparison.Ordinal) && text.Length > Prefix.Length
+            ? text[Prefix.Length..]
+            : throw new UsageException($"--witness: '{text}' is not understood; allowed: file:PATH");
+    }
+
+    private static TimeSpan ReadDuration(
+        ParseResult words, Option<string> option, TimeSpan otherwise, TimeSpan shortest, TimeSpan longest)
+        => words.GetValue(option) is { } text ? DurationText.Parse(option.Name, text, shortest, longest) : otherwise;
+}

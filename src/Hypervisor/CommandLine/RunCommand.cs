@@ -1,0 +1,48 @@
+using System;
+using System.CommandLine;
+using Hypervisor.Machine;
+using Hypervisor.Sessions;
+
+namespace Hypervisor.CommandLine;
+
+/// <summary>`hv run`: one guest, alone or as the primary of a pair.</summary>
+internal static class RunCommand
+{
+    private static readonly Option<string> s_standby = OptionShapes.One(
+        "--standby", "HOST:PORT", "Protect the guest: send every epoch to the standby that listens there.");
+
+    /// <summary>Builds the command.</summary>
+    public static Command Build()
+    {
+        var command = new HelpfulCommand(
+            "run",
+            "Runs a guest on this host; with --standby as the primary of a pair.",
+            "hv run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --drive file=disk.img",
+            "hv run --drive file=disk.img,cache=none --memory 2G --serial tcp:127.0.0.1:4555,server",
+            "hv run --guest counting --drive file=data.img --standby 10.0.0.2:7000 --witness file:/shared/pair")
+        {
+            s_standby,
+            ReportOption.Definition,
+        };
+        MachineOptions.AddTo(command);
+        ProtectionOptions.AddTo(command);
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult words)
+    {
+        if (words.GetValue(s_standby) is not { } address)
+        {
+            return ProtectionOptions.AreGiven(words)
+                ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
+                : Session.Run(Bootable.Check(MachineOptions.Read(words, TimeProvider.System)));
+        }
+
+        Endpoint standby = Endpoint.Parse("--standby", address);
+        ProtectionConfig protection = ProtectionOptions.Read(words);
+        MachineConfig machine = Protectable.Check(Bootable.Check(MachineOptions.Read(words, TimeProvider.System)));
+        using StatusReport report = ReportOption.Open(words);
+        return PrimarySession.Run(machine, protection, standby, report);
+    }
+}

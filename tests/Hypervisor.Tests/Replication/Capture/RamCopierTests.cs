@@ -1,0 +1,177 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Core.Memory;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Link;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Capture;
+
+public sealed class RamCopierTests : IDisposable
+{
+    private const int Pages = 3000;
+    private readonly GuestRam _ram = new(Pages * 4096);
+    private readonly GuestRam _standby = new(Pages * 4096);
+    private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 32 << 10);
+    private readonly RamCopier _copier;
+
+    public RamCopierTests() => _copier = new RamCopier(_ram, _pool, chunk =>
+    {
+        Assert.True(RamDelta.TryCheck(chunk.Content.Span, Pages, out string? refusal), refusal);
+        RamDelta.Apply(chunk.Content.Span, _standby);
+        chunk.Dispose();
+    });
+
+    public void Dispose()
+    {
+        _copier.Dispose();
+        _ram.Dispose();
+        _standby.Dispose();
+    }
+
+    [Fact]
+    public void Page_stored_to_before_its_copy_leaves_with_the_content_of_the_cut()
+    {
+        Store(7, 1);
+        Store(8, 1);
+        Assert.Equal(2, _copier.Cut());
+
+        Store(8, 2); // meets the pending copy
+        Assert.True(_copier.CopyCut());
+
+        Assert.Equal(1, _standby.ReadOnlyBytes(8 * 4096, 1)[0]);
+        Assert.Equal((byte)PageState.Dirty, _ram.StateBytes[8]);
+        Assert.Equal((byte)PageState.Clean, _ram.StateBytes[7]);
+        Assert.Equal(1, _copier.Cut());
+        Assert.True(_copier.CopyCut());
+        Assert.Equal(2, _standby.ReadOnlyBytes(8 * 4096, 1)[0]);
+    }
+
+    [Fact]
+    public void Full_copy_and_rounds_reach_the_state_of_the_cut()
+    {
+        _standby.WritableBytes(0, Pages * 4096).Fill(0xEE);
+        Store(1, 5);
+        Assert.Equal(1, _copier.BeginRound());
+        Assert.True(_copier.CopyEverything(static _ => { }));
+        Store(2, 6);
+        Assert.Equal(1, _copier.BeginRound());
+        Assert.True(_copier.CopyRound());
+        Store(3, 7);
+        Assert.Equal(1, _copier.Cut());
+        Assert.True(_copier.CopyCut());
+
+        Assert.True(_ram.ReadOnlyBytes(0, Pages * 4096).SequenceEqual(_standby.ReadOnlyBytes(0, Pages * 4096)));
+    }
+
+    [Fact]
+    public void Aborted_copy_holds_nobody_back()
+    {
+        for (int page = 0; page < Pages; page++)
+        {
+            Store(page, 1);
+        }
+
+        Assert.Equal(Pages, _copier.Cut());
+        _pool.Break();
+        Assert.False(_copier.CopyCut());
+        var storing = new Thread(() =>
+        {
+            for (int page = 0; page < Pages; page++) // more pages than the staging area has slots
+            {
+                Store(page, 2);
+            }
+        });
+        storing.Start();
+
+        _copier.Abort();
+        storing.Join();
+
+        Assert.Equal(-1, _ram.StateBytes.IndexOfAnyExcept((byte)PageState.Dirty));
+    }
+
+    [Fact]
+    public void Storing_threads_never_tear_or_lose_a_page_of_a_cut()
+    {
+        const int Threads = 3, Cuts = 150;
+        byte[] cut = new byte[Pages * 4096];
+        using var gate = new StoreGate(Threads, (thread, random) =>
+        {
+            // Threads share pages, and lines of them; a run may cross into the next page.
+            int at = random.Next((Pages * 4096) - 600);
+            int length = random.Next(1, 600);
+            byte value = (byte)random.Next(5);
+            _ram.WritableBytes(at, length).Fill(value);
+        });
+
+        for (int round = 0; round < Cuts; round++)
+        {
+            gate.Close();
+            _copier.Cut();
+            _ram.ReadOnlyBytes(0, cut.Length).CopyTo(cut);
+            gate.Open();
+
+            Assert.True(_copier.CopyCut());
+            Assert.True(_standby.ReadOnlyBytes(0, cut.Length).SequenceEqual(cut), $"cut {round} differs");
+        }
+    }
+
+    private void Store(int page, byte value) => _ram.WritableBytes(page * 4096, 1)[0] = value;
+
+    /// <summary>Threads that store in a loop, and stop between two stores when the gate is closed.</summary>
+    private sealed class StoreGate : IDisposable
+    {
+        private readonly List<Thread> _threads = [];
+        private readonly Barrier _closed;
+        private readonly Barrier _open;
+        private volatile bool _isClosing;
+        private volatile bool _isOver;
+
+        public StoreGate(int threads, Action<int, Random> store)
+        {
+            _closed = new Barrier(threads + 1);
+            _open = new Barrier(threads + 1);
+            for (int i = 0; i < threads; i++)
+            {
+                int number = i;
+                var thread = new Thread(() => Run(number, store));
+                _threads.Add(thread);
+                thread.Start();
+            }
+        }
+
+        public void Close()
+        {
+            _isClosing = true;
+            _closed.SignalAndWait();
+            _isClosing = false;
+        }
+
+        public void Open() => _open.SignalAndWait();
+
+        public void Dispose()
+        {
+            _isOver = true;
+            Close();
+            Open();
+            _threads.ForEach(thread => thread.Join());
+            _closed.Dispose();
+            _open.Dispose();
+        }
+
+        private void Run(int number, Action<int, Random> store)
+        {
+            var random = new Random(number);
+            while (!_isOver)
+            {
+                store(number, random);
+                if (_isClosing)
+                {
+                    _closed.SignalAndWait();
+                    _open.SignalAndWait();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+using System;
+using System.Buffers.Binary;
+using System.IO;
+using Hypervisor.Backends.Block;
+using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Standby;
+using Hypervisor.TestKit;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Session;
+
+/// <summary>Both sessions over loopback. They wait for what happens, never for a time.</summary>
+public sealed class SessionTests
+{
+    [Fact]
+    public void Killed_primary_is_carried_on_without_a_lost_or_invented_line()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        pair.Await(() => pair.PrimaryMachine.Step > 200, "the guest does not get on");
+
+        pair.Primary!.Dispose(); // the sockets close, as the kernel closes them for a dead process
+        pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
+        long stepAtTakeover = pair.StandbyMachine.Step;
+        pair.Await(() => pair.StandbyMachine.Step > stepAtTakeover + 50, "the guest does not get on after the takeover");
+
+        pair.StandbyMachine.Pause();
+        int lines = SessionPair.AssertContiguous(pair.CombinedOutput());
+        Assert.Equal(pair.StandbyMachine.Step, lines);
+        Assert.Equal(lines, BinaryPrimitives.ReadInt64LittleEndian(pair.StandbyMachine.Ram.ReadOnlyBytes(0, 8)));
+        AssertRecords(pair, lines);
+        Assert.Equal(2u, pair.StandbyLog.RunningGeneration);
+        pair.StandbyMachine.Resume();
+    }
+
+    [Fact]
+    public void Cut_link_lets_one_side_run_and_one_only()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        pair.Primary!.BreakLink("drill");
+        pair.Await(
+            () => pair.Primary.Statistics.Status.State is PrimaryState.Alone or PrimaryState.Demoted,
+            "the primary neither went on nor gave way");
+
+        bool isAlone = pair.Primary.Statistics.Status.State == PrimaryState.Alone;
+        pair.Await(() => isAlone == (pair.StandbyLog.RunningGeneration == 0), "both sides run, or none");
+    }
+
+    [Fact]
+    public void Hung_primary_is_found_by_its_silence_and_never_lets_out_a_line_afterwards()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        pair.Primary!.Hang(true);
+        pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
+        string before = pair.PrimaryConsole.Text;
+
+        pair.Primary.Hang(false);
+        pair.Await(() => pair.Primary.Statistics.Status.State == PrimaryState.Demoted, "the old primary did not give way");
+
+        Assert.Equal(before, pair.PrimaryConsole.Text);
+        Assert.False(pair.PrimaryLog.IsPlannedEnd);
+        long step = pair.StandbyMachine.Step;
+        pair.Await(() => pair.StandbyMachine.Step > step + 20, "the guest does not get on after the takeover");
+        _ = SessionPair.AssertContiguous(pair.CombinedOutput());
+    }
+
+    [Fact]
+    public void Planned_end_ends_both_sides_with_the_same_disks()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        pair.Primary!.PlanEnd("guest shut down");
+        pair.Await(() => pair.PrimaryLog.IsPlannedEnd is not null, "the primary did not end");
+        pair.Await(() => pair.StandbyLog.IsPlannedEnd is not null, "the standby did not end");
+
+        Assert.True(pair.PrimaryLog.IsPlannedEnd);
+        Assert.True(pair.StandbyLog.IsPlannedEnd);
+        Assert.Equal(0u, pair.StandbyLog.RunningGeneration);
+        Assert.Equal(pair.PrimaryMachine.Step, SessionPair.AssertContiguous(pair.PrimaryConsole.Text));
+        for (int i = 0; i < pair.PrimaryDisks.Count; i++)
+        {
+            Assert.True(pair.PrimaryDisks[i].Content.SequenceEqual(pair.StandbyDisks[i].Content), $"disk {i} differs");
+        }
+
+        Assert.True(pair.PrimaryMachine.Ram.ReadOnlyBytes(0, (int)SessionPair.RamBytes)
+            .SequenceEqual(pair.StandbyMachine.Ram.ReadOnlyBytes(0, (int)SessionPair.RamBytes)));
+    }
+
+    [Fact]
+    public void Full_disk_under_the_journal_ends_protection_and_the_guest_goes_on()
+    {
+        using var pair = new SessionPair(_ => new FullStore(64 << 10));
+        pair.StartPrimary();
+
+        pair.Await(() => pair.StandbyLog.IsPlannedEnd == false, "the standby did not fail");
+        pair.Await(() => pair.Primary!.Statistics.Status.State == PrimaryState.Alone, "the primary does not go on alone");
+
+        Assert.Contains("No space left", pair.StandbyLog.ToString(), StringComparison.Ordinal);
+        long step = pair.PrimaryMachine.Step;
+        pair.Await(() => pair.PrimaryMachine.Step > step + 20, "the guest stands still");
+        _ = SessionPair.AssertContiguous(pair.PrimaryConsole.Text);
+    }
+
+    [Fact]
+    public void Guest_write_that_fails_locally_ends_protection()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        pair.PrimaryDisks[1].WriteStatus = BlockStatus.IoError;
+
+        pair.Await(() => pair.Primary!.Statistics.Status.State == PrimaryState.Alone, "protection goes on");
+        Assert.Contains("disk 1: a Write of the guest ended with IoError", pair.PrimaryLog.ToString(), StringComparison.Ordinal);
+        Assert.Equal(0u, pair.StandbyLog.RunningGeneration);
+    }
+
+    [Fact]
+    public void Standby_with_other_RAM_refuses_by_name_and_both_values()
+    {
+        using var pair = new SessionPair(standbyRamBytes: 2 << 20);
+        pair.StartPrimary();
+
+        pair.Await(
+            () => pair.PrimaryLog.ToString().Contains(
+                "RAM bytes: the primary has 4194304, the standby has 2097152", StringComparison.Ordinal),
+            "no refusal");
+        Assert.Equal(1u, pair.PrimaryLog.RunningGeneration);
+    }
+
+    [Fact]
+    public void Standby_that_lost_its_pairing_is_paired_again()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        pair.PrimaryDisks[0].WriteStatus = BlockStatus.IoError;
+        pair.Await(() => pair.PrimaryLog.ToString().Contains("ended with IoError", StringComparison.Ordinal), "no failure");
+        pair.PrimaryDisks[0].WriteStatus = BlockStatus.Ok;
+
+        pair.Await(
+            () => pair.Primary!.Statistics.Status is { State: PrimaryState.Protected, Incarnation: > 1001 },
+            "the pair did not come together again");
+        Assert.Equal(StandbyState.Protecting, pair.Standby.Statistics.Status.State);
+    }
+
+    private static void AssertRecords(SessionPair pair, int steps)
+    {
+        foreach (ToyDisk disk in pair.StandbyDisks)
+        {
+            int slots = (int)(disk.LengthBytes / ToyMachine.RecordBytes);
+            for (int step = Math.Max(1, steps - slots + 2); step <= steps; step++)
+            {
+                ReadOnlySpan<byte> record = disk.Content.Slice(step % slots * ToyMachine.RecordBytes, ToyMachine.RecordBytes);
+                Assert.Equal(step, BinaryPrimitives.ReadInt64LittleEndian(record));
+                Assert.Equal(-1, record[8..].IndexOfAnyExcept((byte)step));
+            }
+        }
+    }
+
+    /// <summary>A journal segment on a disk that has only so much room.</summary>
+    private sealed class FullStore(long roomBytes) : IJournalStore, IDisposable
+    {
+        private readonly MemoryStream _bytes = new();
+
+        public long LengthBytes => _bytes.Length;
+
+        public void Append(ReadOnlySpan<byte> bytes)
+        {
+            if (bytes.Length > roomBytes - _bytes.Length)
+            {
+                throw new IOException("No space left on device : 'journal'");
+            }
+
+            _bytes.Position = _bytes.Length;
+            _bytes.Write(bytes);
+        }
+
+        public void Barrier()
+        {
+        }
+
+        public void Read(long offsetBytes, Span<byte> target)
+        {
+            _bytes.Position = offsetBytes;
+            _bytes.ReadExactly(target);
+        }
+
+        public void Truncate(long lengthBytes) => _bytes.SetLength(lengthBytes);
+
+        public void Dispose() => _bytes.Dispose();
+    }
+}
