@@ -130,7 +130,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
                 return;
             }
 
-            // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep their order.
+            // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep
+            // their order.
             _universe.History.Begin(_disks);
             _isTagging = true;
             _tag = 0;

@@ -30,8 +30,10 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Assert.True(takeovers > Schedules / 100, $"{takeovers} takeovers say little about failover");
     }
 
-    // 102: an answer of the witness for an earlier life. 740: a second crash of a recovered standby. 1093: a full buffer.
-    // 1787: a planned end before the start. 7261: a second primary at a free standby. 12540: in flight when tagging began.
+    // 102: an answer of the witness for an earlier life. 740: a second crash of a recovered standby. 1093: a full
+    // buffer.
+    // 1787: a planned end before the start. 7261: a second primary at a free standby. 12540: in flight when
+    // tagging began.
     [Theory]
     [InlineData(78)]
     [InlineData(102)]

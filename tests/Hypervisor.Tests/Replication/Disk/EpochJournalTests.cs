@@ -74,7 +74,11 @@ public sealed class EpochJournalTests
             }
 
             EpochJournal journal = NewJournal();
-            StagedEpoch[] epochs = [Epoch(1, Write(0, 0, 1), Write(1, 16, 1)), Epoch(2, Write(0, 0, 2), Write(1, 16, 2))];
+            StagedEpoch[] epochs =
+            [
+                Epoch(1, Write(0, 0, 1), Write(1, 16, 1)),
+                Epoch(2, Write(0, 0, 2), Write(1, 16, 2)),
+            ];
             _crash.Set(steps);
             try
             {
@@ -194,7 +198,10 @@ public sealed class EpochJournalTests
         Array.Fill(data, value);
         var message = new DiskWriteMessage
         {
-            Disk = disk, Operation = BlockOperation.Write, OffsetBytes = offset, LengthBytes = data.Length,
+            Disk = disk,
+            Operation = BlockOperation.Write,
+            OffsetBytes = offset,
+            LengthBytes = data.Length,
         };
         message.Attach(data, null);
         return message;

@@ -84,7 +84,11 @@ public sealed class PrimaryCoreTests
         RecordedPrimary primary = new RecordedPrimary().Protect();
         var write = new DiskWriteMessage
         {
-            Disk = 0, Operation = BlockOperation.Write, OffsetBytes = 0, LengthBytes = 2 << 20, Epoch = 1,
+            Disk = 0,
+            Operation = BlockOperation.Write,
+            OffsetBytes = 0,
+            LengthBytes = 2 << 20,
+            Epoch = 1,
         };
         write.Attach(new byte[2 << 20], null);
 
@@ -105,7 +109,11 @@ public sealed class PrimaryCoreTests
         primary.EndEpoch(1);
         var write = new DiskWriteMessage
         {
-            Disk = 0, Operation = BlockOperation.Write, OffsetBytes = 0, LengthBytes = 2 << 20, Epoch = 2,
+            Disk = 0,
+            Operation = BlockOperation.Write,
+            OffsetBytes = 0,
+            LengthBytes = 2 << 20,
+            Epoch = 2,
         };
         write.Attach(new byte[2 << 20], null);
         primary.Core.OnDiskWrite(write, primary.Now);
@@ -162,7 +170,10 @@ public sealed class PrimaryCoreTests
 
         primary.Core.OnMessage(new HeartbeatReplyMessage
         {
-            Incarnation = 78, EchoNanos = 0, CommittedEpoch = 0, AppliedEpoch = 0,
+            Incarnation = 78,
+            EchoNanos = 0,
+            CommittedEpoch = 0,
+            AppliedEpoch = 0,
         }, primary.Now);
 
         Assert.Equal("HeartbeatReply of incarnation 4E, must be 4D", primary.Core.Reason);
@@ -192,7 +203,8 @@ public sealed class PrimaryCoreTests
 
         Assert.Equal(PrimaryState.Alone, primary.Core.State);
         Assert.Contains("pass", primary.Log);
-        Assert.Equal((false, 1ul, 2ul), (primary.Record!.IsStandbyInSync, primary.Record.OutdatedSince, primary.Record.Generation));
+        WitnessRecord record = primary.Record!;
+        Assert.Equal((false, 1ul, 2ul), (record.IsStandbyInSync, record.OutdatedSince, record.Generation));
     }
 
     [Fact]
@@ -201,7 +213,8 @@ public sealed class PrimaryCoreTests
         RecordedPrimary primary = new RecordedPrimary().Protect();
         primary.Core.OnLinkLost("cut", primary.Now);
 
-        primary.Core.OnWitnessAnswer(new(primary.Asked.Id, WitnessOutcome.Conflict, primary.Asked.Desired), primary.Now);
+        WitnessRequest asked = primary.Asked;
+        primary.Core.OnWitnessAnswer(new(asked.Id, WitnessOutcome.Conflict, asked.Desired), primary.Now);
 
         Assert.Equal(PrimaryState.Alone, primary.Core.State);
     }

@@ -23,7 +23,8 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     private WitnessRequest _asked;
 
-    public RecordedPrimary(StandbyLossPolicy onStandbyLost = StandbyLossPolicy.Alone, WitnessPolicy onWitnessLost = WitnessPolicy.Wait)
+    public RecordedPrimary(
+        StandbyLossPolicy onStandbyLost = StandbyLossPolicy.Alone, WitnessPolicy onWitnessLost = WitnessPolicy.Wait)
     {
         Core = new PrimaryCore(
             new PrimaryOptions
@@ -88,7 +89,10 @@ internal sealed class RecordedPrimary : IPrimaryActions
     /// <summary>The other side wins the witness.</summary>
     public void LoseWitness() => Record = Record! with
     {
-        Revision = Record.Revision + 1, Generation = Record.Generation + 1, Runner = Guid.NewGuid(), IsStandbyInSync = false,
+        Revision = Record.Revision + 1,
+        Generation = Record.Generation + 1,
+        Runner = Guid.NewGuid(),
+        IsStandbyInSync = false,
     };
 
     /// <summary>Runs one epoch up to its END.</summary>
@@ -101,7 +105,14 @@ internal sealed class RecordedPrimary : IPrimaryActions
     }
 
     public void Ack(ulong epoch, long? echo = null) => Core.OnMessage(
-        new EpochAckMessage { Incarnation = Incarnation, Epoch = epoch, EchoNanos = echo ?? Now, AppliedEpoch = 0 }, Now);
+        new EpochAckMessage
+        {
+            Incarnation = Incarnation,
+            Epoch = epoch,
+            EchoNanos = echo ?? Now,
+            AppliedEpoch = 0,
+        },
+        Now);
 
     public bool HasSent(MessageKind kind) => Sent.Any(message => message.Kind == kind);
 

@@ -1,6 +1,8 @@
 using System;
+using System.Buffers.Binary;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Core.State;
 using Hypervisor.Replication.Wire;
 using Xunit;
 
@@ -84,8 +86,8 @@ public sealed class FrameTests
         Assert.Equal(
             "frame protocol version is 0x9, must be 0x1",
             Assert.Throws<WireFormatException>(() => FrameHeader.Read(version)).Message);
-        Assert.StartsWith(
-            "frame magic is 0x", Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message, StringComparison.Ordinal);
+        string text = Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message;
+        Assert.StartsWith("frame magic is 0x", text, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -160,29 +162,52 @@ public sealed class FrameTests
             },
             MessageKind.Welcome => new WelcomeMessage
             {
-                Node = Guid.NewGuid(), StagedBytesMax = 9, TakeoverNanos = 8, IsAckDurable = true,
+                Node = Guid.NewGuid(),
+                StagedBytesMax = 9,
+                TakeoverNanos = 8,
+                IsAckDurable = true,
             },
             MessageKind.Refusal => new RefusalMessage { Field = "RAM", PrimaryValue = "1", StandbyValue = "2" },
             MessageKind.RamBlock => new RamBlockMessage { PageCount = 2 },
-            MessageKind.DiskBlock => new DiskBlockMessage { Disk = 1, IsZero = false, OffsetBytes = 512, LengthBytes = 5 },
+            MessageKind.DiskBlock => new DiskBlockMessage
+            {
+                Disk = 1,
+                IsZero = false,
+                OffsetBytes = 512,
+                LengthBytes = 5,
+            },
             MessageKind.DiskWrite => new DiskWriteMessage
             {
-                Disk = 1, Operation = BlockOperation.Write, Order = 4, OffsetBytes = 512, LengthBytes = 5,
+                Disk = 1,
+                Operation = BlockOperation.Write,
+                Order = 4,
+                OffsetBytes = 512,
+                LengthBytes = 5,
             },
             MessageKind.Section => new SectionMessage(),
             MessageKind.Output => new OutputMessage { Stream = 1, OffsetBytes = 77 },
             MessageKind.EpochEnd => new EpochEndMessage
             {
-                Totals = new EpochTotals(1, 2, 3, 4, 5, 6), SentNanos = 7, ReleasedEpoch = 8,
+                Totals = new EpochTotals(1, 2, 3, 4, 5, 6),
+                SentNanos = 7,
+                ReleasedEpoch = 8,
             },
             MessageKind.EpochAck => new EpochAckMessage { EchoNanos = 1, AppliedEpoch = 2 },
             MessageKind.FullCopyDone => new FullCopyDoneMessage
             {
-                Messages = 1, CopiedBytes = 2, StreamDigest = 3, ContentDigests = [4, 5],
+                Messages = 1,
+                CopiedBytes = 2,
+                StreamDigest = 3,
+                ContentDigests = [4, 5],
             },
             MessageKind.FullCopyAck => new FullCopyAckMessage(),
             MessageKind.Heartbeat => new HeartbeatMessage { SentNanos = 1, ReleasedEpoch = 2 },
-            MessageKind.HeartbeatReply => new HeartbeatReplyMessage { EchoNanos = 1, CommittedEpoch = 2, AppliedEpoch = 3 },
+            MessageKind.HeartbeatReply => new HeartbeatReplyMessage
+            {
+                EchoNanos = 1,
+                CommittedEpoch = 2,
+                AppliedEpoch = 3,
+            },
             MessageKind.PlannedEnd => new PlannedEndMessage { Reason = "shutdown" },
             MessageKind.PlannedEndAck => new PlannedEndAckMessage(),
             MessageKind.Abort => new AbortMessage { Reason = "no space left" },
@@ -208,7 +233,8 @@ public sealed class FrameTests
 
     private static Message Decode(byte[] frame)
     {
-        FrameHeader header = new FrameDecoder().DecodeHeader(frame.AsSpan(0, Math.Min(frame.Length, FrameHeader.Bytes)));
+        Span<byte> head = frame.AsSpan(0, Math.Min(frame.Length, FrameHeader.Bytes));
+        FrameHeader header = new FrameDecoder().DecodeHeader(head);
         return FrameDecoder.DecodePayload(header, frame.AsMemory(FrameHeader.Bytes), null);
     }
 
@@ -217,8 +243,8 @@ public sealed class FrameTests
     {
         byte[] frame = Encode(Sample(MessageKind.Heartbeat));
         change(frame);
-        uint crc = ~Core.State.Crc32C.Append(Core.State.Crc32C.Start, frame.AsSpan(0, 40));
-        System.Buffers.Binary.BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(40), crc);
+        uint crc = ~Crc32C.Append(Crc32C.Start, frame.AsSpan(0, 40));
+        BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(40), crc);
         return Assert.Throws<WireFormatException>(() => FrameHeader.Read(frame)).Message;
     }
 
