@@ -234,10 +234,10 @@ public sealed class HpetTests : IDisposable
         Write64(Timer0 + Comparator, 10_000);
         _harness.Advance(50_000);
         byte[] section = new byte[512];
-        Core.State.CheckpointSection.Write(_hpet, section);
+        Hypervisor.Core.State.CheckpointSection.Write(_hpet, section);
         _hpet.Reset();
 
-        Core.State.CheckpointSection.Read(_hpet, section);
+        Hypervisor.Core.State.CheckpointSection.Read(_hpet, section);
         int before = _harness.RisingEdges(0);
         _harness.Advance(1_000_000);
 

@@ -27,11 +27,11 @@ public sealed class Pit8254CheckpointTests : IDisposable
         io.Out(0x40, 0xE8, 0x03);
         _harness.Advance(419_048); // 500 ticks
         byte[] section = new byte[1024];
-        Core.State.CheckpointSection.Write(pit, section);
+        Hypervisor.Core.State.CheckpointSection.Write(pit, section);
         pit.Reset();
         Assert.Equal(long.MaxValue, _harness.Timers.NextDeadlineNanos);
 
-        Core.State.CheckpointSection.Read(pit, section);
+        Hypervisor.Core.State.CheckpointSection.Read(pit, section);
         int before = _harness.RisingEdges(Irq);
         _harness.Advance(419_048);
 

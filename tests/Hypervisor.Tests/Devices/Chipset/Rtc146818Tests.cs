@@ -267,11 +267,11 @@ public sealed class Rtc146818Tests : IDisposable
         Write(0x0B, 0x12);
         _harness.Advance(Second);
         byte[] section = new byte[512];
-        Core.State.CheckpointSection.Write(_rtc, section);
+        Hypervisor.Core.State.CheckpointSection.Write(_rtc, section);
         Rtc146818 restored = new(_harness.Context, _harness.Context.Line(Irq), startSeconds: 0);
         _rtc.Reset();
 
-        Core.State.CheckpointSection.Read(restored, section);
+        Hypervisor.Core.State.CheckpointSection.Read(restored, section);
 
         var io = new PortDriver();
         restored.Attach(io.Ports);
