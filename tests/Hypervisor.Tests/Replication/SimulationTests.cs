@@ -43,6 +43,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(1787)]
     [InlineData(7261)]
     [InlineData(12540)]
+    [InlineData(1012385)]
+    [InlineData(1013326)]
     public void Seed_that_found_something_once_is_quiet(ulong seed) => Assert.Null(Simulator.Run(seed).Violation);
 
     [Fact]

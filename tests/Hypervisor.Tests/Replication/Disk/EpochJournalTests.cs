@@ -115,6 +115,35 @@ public sealed class EpochJournalTests
     }
 
     [Fact]
+    public void Rule_20_recovery_that_dies_at_any_step_may_be_repeated()
+    {
+        for (int steps = 0; steps < 60; steps++)
+        {
+            EpochJournal journal = NewJournal();
+            for (ulong number = 1; number <= 16; number++)
+            {
+                StagedEpoch epoch = Epoch(number, Write(0, 0, (byte)number));
+                journal.Append(epoch, isDurable: true);
+                journal.Apply(epoch);
+            }
+
+            _crash.Set(steps);
+            try
+            {
+                NewJournal(isFresh: false).Recover();
+            }
+            catch (CrashPoint.CrashedException)
+            {
+            }
+
+            _crash.Clear();
+            NewJournal(isFresh: false).Recover();
+
+            Assert.Equal(16, _disks[0].Bytes[0]);
+        }
+    }
+
+    [Fact]
     public void Torn_tail_is_cut_at_every_length()
     {
         EpochJournal journal = NewJournal();
