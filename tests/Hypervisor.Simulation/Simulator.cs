@@ -55,6 +55,11 @@ internal static class Simulator
     {
         PrimaryCore primary = universe.Primary.Core;
         StandbyCore standby = universe.Standby.Core;
+        if (primary.State == PrimaryState.Ended && standby.State == StandbyState.Live)
+        {
+            throw new RuleViolationException(30, "the guest ended on purpose, and the standby went live");
+        }
+
         if (faults.Happened.Count == 0)
         {
             PrimaryStatus status = primary.Status(0);
