@@ -34,6 +34,7 @@ internal sealed class TcpLink : IDisposable
     private readonly ConcurrentQueue<int> _taken = new(); // credit of each message that is not handled, in order
     private readonly Thread _reader;
     private readonly Thread _writer;
+    private int _isDisposed; // 0 or 1, by exchange
     private int _isOver; // 0 or 1, by exchange: who ends the link reports it
 
     /// <summary>Takes a connected socket over. Nothing happens before <see cref="Start"/>.</summary>
@@ -100,6 +101,11 @@ internal sealed class TcpLink : IDisposable
     /// <summary>Breaks without a report, and waits for both threads.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _isDisposed, 1) != 0)
+        {
+            return;
+        }
+
         _ = Interlocked.Exchange(ref _isOver, 1);
         _queue.Discard();
         _socket.Dispose();
