@@ -15,7 +15,8 @@ using Hypervisor.Replication.Wire;
 namespace Hypervisor.Benchmarks;
 
 /// <summary>
-/// How long the guest stands still per epoch: a primary and a standby over loopback, a machine that dirties so many pages of
+/// How long the guest stands still per epoch: a primary and a standby over loopback, a machine that dirties so
+/// many pages of
 /// 512 MiB in each epoch of 50 ms. Goal: p50 at most 1 ms, p99 at most 5 ms at 2,000 pages.
 /// </summary>
 internal static class EpochPauseBenchmark

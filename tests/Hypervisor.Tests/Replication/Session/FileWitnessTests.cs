@@ -42,7 +42,8 @@ public sealed class FileWitnessTests : IDisposable
         {
             threads[i] = new Thread(() =>
             {
-                IWitness witness = NewWitness(); // a handle of its own: the lock is between handles, as between processes
+                // Handles of its own: the lock is between handles, as between processes.
+                IWitness witness = NewWitness();
                 for (ulong round = 1; round <= Rounds; round++)
                 {
                     WitnessRecord? expected = round == 1 ? null : Record(round - 1);
@@ -66,7 +67,8 @@ public sealed class FileWitnessTests : IDisposable
     [Fact]
     public void Lock_of_another_process_makes_it_unreachable_until_it_goes()
     {
-        using Process other = Process.Start(new ProcessStartInfo("flock", [RecordPath + ".lock", "sh", "-c", "echo held; read x"])
+        string[] holdIt = [RecordPath + ".lock", "sh", "-c", "echo held; read x"];
+        using Process other = Process.Start(new ProcessStartInfo("flock", holdIt)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -91,7 +93,8 @@ public sealed class FileWitnessTests : IDisposable
 
         Assert.Equal(WitnessOutcome.Unreachable, ((IWitness)damaged).Ask(new WitnessRequest(1, null, null)).Outcome);
         Assert.Contains("magic", damaged.LastError, StringComparison.Ordinal);
-        Assert.Equal(WitnessOutcome.Unreachable, ((IWitness)missing).Ask(new WitnessRequest(1, null, Record(1))).Outcome);
+        Assert.Equal(
+            WitnessOutcome.Unreachable, ((IWitness)missing).Ask(new WitnessRequest(1, null, Record(1))).Outcome);
     }
 
     private FileWitness NewWitness() => new(RecordPath, new HostClock());

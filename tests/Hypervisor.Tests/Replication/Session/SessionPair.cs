@@ -32,7 +32,8 @@ internal sealed class SessionPair : IDisposable
     private ulong _incarnation = 1000;
 
     /// <summary>
-    /// Both sides, the primary not started. The takeover timeout is far longer than any stall of a busy test host, except
+    /// Both sides, the primary not started. The takeover timeout is far longer than any stall of a busy test host,
+    /// except
     /// where a test waits for it.
     /// </summary>
     public SessionPair(
@@ -50,7 +51,8 @@ internal sealed class SessionPair : IDisposable
         Outbox = new OutboxStream(PrimaryConsole, 1 << 20, () => Primary?.OnOutboxOverflow());
         PrimaryMachine = new ToyMachine(RamBytes, _filters, Outbox);
         StandbyMachine = new ToyMachine(standbyRamBytes, StandbyDisks, StandbyConsole);
-        Standby = NewStandby(openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
+        Standby = NewStandby(
+            openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
     }
 
     public string Folder { get; }
@@ -183,7 +185,8 @@ internal sealed class SessionPair : IDisposable
         var sections = new List<SectionFormat>();
         foreach (ICheckpointed component in machine.Components)
         {
-            sections.Add(new SectionFormat(component.Section.Tag, component.Section.Instance, component.Section.Version));
+            SectionId id = component.Section;
+            sections.Add(new SectionFormat(id.Tag, id.Instance, id.Version));
         }
 
         return new MachineIdentity(

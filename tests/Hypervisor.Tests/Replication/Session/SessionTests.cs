@@ -23,7 +23,7 @@ public sealed class SessionTests
         pair.Primary!.Dispose(); // the sockets close, as the kernel closes them for a dead process
         pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
         long stepAtTakeover = pair.StandbyMachine.Step;
-        pair.Await(() => pair.StandbyMachine.Step > stepAtTakeover + 20, "the guest does not get on after the takeover");
+        pair.Await(() => pair.StandbyMachine.Step > stepAtTakeover + 20, "the guest stands still");
 
         pair.StandbyMachine.Pause();
         int lines = SessionPair.AssertContiguous(pair.CombinedOutput());
@@ -66,7 +66,7 @@ public sealed class SessionTests
         string before = pair.PrimaryConsole.Text;
 
         pair.Primary.Hang(false);
-        pair.Await(() => pair.Primary.Statistics.Status.State == PrimaryState.Demoted, "the old primary did not give way");
+        pair.Await(() => pair.Primary.Statistics.Status.State == PrimaryState.Demoted, "it did not give way");
 
         Assert.Equal(before, pair.PrimaryConsole.Text);
         Assert.False(pair.PrimaryLog.IsPlannedEnd);
@@ -161,7 +161,8 @@ public sealed class SessionTests
             int slots = (int)(disk.LengthBytes / ToyMachine.RecordBytes);
             for (int step = Math.Max(1, steps - slots + 2); step <= steps; step++)
             {
-                ReadOnlySpan<byte> record = disk.Content.Slice(step % slots * ToyMachine.RecordBytes, ToyMachine.RecordBytes);
+                ReadOnlySpan<byte> record = disk.Content.Slice(
+                    step % slots * ToyMachine.RecordBytes, ToyMachine.RecordBytes);
                 Assert.Equal(step, BinaryPrimitives.ReadInt64LittleEndian(record));
                 Assert.Equal(-1, record[8..].IndexOfAnyExcept((byte)step));
             }
