@@ -15,6 +15,12 @@ internal static class Program
             case ["counting", string path]:
                 File.WriteAllBytes(path, CountingGuest.Build());
                 return 0;
+            case ["compute", string path]:
+                File.WriteAllBytes(path, ComputeGuest.Build());
+                return 0;
+            case ["boot-sector", string path]:
+                File.WriteAllBytes(path, BootSectorGuest.BuildDisk());
+                return 0;
             case ["check", string path, string disk]:
                 RecordCheck check = RecordCheck.OfFile(path, uint.Parse(disk, CultureInfo.InvariantCulture));
                 Console.WriteLine($"highest step {check.HighestStep}, records {check.RecordCount}, {check.Fault ?? "sound"}");
@@ -27,7 +33,7 @@ internal static class Program
 
                 return 0;
             default:
-                Console.Error.WriteLine("usage: counting FILE | check IMAGE DISK | initramfs PACKAGES FILE");
+                Console.Error.WriteLine("usage: counting | compute | boot-sector FILE | check IMAGE DISK | initramfs PACKAGES FILE");
                 return 2;
         }
     }

@@ -1,10 +1,14 @@
 using System;
 using System.Collections.Generic;
+using Hypervisor.Backends.Block;
 using Hypervisor.Core.Memory;
+using Hypervisor.Machine.Boot;
 
 namespace Hypervisor.Machine;
 
-/// <summary>Everything that a user can say about one machine. Checked where it was typed; the machine trusts it.</summary>
+/// <summary>
+/// Everything that a user can say about one machine. Checked where it was typed; the machine trusts it.
+/// </summary>
 /// <remarks>
 /// The two halves of a pair must agree on memory, vCPUs, CPU model and the sizes of the drives
 /// (fault-tolerance rule 33); a standby needs no kernel, because its RAM comes over the wire.
@@ -48,32 +52,33 @@ public sealed record MachineConfig
     public ExecutionEngine Engine { get; init; } = ExecutionEngine.Interpreter;
 
     /// <summary>bzImage, PVH ELF or multiboot ELF; null boots firmware from the first drive.</summary>
-    public BootImage? Kernel { get; init; }
+    public BootFile? Kernel { get; init; }
 
     /// <summary>Initial RAM disk; only with a kernel.</summary>
-    public BootImage? Initrd { get; init; }
+    public BootFile? Initrd { get; init; }
 
     /// <summary>Kernel command line; only with a kernel.</summary>
     public string CommandLine { get; init; } = "";
 
     /// <summary>Firmware image (SeaBIOS, OVMF) instead of our own.</summary>
-    public BootImage? Firmware { get; init; }
+    public BootFile? Firmware { get; init; }
 
     /// <summary>virtio-blk disks, in PCI slot order; the first one boots.</summary>
-    public IReadOnlyList<DriveConfig> Drives { get; init; } = [];
+    public IReadOnlyList<DriveOptions> Drives { get; init; } = [];
 
     /// <summary>The host's ends of COM1, COM2, …; at most four.</summary>
     public IReadOnlyList<SerialConfig> Serials { get; init; } = [];
 
-    /// <summary>Port of `isa-debug-exit`: the process then exits with (value written &lt;&lt; 1) | 1. Null when absent.</summary>
+    /// <summary>
+    /// Port of `isa-debug-exit`: the process then exits with (value written &lt;&lt; 1) | 1. Null when absent.
+    /// </summary>
     public int? DebugExitPort { get; init; }
-
-    /// <summary>Whether writes go to a throw-away overlay, so that no image is changed.</summary>
-    public bool IsSnapshot { get; init; }
 
     /// <summary>Whether a guest reset ends the run instead of starting the guest again.</summary>
     public bool StopsOnReset { get; init; }
 
-    /// <summary>Date and time that the RTC shows at power-on, as the guest reads it (its kind is not looked at).</summary>
+    /// <summary>
+    /// Date and time that the RTC shows at power-on, as the guest reads it (its kind is not looked at).
+    /// </summary>
     public DateTime RtcStart { get; init; }
 }

@@ -1,8 +1,10 @@
 using System;
 using System.IO;
+using Hypervisor.Backends.Block;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.State;
+using Hypervisor.Machine.Boot;
 
 namespace Hypervisor;
 
@@ -27,7 +29,8 @@ internal static class Program
         {
             return Report(errors, error.Message, ExitCode.Usage);
         }
-        catch (Exception error) when (error is FailureException or HostException or StateFormatException)
+        catch (Exception error) when (error is FailureException or HostException or StateFormatException
+            or BootException or BlockImageException)
         {
             return Report(errors, error.Message, ExitCode.Failure);
         }

@@ -68,6 +68,7 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     {
         World.Trace(Name, isPowerLost ? "loses power" : "dies");
         BeDown();
+        ForgetErrors();
         _guest.Stop();
         foreach (SimLink link in _links.Values)
         {
@@ -96,7 +97,7 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         Post(0, () => _core.OnConnected(link.Id, Clock));
     }
 
-    public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = true;
+    public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = !_isLive;
 
     public void FailNextAppend() => _stores[0].FailsNext = _stores[1].FailsNext = true;
 
@@ -258,6 +259,7 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         }
 
         _isLive = true;
+        ForgetErrors();
         _universe.History.Check(epoch.Epoch, Name, _ram, StateOf(epoch), _disks);
         _guest.Machine.Load(StateOf(epoch), _ram);
         _universe.Outside.CheckImplied(Name, epoch.Epoch, _guest.Machine.ConsoleBytes);
@@ -381,6 +383,19 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         _crash.Clear();
     }
 
+    private void ForgetErrors()
+    {
+        foreach (SimDisk disk in _disks)
+        {
+            disk.FailsNext = false;
+        }
+
+        foreach (SimJournalStore store in _stores)
+        {
+            store.FailsNext = false;
+        }
+    }
+
     private void LosePower()
     {
         foreach (SimDisk disk in _disks)
@@ -432,6 +447,7 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
             if ((epoch == 0 || epoch == i) && EpochHistory.AreDisks(_universe.History[i], _disks))
             {
                 CheckRecords(isPowerLost);
+                _surelyCommitted = _surelyDurable = _maybeCommitted = i; // from here on exactly this one
                 return;
             }
         }

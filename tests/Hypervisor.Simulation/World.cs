@@ -6,6 +6,8 @@ namespace Hypervisor.Simulation;
 /// <summary>Time, chance and the trace of one run. Everything happens on one thread, in the order of a queue.</summary>
 internal sealed class World(ulong seed, Action<string>? trace)
 {
+    private const long EventsMax = 500_000; // a run has about 10 000
+
     private readonly PriorityQueue<Action, (long Time, long Order)> _queue = new();
     private long _order;
 
@@ -35,7 +37,11 @@ internal sealed class World(ulong seed, Action<string>? trace)
         {
             Action action = _queue.Dequeue();
             Now = next.Time;
-            Events++;
+            if (++Events == EventsMax)
+            {
+                throw new RuleViolationException(31, $"{EventsMax} events by {Now / 1e6} ms: somebody runs in circles");
+            }
+
             action();
         }
 

@@ -6,7 +6,9 @@ using Hypervisor.Devices;
 
 namespace Hypervisor.TestKit;
 
-/// <summary>The surroundings of a device under test: small RAM, simulated time, and a record of its interrupts.</summary>
+/// <summary>
+/// The surroundings of a device under test: small RAM, simulated time, and a record of its interrupts.
+/// </summary>
 public sealed class DeviceHarness : IDisposable
 {
     /// <summary>Interrupt lines that are recorded.</summary>

@@ -4,7 +4,9 @@ namespace Hypervisor.Backends.Console;
 
 /// <summary>Passes a serial line through and shows its output to a listener on the way.</summary>
 /// <param name="inner">The line itself; disposed of with this stream.</param>
-/// <param name="onOutput">Sees every byte before the line does, on the writing thread, which may hold the bus lock.</param>
+/// <param name="onOutput">
+/// Sees every byte before the line does, on the writing thread, which may hold the bus lock.
+/// </param>
 public sealed class CaptureStream(IByteStream inner, CaptureStream.OutputListener onOutput) : IByteStream
 {
     /// <summary>Sees output; must be quick.</summary>

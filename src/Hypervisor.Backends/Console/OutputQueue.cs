@@ -34,6 +34,8 @@ public sealed class OutputQueue : IDisposable
     private bool _isEnding;
     private long _droppedBytes;
 
+    private bool _isDisposed; // the owner's thread only
+
     /// <summary>Starts the thread.</summary>
     /// <param name="name">Of the thread.</param>
     /// <param name="sink">Takes the bytes on the queue's thread; may block.</param>
@@ -72,6 +74,12 @@ public sealed class OutputQueue : IDisposable
             _isEnding = true;
         }
 
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         _hasWork.Set();
         if (_isDone.Wait(PatienceMillis))
         {

@@ -5,7 +5,9 @@ using Hypervisor.Core.Host;
 
 namespace Hypervisor.Backends.Console;
 
-/// <summary>A serial line on this process's standard input and output; a terminal becomes raw while it is open.</summary>
+/// <summary>
+/// A serial line on this process's standard input and output; a terminal becomes raw while it is open.
+/// </summary>
 /// <remarks>The end of piped input leaves the guest running; Ctrl-A is special on a terminal only.</remarks>
 public sealed class StdioStream : IByteStream
 {
@@ -19,7 +21,11 @@ public sealed class StdioStream : IByteStream
     /// <summary>Takes standard input and output.</summary>
     /// <param name="onCommand">Obeys Ctrl-A sequences, on the input thread.</param>
     public StdioStream(Action<EscapeCommand> onCommand)
-        : this(System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), HostTerminal.TryEnterRaw(), onCommand)
+        : this(
+            System.Console.OpenStandardInput(),
+            System.Console.OpenStandardOutput(),
+            HostTerminal.TryEnterRaw(),
+            onCommand)
     {
     }
 

@@ -7,7 +7,9 @@ using Hypervisor.Core.Host;
 
 namespace Hypervisor.Backends.Console;
 
-/// <summary>A serial line over TCP, one peer at a time; when it leaves, the next one (or the same again) takes over.</summary>
+/// <summary>
+/// A serial line over TCP, one peer at a time; when it leaves, the next one (or the same again) takes over.
+/// </summary>
 /// <remarks>Output without a peer is dropped, like that of a line without a cable.</remarks>
 public sealed class TcpStream : IByteStream
 {

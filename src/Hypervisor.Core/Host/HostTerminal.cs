@@ -5,7 +5,9 @@ using System.Threading;
 
 namespace Hypervisor.Core.Host;
 
-/// <summary>Puts the terminal on standard input into raw mode, and back. Spec: POSIX termios.h, Linux termios(3).</summary>
+/// <summary>
+/// Puts the terminal on standard input into raw mode, and back. Spec: POSIX termios.h, Linux termios(3).
+/// </summary>
 /// <remarks>Restores at <see cref="Dispose"/>, at the end of the process, and when a signal ends it.</remarks>
 public sealed unsafe partial class HostTerminal : IDisposable
 {

@@ -7,9 +7,10 @@ namespace Hypervisor.Devices.Bus;
 
 /// <summary>The memory bus outside RAM. Called with the bus lock held.</summary>
 /// <remarks>
-/// Fixed ranges are claimed at build time. Windows (PCI BARs) are placed by the guest, on top of each other if it likes:
-/// a fixed range hides a window, and an earlier window hides a later one. From both follows a sorted array of pieces
-/// that do not overlap, searched in log2(pieces) steps. It is derived state: PCI places its windows again after a load.
+/// Fixed ranges are claimed at build time. Windows (PCI BARs) are placed by the guest, on top of each other if it
+/// likes: a fixed range hides a window, and an earlier window hides a later one. From both follows a sorted array of
+/// pieces that do not overlap, searched in log2(pieces) steps. It is derived state: PCI places its windows again after
+/// a load.
 /// </remarks>
 public sealed class MmioBus
 {
@@ -21,7 +22,8 @@ public sealed class MmioBus
     /// <param name="gpa">The address that the device sees as offset 0.</param>
     /// <param name="lengthBytes">Size of the range.</param>
     /// <param name="device">Who answers.</param>
-    /// <param name="accessBytesMax">Widest access the device takes; wider ones reach it in pieces, lowest first.</param>
+    /// <param name="accessBytesMax">Widest access the device takes; wider ones reach it in pieces, lowest
+    /// first.</param>
     /// <exception cref="BusConflictException">Some of the range is taken.</exception>
     public void Register(string name, ulong gpa, ulong lengthBytes, IMmioDevice device, int accessBytesMax = 8)
     {

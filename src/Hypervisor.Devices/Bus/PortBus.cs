@@ -5,7 +5,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Devices.Bus;
 
-/// <summary>The I/O port space: 64 Ki ports, each claimed by at most one device. Called with the bus lock held.</summary>
+/// <summary>
+/// The I/O port space: 64 Ki ports, each claimed by at most one device. Called with the bus lock held.
+/// </summary>
 /// <remarks>
 /// A table says for each port which range it belongs to, so a look-up is one load. The ranges are fixed at build time,
 /// except for windows (PCI I/O BARs), which the guest moves; a fixed range hides a window, and an earlier window hides
@@ -24,7 +26,8 @@ public sealed class PortBus
     /// <param name="firstPort">The port that the device sees as offset 0.</param>
     /// <param name="count">Number of ports.</param>
     /// <param name="device">Who answers.</param>
-    /// <param name="accessBytesMax">Widest access the device takes; wider ones reach it in pieces, lowest first.</param>
+    /// <param name="accessBytesMax">Widest access the device takes; wider ones reach it in pieces, lowest
+    /// first.</param>
     /// <exception cref="BusConflictException">Some of the ports are taken.</exception>
     public void Register(string name, ushort firstPort, int count, IPortDevice device, int accessBytesMax = 4)
     {

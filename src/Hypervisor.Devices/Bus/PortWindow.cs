@@ -2,7 +2,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Devices.Bus;
 
-/// <summary>A range of ports on a <see cref="PortBus"/> that the guest may place, move and remove: a PCI I/O BAR.</summary>
+/// <summary>
+/// A range of ports on a <see cref="PortBus"/> that the guest may place, move and remove: a PCI I/O BAR.
+/// </summary>
 public sealed class PortWindow
 {
     private readonly PortBus _bus;

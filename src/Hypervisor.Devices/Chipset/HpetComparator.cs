@@ -14,7 +14,9 @@ namespace Hypervisor.Devices.Chipset;
 /// </remarks>
 internal sealed class HpetComparator(GuestTimer timer)
 {
-    /// <summary>The GSI that it drives outside legacy replacement, whatever route is written: no other is wired.</summary>
+    /// <summary>
+    /// The GSI that it drives outside legacy replacement, whatever route is written: no other is wired.
+    /// </summary>
     public const int Route = 2;
 
     private const ulong Level = 1 << 1;
@@ -104,8 +106,12 @@ internal sealed class HpetComparator(GuestTimer timer)
     public void Arm(ulong counter, long nowTicks, TickRate rate, long nowNanos)
     {
         ulong ticks = (_comparator - counter) & WidthMask;
-        ticks = ticks == 0 ? WidthMask : ticks; // equal now: that match has been, the next is a wrap away
-        if (ticks > TicksMax)
+        if (ticks == 0)
+        {
+            ticks = WidthMask + 1; // equal now: that match has been, the next is a wrap away; 0 again with 64 bits
+        }
+
+        if (ticks is 0 or > TicksMax)
         {
             timer.Disarm();
             return;

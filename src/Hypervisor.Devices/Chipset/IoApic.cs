@@ -7,13 +7,14 @@ namespace Hypervisor.Devices.Chipset;
 
 /// <summary>The I/O APIC: 24 pins, version 0x20 (with an EOI register), at 0xFEC00000.</summary>
 /// <remarks>
-/// Spec: Intel 82093AA data sheet (290566), section 3; ICH9 data sheet (316972), 13.5 for the EOI register. Redirection entry:
+/// Spec: Intel 82093AA data sheet (290566), section 3; ICH9 data sheet (316972), 13.5 for the EOI register.
+/// Redirection entry:
 /// <code>
 /// 7:0 vector | 10:8 delivery mode | 11 destination mode | 12 delivery status (0) | 13 polarity | 14 remote IRR
 /// 15 level triggered | 16 mask | 63:56 destination
 /// </code>
-/// Polarity is kept but has no effect, as in QEMU: a line's level here means asserted or not. Pin levels are part of the
-/// state, so it must be loaded before the devices, which drive their lines again.
+/// Polarity is kept but has no effect, as in QEMU: a line's level here means asserted or not. Pin levels are part of
+/// the state, so it must be loaded before the devices, which drive their lines again.
 /// </remarks>
 /// <param name="sendMsi">Takes interrupts as messages. Spec: SDM volume 3, 11.11.</param>
 public sealed class IoApic(Action<ulong, uint> sendMsi) : IMmioDevice, ICheckpointed

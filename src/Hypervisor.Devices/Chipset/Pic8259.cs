@@ -7,8 +7,8 @@ namespace Hypervisor.Devices.Chipset;
 
 /// <summary>The PC's pair of 8259A interrupt controllers, ports 20, A0 and 4D0.</summary>
 /// <remarks>
-/// Spec: Intel 8259A data sheet (231468); PIIX3 data sheet (290550), 2.5. Input levels are part of the state, so it must
-/// be loaded before the devices, which drive their lines again.
+/// Spec: Intel 8259A data sheet (231468); PIIX3 data sheet (290550), 2.5. Input levels are part of the state, so it
+/// must be loaded before the devices, which drive their lines again.
 /// </remarks>
 public sealed class Pic8259 : ICheckpointed
 {

@@ -106,7 +106,9 @@ public sealed class Serial16550 : IPortDevice, ICheckpointed
         _onRoom?.Invoke();
     }
 
-    /// <summary>Takes characters from outside, as many as there is room for. Offer the rest again when room appears.</summary>
+    /// <summary>
+    /// Takes characters from outside, as many as there is room for. Offer the rest again when room appears.
+    /// </summary>
     /// <returns>How many were taken, from the front.</returns>
     public int Receive(ReadOnlySpan<byte> bytes)
     {
@@ -139,18 +141,18 @@ public sealed class Serial16550 : IPortDevice, ICheckpointed
     }
 
     /// <inheritdoc/>
-    public uint ReadPort(int offset, int sizeBytes) => (Register)offset switch
+    public uint ReadPort(int offset, int sizeBytes) => (UartRegister)offset switch
     {
-        Register.Data when IsDivisorOpen => (byte)_divisor,
-        Register.Data => ReadData(),
-        Register.InterruptEnable when IsDivisorOpen => (uint)_divisor >> 8,
-        Register.InterruptEnable => _interruptEnable,
-        Register.InterruptOrFifo => ReadInterruptIdentification(),
-        Register.LineControl => _lineControl,
-        Register.ModemControl => _modemControl,
-        Register.LineStatus => ReadLineStatus(),
-        Register.ModemStatus => ReadModemStatus(),
-        Register.Scratch => _scratch,
+        UartRegister.Data when IsDivisorOpen => (byte)_divisor,
+        UartRegister.Data => ReadData(),
+        UartRegister.InterruptEnable when IsDivisorOpen => (uint)_divisor >> 8,
+        UartRegister.InterruptEnable => _interruptEnable,
+        UartRegister.InterruptOrFifo => ReadInterruptIdentification(),
+        UartRegister.LineControl => _lineControl,
+        UartRegister.ModemControl => _modemControl,
+        UartRegister.LineStatus => ReadLineStatus(),
+        UartRegister.ModemStatus => ReadModemStatus(),
+        UartRegister.Scratch => _scratch,
         _ => 0xFF,
     };
 
@@ -158,30 +160,30 @@ public sealed class Serial16550 : IPortDevice, ICheckpointed
     public void WritePort(int offset, int sizeBytes, uint value)
     {
         byte bits = (byte)value;
-        switch ((Register)offset)
+        switch ((UartRegister)offset)
         {
-            case Register.Data when IsDivisorOpen:
+            case UartRegister.Data when IsDivisorOpen:
                 _divisor = (ushort)((_divisor & 0xFF00) | bits);
                 break;
-            case Register.Data:
+            case UartRegister.Data:
                 Transmit(bits);
                 break;
-            case Register.InterruptEnable when IsDivisorOpen:
+            case UartRegister.InterruptEnable when IsDivisorOpen:
                 _divisor = (ushort)((bits << 8) | (_divisor & 0xFF));
                 break;
-            case Register.InterruptEnable:
+            case UartRegister.InterruptEnable:
                 WriteInterruptEnable(bits);
                 break;
-            case Register.InterruptOrFifo:
+            case UartRegister.InterruptOrFifo:
                 WriteFifoControl(bits);
                 break;
-            case Register.LineControl:
+            case UartRegister.LineControl:
                 WriteLineControl(bits);
                 break;
-            case Register.ModemControl:
+            case UartRegister.ModemControl:
                 WriteModemControl(bits);
                 break;
-            case Register.Scratch:
+            case UartRegister.Scratch:
                 _scratch = bits;
                 break;
             default: // the status registers are read-only
@@ -226,8 +228,8 @@ public sealed class Serial16550 : IPortDevice, ICheckpointed
 
     private byte ReadInterruptIdentification()
     {
-        Cause cause = FindCause();
-        if (cause == Cause.TransmitterEmpty)
+        UartCause cause = FindCause();
+        if (cause == UartCause.TransmitterEmpty)
         {
             _transmitInterrupt = false; // Spec: table 4, reading IIR serves this one
             UpdateInterrupt();
@@ -358,55 +360,32 @@ public sealed class Serial16550 : IPortDevice, ICheckpointed
         _timeout.Arm(_clock.NowNanos + (TimeoutChars * bits * 16 * divisor * NanosPerSecond / ClockHertz));
     }
 
-    private Cause FindCause()
+    private UartCause FindCause()
     {
         if ((_interruptEnable & IerLineStatus) != 0 && _receiver.HasErrors)
         {
-            return Cause.LineStatus;
+            return UartCause.LineStatus;
         }
 
         if ((_interruptEnable & IerReceive) != 0 && _receiver.Count >= TriggerChars)
         {
-            return Cause.DataAvailable;
+            return UartCause.DataAvailable;
         }
 
         if ((_interruptEnable & IerReceive) != 0 && _hasTimedOut)
         {
-            return Cause.CharacterTimeout;
+            return UartCause.CharacterTimeout;
         }
 
         if ((_interruptEnable & IerTransmit) != 0 && _transmitInterrupt)
         {
-            return Cause.TransmitterEmpty;
+            return UartCause.TransmitterEmpty;
         }
 
         bool isModem = (_interruptEnable & IerModemStatus) != 0 && (_modemStatus & RingOrDelta) != 0;
-        return isModem ? Cause.ModemStatus : Cause.None;
+        return isModem ? UartCause.ModemStatus : UartCause.None;
     }
 
-    // On a PC, OUT2 connects the interrupt to the bus; it does so in loop-back as well, as QEMU and drivers' tests expect.
-    private void UpdateInterrupt() => _irq.Set((_modemControl & McrOut2) != 0 && FindCause() != Cause.None);
-
-    private enum Register
-    {
-        Data = 0,
-        InterruptEnable = 1,
-        InterruptOrFifo = 2, // reads identify the interrupt, writes control the FIFOs
-        LineControl = 3,
-        ModemControl = 4,
-        LineStatus = 5,
-        ModemStatus = 6,
-        Scratch = 7,
-    }
-
-    // The values of IIR, highest priority first. Spec: table 4.
-    private enum Cause : byte
-    {
-        LineStatus = 0x06,
-        DataAvailable = 0x04,
-        CharacterTimeout = 0x0C,
-        TransmitterEmpty = 0x02,
-        ModemStatus = 0x00,
-        None = 0x01,
-    }
+    // On a PC, OUT2 connects the interrupt to the bus; here in loop-back as well, as drivers' tests expect.
+    private void UpdateInterrupt() => _irq.Set((_modemControl & McrOut2) != 0 && FindCause() != UartCause.None);
 }

@@ -61,7 +61,9 @@ internal sealed class UartReceiver
         Array.Clear(_chars);
     }
 
-    /// <summary>Takes one character from the line. Without room it is lost, or replaces the only one, as an overrun.</summary>
+    /// <summary>
+    /// Takes one character from the line. Without room it is lost, or replaces the only one, as an overrun.
+    /// </summary>
     public void Add(byte value, bool isBreak)
     {
         if (_count == Capacity)

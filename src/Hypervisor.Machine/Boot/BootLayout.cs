@@ -43,8 +43,11 @@ internal static class BootLayout
     /// <summary>Module list.</summary>
     public const ulong Modules = 0x9_9000;
 
-    /// <summary>Command line and other strings.</summary>
+    /// <summary>Command line.</summary>
     public const ulong Strings = 0x9_A000;
+
+    /// <summary>End of the command line, its zero included.</summary>
+    public const ulong StringsEnd = End - 0x10;
 
     /// <summary>End of what the loaders use.</summary>
     public const ulong End = 0x9_F000;

@@ -21,12 +21,9 @@ public static class BootLoader
 
         var bootRam = new BootRam(ram);
         ulong rsdpGpa = AcpiTables.Write(bootRam, request.CpuCount);
-        if (request.Kernel is null)
-        {
-            throw new BootException("no kernel given");
-        }
-
-        return LoadKernel(bootRam, request, request.Kernel, rsdpGpa);
+        return request.Kernel is null
+            ? DiskBoot.Load(bootRam)
+            : LoadKernel(bootRam, request, request.Kernel, rsdpGpa);
     }
 
     private static BootPlan LoadKernel(BootRam ram, BootRequest request, BootFile kernel, ulong rsdpGpa)
@@ -45,6 +42,11 @@ public static class BootLoader
         }
 
         modules.AddRange(request.Modules);
+        if (MultibootKernel.TryFindHeader(head, out int headerOffset))
+        {
+            return MultibootKernel.Load(ram, kernel, head, headerOffset, modules, request.CommandLine, map);
+        }
+
         if (ElfImage.IsMatch(head))
         {
             var elf = ElfImage.Parse(kernel);

@@ -97,6 +97,11 @@ internal sealed class BootRam(GuestRam ram)
 
     private void ForEachSpan(ulong gpa, ulong lengthBytes, string what, Action<Span<byte>, ulong> action)
     {
+        if (lengthBytes == 0)
+        {
+            return;
+        }
+
         if (lengthBytes > long.MaxValue || !ram.TryGetOffset(gpa, (long)lengthBytes, out long ramOffset))
         {
             throw NoRam(what, gpa, lengthBytes);

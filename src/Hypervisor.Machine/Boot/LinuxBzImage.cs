@@ -128,7 +128,7 @@ internal static class LinuxBzImage
     private static void WriteCommandLine(BootRam ram, BootFile kernel, string commandLine, uint lengthMax)
     {
         int lengthBytes = Encoding.UTF8.GetByteCount(commandLine);
-        ulong limit = Math.Min(lengthMax, BootLayout.End - BootLayout.Strings - 1);
+        ulong limit = Math.Min(lengthMax, BootLayout.StringsEnd - BootLayout.Strings - 1);
         if ((ulong)lengthBytes > limit)
         {
             throw kernel.Refused($"command line has {lengthBytes} bytes, this kernel takes at most {limit}");

@@ -64,10 +64,10 @@ internal static class PvhElf
     internal static void WriteCommandLine(BootRam ram, BootFile kernel, string commandLine)
     {
         int lengthBytes = Encoding.UTF8.GetByteCount(commandLine);
-        if ((ulong)lengthBytes >= BootLayout.End - BootLayout.Strings)
+        if ((ulong)lengthBytes >= BootLayout.StringsEnd - BootLayout.Strings)
         {
             throw kernel.Refused(
-                $"command line has {lengthBytes} bytes, allowed are {BootLayout.End - BootLayout.Strings - 1}");
+                $"command line has {lengthBytes} bytes, allowed are {BootLayout.StringsEnd - BootLayout.Strings - 1}");
         }
 
         ram.WriteString(BootLayout.Strings, commandLine);

@@ -37,9 +37,7 @@ internal sealed partial class PrimaryCore
             {
                 long epoch = _isOutputWaiting ? _options.OutputEpochNanos : _options.EpochNanos;
                 long cut = _epochs.LastCutNanos + epoch;
-                bool canCut = !_epochs.IsCutRequested && !_epochs.IsCapturing
-                    && _epochs.InFlight < _options.EpochsInFlightMax;
-                next = canCut ? Math.Min(next, cut) : next;
+                next = CanCut ? Math.Min(next, cut) : next;
             }
 
             return next;

@@ -247,6 +247,13 @@ internal sealed partial class PrimaryCore
         => _isLinkUp && (State is PrimaryState.Copying or PrimaryState.Syncing or PrimaryState.Protected
             || (State == PrimaryState.Ending && _isFinalDue));
 
+    // A quarter for what is sent, a quarter for what the standby has acknowledged and not applied, half for a capture.
+    private bool IsFull => _epochs.UnackedBytes > _welcome!.StagedBytesMax / 4;
+
+    private bool CanCut
+        => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
+            && (!IsFull || _epochs.InFlight == 0);
+
     private void OnWelcome(WelcomeMessage welcome, long nowNanos)
     {
         if (_options.LeaseNanos > Lease.LongestNanos(welcome.TakeoverNanos))
@@ -334,7 +341,7 @@ internal sealed partial class PrimaryCore
         bool isDue = isEpochLong || isOutputDue || _isGuestHeld;
         if (State is not (PrimaryState.Protected or PrimaryState.Ending)
             || (State == PrimaryState.Ending ? !isLastDue : !isDue)
-            || _epochs.IsCutRequested || _epochs.IsCapturing || _epochs.InFlight >= _options.EpochsInFlightMax)
+            || !CanCut)
         {
             return;
         }
@@ -359,10 +366,9 @@ internal sealed partial class PrimaryCore
     /// </summary>
     private void LimitUnacked(long nowNanos)
     {
-        bool isFull = _epochs.UnackedBytes > _welcome!.StagedBytesMax / 2;
-        if (_epochs.OpenEpoch > 0 && isFull != _isGuestHeld)
+        if (_epochs.OpenEpoch > 0 && IsFull != _isGuestHeld)
         {
-            HoldGuest(isFull);
+            HoldGuest(IsFull);
             TryCut(nowNanos);
         }
     }

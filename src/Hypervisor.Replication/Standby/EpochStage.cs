@@ -32,6 +32,9 @@ internal sealed class EpochStage(StandbyOptions options)
     /// <summary>Payload bytes that are not applied yet.</summary>
     public long StagedBytes { get; private set; }
 
+    /// <summary>Payload bytes of committed epochs that are not applied yet.</summary>
+    public long CommittedBytes { get; private set; }
+
     /// <summary>The epoch that is being committed, or null.</summary>
     public StagedEpoch? Committing { get; private set; }
 
@@ -58,7 +61,7 @@ internal sealed class EpochStage(StandbyOptions options)
         }
 
         EndedEpoch = CommittedEpoch = AppliedEpoch = 0;
-        StagedBytes = 0;
+        StagedBytes = CommittedBytes = 0;
         _openMax = epochsInFlightMax + 2; // in flight, being captured, open
     }
 
@@ -126,6 +129,7 @@ internal sealed class EpochStage(StandbyOptions options)
         Committing = null;
         CommittedEpoch = number;
         _committed.Enqueue(epoch);
+        CommittedBytes += epoch.PayloadBytes;
         return epoch;
     }
 
@@ -149,6 +153,7 @@ internal sealed class EpochStage(StandbyOptions options)
         Applying = null;
         AppliedEpoch = number;
         StagedBytes -= epoch.PayloadBytes;
+        CommittedBytes -= epoch.PayloadBytes;
         epoch.ReleaseApplied();
         Drop(Latest);
         Latest = epoch;

@@ -80,10 +80,10 @@ internal static class HelloCheck
             return Refuse("epochs in flight", hello.EpochsInFlightMax, $"1 to {EpochPipeline.EpochsInFlightMax}");
         }
 
-        if (hello.Machine.RamBytes > options.StagedBytesMax)
+        if (hello.Machine.RamBytes > options.StagedBytesMax / 2)
         {
             // An epoch may touch all of RAM; a standby that cannot hold that would give up at the worst moment.
-            return Refuse("RAM bytes", hello.Machine.RamBytes, $"room to stage {options.StagedBytesMax}");
+            return Refuse("RAM bytes", hello.Machine.RamBytes, $"room to stage {options.StagedBytesMax / 2}");
         }
 
         return hello.Generation < generation ? Refuse("generation", hello.Generation, $"seen {generation}") : null;

@@ -247,6 +247,13 @@ internal sealed partial class StandbyCore
 
     private bool IsApplying => State is StandbyState.Protecting or StandbyState.TakingOver or StandbyState.Ending;
 
+    /// <summary>Committed, and not too much is waiting to be applied: an acknowledgement lets the primary send more.</summary>
+    private bool CanAcknowledge
+        => _link != NoLink && State == StandbyState.Protecting && _ackedEpoch < _stage.CommittedEpoch
+            && (_ackedEpoch <= _stage.AppliedEpoch
+                || (_ackedEpoch < _stage.AppliedEpoch + (ulong)_options.UnappliedEpochsMax
+                    && _stage.CommittedBytes <= _options.StagedBytesMax / 4));
+
     private void OnStranger(int link, Message message)
     {
         ForgetStranger(link);
@@ -390,11 +397,15 @@ internal sealed partial class StandbyCore
             _actions.ApplyEpoch(committed);
         }
 
-        while (_link != NoLink && State == StandbyState.Protecting && _ackedEpoch < _stage.CommittedEpoch
-            && _ackedEpoch < _stage.AppliedEpoch + (ulong)_options.UnappliedEpochsMax)
+        while (CanAcknowledge)
         {
             _ackedEpoch++;
-            Send(new EpochAckMessage { Epoch = _ackedEpoch, EchoNanos = _echoNanos, AppliedEpoch = _stage.AppliedEpoch });
+            Send(new EpochAckMessage
+            {
+                Epoch = _ackedEpoch,
+                EchoNanos = _echoNanos,
+                AppliedEpoch = _stage.AppliedEpoch,
+            });
         }
 
         TryContinueTakeover();

@@ -76,7 +76,8 @@ internal static class BootTestCommand
 
         return steps.Exists(step => step.IsExpect)
             ? new BootTestConfig(steps, ReadTimeout(words.GetValue(s_timeout)), words.GetValue(s_junit))
-            : throw new UsageException("--expect: missing, so nothing would be tested; allowed: --expect TEXT, repeated");
+            : throw new UsageException(
+                "--expect: missing, so nothing would be tested; allowed: --expect TEXT, repeated");
     }
 
     private static MachineConfig ReadMachine(ParseResult words)

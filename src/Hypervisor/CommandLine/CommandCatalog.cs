@@ -22,7 +22,9 @@ internal static class CommandCatalog
     /// <summary>Names of all commands.</summary>
     public static string[] Names => Array.ConvertAll(s_commands, command => command.Name);
 
-    /// <summary>Builds the parser. The one command that <paramref name="first"/> names is enough to start a guest.</summary>
+    /// <summary>
+    /// Builds the parser. The one command that <paramref name="first"/> names is enough to start a guest.
+    /// </summary>
     public static RootCommand Build(string? first)
     {
         var root = new RootCommand("Runs x86-64 guests that survive the death of their host.");

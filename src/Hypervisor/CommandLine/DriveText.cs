@@ -6,9 +6,11 @@ using Hypervisor.Machine;
 
 namespace Hypervisor.CommandLine;
 
-/// <summary>`--drive file=PATH,format=raw,cache=writeback,id=NAME,readonly=on|off`.</summary>
+/// <summary>`--drive file=PATH,format=raw,cache=writeback,id=NAME,readonly=on|off,discard=ignore|unmap`.</summary>
 internal static class DriveText
 {
+    private const int IdBytesMax = 20; // what a virtio-blk serial number holds. Spec: VIRTIO 1.2, section 5.2.6
+
     private static readonly (string Name, CacheMode Mode)[] s_cacheModes =
     [
         ("none", CacheMode.None),
@@ -20,12 +22,12 @@ internal static class DriveText
 
     /// <summary>Parses every `--drive` (or option <paramref name="option"/>), in order.</summary>
     /// <exception cref="UsageException">A word that is not understood, or two drives that are one.</exception>
-    public static List<DriveConfig> ParseAll(string option, IReadOnlyList<string> texts)
+    public static List<DriveOptions> ParseAll(string option, IReadOnlyList<string> texts)
     {
-        List<DriveConfig> drives = [];
+        List<DriveOptions> drives = [];
         foreach (string text in texts)
         {
-            DriveConfig drive = Parse(option, text, drives.Count);
+            DriveOptions drive = Parse(option, text, drives.Count);
             if (drives.Exists(other => other.Id == drive.Id))
             {
                 throw new UsageException($"{option} {text}: id '{drive.Id}' is taken; allowed: another id=");
@@ -39,17 +41,19 @@ internal static class DriveText
     }
 
     /// <summary>Writes a drive as an option's value, such that <see cref="ParseAll"/> reads it back.</summary>
-    public static string Write(DriveConfig drive)
+    public static string Write(DriveOptions drive)
     {
         string cache = Array.Find(s_cacheModes, entry => entry.Mode == drive.Cache).Name;
-        return $"file={PropertyList.Quote(drive.Path)},format={drive.Format},cache={cache}"
-            + $",id={PropertyList.Quote(drive.Id)},readonly={(drive.IsReadOnly ? "on" : "off")}";
+        return $"file={PropertyList.Quote(drive.File)},format={drive.Format},cache={cache}"
+            + $",id={PropertyList.Quote(drive.Id)}"
+            + $",readonly={(drive.IsReadOnly ? "on" : "off")},discard={(drive.IsDiscardPassed ? "unmap" : "ignore")}";
     }
 
-    private static DriveConfig Parse(string option, string text, int index)
+    private static DriveOptions Parse(string option, string text, int index)
     {
         string where = $"{option} {text}";
-        PropertyList properties = PropertyList.Parse(where, text, "file", "format", "cache", "id", "readonly");
+        PropertyList properties = PropertyList.Parse(
+            where, text, "file", "format", "cache", "id", "readonly", "discard");
         string path = properties.Find("file") ?? "";
         if (path.Length == 0)
         {
@@ -57,23 +61,40 @@ internal static class DriveText
         }
 
         string id = properties.Find("id") ?? $"disk{index}";
-        if (id.Length == 0 || Encoding.UTF8.GetByteCount(id) > DriveConfig.IdBytesMax)
+        if (id.Length == 0 || Encoding.UTF8.GetByteCount(id) > IdBytesMax)
         {
-            throw new UsageException($"{where}: id '{id}' is no drive name; allowed: 1 to {DriveConfig.IdBytesMax} bytes");
+            throw new UsageException(
+                $"{where}: id '{id}' is no drive name; allowed: 1 to {IdBytesMax} bytes");
         }
 
-        string format = properties.Find("format") ?? "raw";
-        if (format != "raw")
+        return new DriveOptions(path)
         {
-            throw new UsageException($"{where}: format={format} is not known; allowed: raw");
-        }
-
-        return new DriveConfig(id, path)
-        {
-            Format = format,
+            Id = id,
+            Format = ParseFormat(where, properties.Find("format") ?? "raw"),
             Cache = ParseCache(where, properties.Find("cache") ?? "writeback"),
             IsReadOnly = properties.IsOn("readonly", otherwise: false),
+            IsDiscardPassed = properties.Find("discard") switch
+            {
+                null or "ignore" => false,
+                "unmap" => true,
+                string other => throw new UsageException(
+                    $"{where}: discard={other} is not known; allowed: ignore, unmap"),
+            },
         };
+    }
+
+    /// <summary>Checks the name of an image format.</summary>
+    /// <exception cref="UsageException">No such format.</exception>
+    public static string ParseFormat(string where, string name)
+    {
+        List<string> known = [];
+        foreach (BlockFormat format in BlockFormat.All)
+        {
+            known.Add(format.Name);
+        }
+
+        return known.Contains(name) ? name : throw new UsageException(
+            $"{where}: format={name} is not known; allowed: {string.Join(", ", known)}");
     }
 
     private static CacheMode ParseCache(string where, string name)

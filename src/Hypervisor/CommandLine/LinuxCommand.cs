@@ -2,6 +2,7 @@ using System;
 using System.CommandLine;
 using System.IO;
 using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
 using Hypervisor.Sessions;
 
 namespace Hypervisor.CommandLine;
@@ -10,10 +11,12 @@ namespace Hypervisor.CommandLine;
 internal static class LinuxCommand
 {
     private const string DefaultFolder = ".cache/linux";
-    private static readonly string[] s_files = ["vmlinuz", "initrd.img", "root.img"];
+    private static readonly string[] s_files = ["vmlinuz", "initrd.gz", "disk.img"];
 
     private static readonly Option<string> s_folder = OptionShapes.One(
-        "--files", "FOLDER", $"Where vmlinuz, initrd.img and root.img are; ./run.sh makes them [default: {DefaultFolder}].");
+        "--files",
+        "FOLDER",
+        $"Where vmlinuz, initrd.gz and disk.img are; ./run.sh makes them [default: {DefaultFolder}].");
 
     /// <summary>Builds the command.</summary>
     public static Command Build()
@@ -22,7 +25,7 @@ internal static class LinuxCommand
             "linux",
             "Boots Debian's kernel to a shell on the serial console; leave with Ctrl-A x.",
             "./run.sh linux",
-            "./run.sh linux --memory 1G --snapshot")
+            "hv linux --memory 1G --snapshot")
         {
             s_folder,
         };
@@ -53,12 +56,12 @@ internal static class LinuxCommand
         string kernel = Path.Combine(folder, s_files[0]), initrd = Path.Combine(folder, s_files[1]);
         return machine with
         {
-            Kernel = BootFiles.Read("linux", kernel, machine.MemoryBytes, BootFiles.CheckKernel),
-            Initrd = BootFiles.Read("linux", initrd, machine.MemoryBytes),
+            Kernel = BootFile.Open("kernel", kernel),
+            Initrd = BootFile.Open("initrd", initrd),
             CommandLine = machine.CommandLine.Length > 0 ? machine.CommandLine : "console=ttyS0",
             Drives = machine.Drives.Count > 0
                 ? machine.Drives
-                : [new DriveConfig("disk0", Path.Combine(folder, s_files[2]))],
+                : DriveText.ParseAll("--drive", [$"file={PropertyList.Quote(Path.Combine(folder, s_files[2]))}"]),
         };
     }
 }

@@ -2,7 +2,10 @@ using System;
 using System.Collections.Generic;
 using System.CommandLine;
 using System.Globalization;
+using System.Linq;
+using Hypervisor.Backends.Block;
 using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
 
 namespace Hypervisor.CommandLine;
 
@@ -18,13 +21,17 @@ internal sealed class MachineOptions
     /// <summary>`--drive`, also watched by commands that change what drives mean.</summary>
     public static readonly Option<string[]> Drive = OptionShapes.Many(
         "--drive", "file=PATH,…", "A virtio-blk disk: file=PATH[,format=raw][,cache=none|directsync|writethrough|"
-        + "writeback|unsafe][,id=NAME][,readonly=on|off]. May be repeated; the first one boots.");
+        + "writeback|unsafe][,id=NAME][,readonly=on|off][,discard=ignore|unmap]. "
+        + "May be repeated; the first one boots.");
 
-    private static readonly Option<string> s_name = OptionShapes.One("--name", "NAME", "Name in messages and status lines.");
+    private static readonly Option<string> s_name = OptionShapes.One(
+        "--name", "NAME", "Name in messages and status lines.");
 
-    private static readonly Option<string> s_memory = OptionShapes.One("--memory", "SIZE", "RAM of the guest [default: 512M].", "-m");
+    private static readonly Option<string> s_memory = OptionShapes.One(
+        "--memory", "SIZE", "RAM of the guest [default: 512M].", "-m");
 
-    private static readonly Option<string> s_cpus = OptionShapes.One("--cpus", "COUNT", "Number of vCPUs [default: 1].", "--smp");
+    private static readonly Option<string> s_cpus = OptionShapes.One(
+        "--cpus", "COUNT", "Number of vCPUs [default: 1].", "--smp");
 
     private static readonly Option<string> s_cpu = OptionShapes.One(
         "--cpu", "MODEL", "x86-64-v1, x86-64-v2 or x86-64-v3 [default: the best of them that the host has].");
@@ -35,11 +42,14 @@ internal sealed class MachineOptions
     private static readonly Option<string> s_guest = OptionShapes.One(
         "--guest", "NAME", $"An embedded test guest instead of --kernel: {string.Join(", ", EmbeddedGuests.Names)}.");
 
-    private static readonly Option<string> s_kernel = OptionShapes.One("--kernel", "PATH", "bzImage, PVH ELF or multiboot ELF.");
+    private static readonly Option<string> s_kernel = OptionShapes.One(
+        "--kernel", "PATH", "bzImage, PVH ELF or multiboot ELF.");
 
-    private static readonly Option<string> s_initrd = OptionShapes.One("--initrd", "PATH", "Initial RAM disk for the kernel.");
+    private static readonly Option<string> s_initrd = OptionShapes.One(
+        "--initrd", "PATH", "Initial RAM disk for the kernel.");
 
-    private static readonly Option<string> s_append = OptionShapes.One("--append", "TEXT", "Command line of the kernel.");
+    private static readonly Option<string> s_append = OptionShapes.One(
+        "--append", "TEXT", "Command line of the kernel.");
 
     private static readonly Option<string> s_firmware = OptionShapes.One(
         "--firmware", "PATH", "Firmware image (SeaBIOS, OVMF) instead of the built-in one.", "--bios");
@@ -58,12 +68,15 @@ internal sealed class MachineOptions
     private static readonly Option<bool> s_snapshot = OptionShapes.Switch(
         "--snapshot", "Throw the guest's writes away at the end; no image is changed.");
 
-    private static readonly Option<bool> s_noReboot = OptionShapes.Switch("--no-reboot", "End instead of starting again when the guest resets.");
+    private static readonly Option<bool> s_noReboot = OptionShapes.Switch(
+        "--no-reboot", "End instead of starting again when the guest resets.");
 
     private static readonly Option<string> s_rtc = OptionShapes.One(
-        "--rtc", "base=…", "What the clock shows at power-on: base=utc [default], base=localtime or base=YYYY-MM-DDThh:mm:ss.");
+        "--rtc", "base=…", "What the clock shows at power-on: base=utc [default], base=localtime or "
+        + "base=YYYY-MM-DDThh:mm:ss.");
 
-    private static readonly Option<string> s_uuid = OptionShapes.One("--uuid", "UUID", "Identity of the machine [default: from its name].");
+    private static readonly Option<string> s_uuid = OptionShapes.One(
+        "--uuid", "UUID", "Identity of the machine [default: from its name].");
 
     private static readonly Option[] s_all =
     [
@@ -82,7 +95,7 @@ internal sealed class MachineOptions
 
     /// <summary>Parses, reads and checks everything that was said about the machine.</summary>
     /// <exception cref="UsageException">The words are wrong.</exception>
-    /// <exception cref="FailureException">A file cannot be read.</exception>
+    /// <exception cref="BootException">A file cannot be read.</exception>
     public static MachineConfig Read(ParseResult words, TimeProvider time)
     {
         string name = words.GetValue(s_name) ?? "guest";
@@ -95,14 +108,63 @@ internal sealed class MachineOptions
             CpuCount = ReadInteger("--cpus", words.GetValue(s_cpus), 1, 1, MachineConfig.CpuCountMax),
             CpuModel = ReadChoice("--cpu", words.GetValue(s_cpu), MachineConfig.CpuModels),
             Engine = ReadEngine(words.GetValue(s_engine)),
-            Drives = DriveText.ParseAll("--drive", words.GetValue(Drive) ?? []),
+            Drives = ReadDrives(words),
             Serials = SerialText.ParseAll(serials),
             DebugExitPort = ReadDebugExit(words),
-            IsSnapshot = words.GetValue(s_snapshot),
             StopsOnReset = words.GetValue(s_noReboot),
             RtcStart = RtcText.Parse("--rtc", words.GetValue(s_rtc) ?? "base=utc", time),
         };
         return ReadBootFiles(words, config);
+    }
+
+    /// <summary>Writes a machine as words, such that <see cref="Read"/> reads the same machine back.</summary>
+    /// <param name="machine">The machine.</param>
+    /// <param name="isStandby">Whether to leave out what a standby gets from its primary.</param>
+    public static List<string> Write(MachineConfig machine, bool isStandby)
+    {
+        List<string> words =
+        [
+            s_name.Name, machine.Name,
+            s_uuid.Name, machine.Uuid.ToString("D"),
+            s_memory.Name, SizeText.Write(machine.MemoryBytes),
+            s_cpus.Name, machine.CpuCount.ToString(CultureInfo.InvariantCulture),
+            s_rtc.Name, $"base={RtcText.Write(machine.RtcStart)}",
+            .. machine.CpuModel is null ? (string[])[] : [s_cpu.Name, machine.CpuModel],
+            .. machine.StopsOnReset ? (string[])[s_noReboot.Name] : [],
+            .. machine.Drives.Any(drive => drive.IsSnapshot) ? (string[])[s_snapshot.Name] : [],
+        ];
+        machine.Drives.ToList().ForEach(drive => words.AddRange([Drive.Name, DriveText.Write(drive)]));
+        machine.Serials.ToList().ForEach(serial => words.AddRange([s_serial.Name, SerialText.Write(serial)]));
+        if (machine.DebugExitPort is { } port)
+        {
+            words.AddRange([s_debugExit.Name, port.ToString(CultureInfo.InvariantCulture)]);
+        }
+
+        if (!isStandby)
+        {
+            AddBootWords(words, machine);
+        }
+
+        return words;
+    }
+
+    private static void AddBootWords(List<string> words, MachineConfig machine)
+    {
+        bool isEmbedded = machine.Kernel is not null && EmbeddedGuests.Names.Contains(machine.Kernel.Name);
+        (Option<string> Option, string? Value)[] all =
+        [
+            (isEmbedded ? s_guest : s_kernel, machine.Kernel?.Name),
+            (s_initrd, machine.Initrd?.Name),
+            (s_firmware, machine.Firmware?.Name),
+            (s_append, machine.CommandLine.Length == 0 ? null : machine.CommandLine),
+        ];
+        foreach ((Option<string> option, string? value) in all)
+        {
+            if (value is not null)
+            {
+                words.AddRange([option.Name, value]);
+            }
+        }
     }
 
     private static MachineConfig ReadBootFiles(ParseResult words, MachineConfig config)
@@ -128,12 +190,20 @@ internal sealed class MachineOptions
 
         return config with
         {
-            Kernel = guest is not null ? EmbeddedGuests.Build(guest)
-                : BootFiles.Read("--kernel", kernel, config.MemoryBytes, BootFiles.CheckKernel),
-            Initrd = BootFiles.Read("--initrd", initrd, config.MemoryBytes),
-            Firmware = BootFiles.Read("--firmware", words.GetValue(s_firmware), config.MemoryBytes),
+            Kernel = guest is not null ? EmbeddedGuests.Open(guest) : Open("kernel", kernel),
+            Initrd = Open("initrd", initrd),
+            Firmware = Open("firmware", words.GetValue(s_firmware)),
             CommandLine = append ?? "",
         };
+    }
+
+    private static BootFile? Open(string role, string? path) => path is null ? null : BootFile.Open(role, path);
+
+    private static List<DriveOptions> ReadDrives(ParseResult words)
+    {
+        bool isSnapshot = words.GetValue(s_snapshot);
+        List<DriveOptions> drives = DriveText.ParseAll(Drive.Name, words.GetValue(Drive) ?? []);
+        return drives.ConvertAll(drive => drive with { IsSnapshot = isSnapshot });
     }
 
     private static long ReadMemory(string? text)
@@ -201,6 +271,7 @@ internal sealed class MachineOptions
         return int.TryParse(digits, style, CultureInfo.InvariantCulture, out int value)
             && value >= smallest && value <= largest
             ? value
-            : throw new UsageException($"{option}: '{text}' does not fit; allowed: a number from {smallest} to {largest}");
+            : throw new UsageException(
+                $"{option}: '{text}' does not fit; allowed: a number from {smallest} to {largest}");
     }
 }

@@ -2,7 +2,9 @@ using System.CommandLine;
 
 namespace Hypervisor.CommandLine;
 
-/// <summary>The three shapes of options that `hv` has; their values are parsed by the command, not by the library.</summary>
+/// <summary>
+/// The three shapes of options that `hv` has; their values are parsed by the command, not by the library.
+/// </summary>
 internal static class OptionShapes
 {
     /// <summary>An option with one value, given at most once.</summary>

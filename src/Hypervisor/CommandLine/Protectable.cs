@@ -10,17 +10,22 @@ internal static class Protectable
     /// <exception cref="UsageException">A drive or an option that protection cannot carry.</exception>
     public static MachineConfig Check(MachineConfig machine)
     {
-        foreach (DriveConfig drive in machine.Drives)
+        foreach (DriveOptions drive in machine.Drives)
         {
             if (drive.Cache == CacheMode.Unsafe)
             {
-                throw new UsageException($"--drive {drive.Id}: cache=unsafe ignores flushes, which protection relies on; "
+                throw new UsageException(
+                    $"--drive {drive.Id}: cache=unsafe ignores flushes, which protection relies on; "
                     + "allowed: none, directsync, writethrough, writeback");
+            }
+
+            if (drive.IsSnapshot)
+            {
+                throw new UsageException(
+                    "--snapshot: the writes of a protected guest must last; allowed: without it");
             }
         }
 
-        return machine.IsSnapshot
-            ? throw new UsageException("--snapshot: the writes of a protected guest must last; allowed: without it")
-            : machine;
+        return machine;
     }
 }

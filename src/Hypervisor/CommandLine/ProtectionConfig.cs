@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Replication.Failover;
 
 namespace Hypervisor.CommandLine;
 
@@ -11,15 +12,20 @@ internal sealed record ProtectionConfig
     /// <summary>The record that decides who may run: a file on storage that both halves reach.</summary>
     public required string WitnessPath { get; init; }
 
-    /// <summary>Whether an epoch with a flush is acknowledged only once it is durable (fault-tolerance rule 19).</summary>
+    /// <summary>
+    /// Whether an epoch with a flush is acknowledged only once it is durable (fault-tolerance rule 19).
+    /// </summary>
     public bool IsAckDurable { get; init; } = true;
 
     /// <summary>What the primary does without a standby.</summary>
     public StandbyLossPolicy OnStandbyLoss { get; init; } = StandbyLossPolicy.Alone;
 
+    /// <summary>What a side does that must ask the witness and does not reach it (rule 27).</summary>
+    public WitnessPolicy OnWitnessLoss { get; init; } = WitnessPolicy.Wait;
+
     /// <summary>How long the primary releases output after the last acknowledgement (rule 26).</summary>
-    public TimeSpan Lease { get; init; } = TimeSpan.FromMilliseconds(300);
+    public TimeSpan Lease { get; init; } = TimeSpan.FromMilliseconds(600);
 
     /// <summary>How long the standby hears nothing before it asks the witness; longer than the lease.</summary>
-    public TimeSpan TakeoverTimeout { get; init; } = TimeSpan.FromMilliseconds(600);
+    public TimeSpan TakeoverTimeout { get; init; } = TimeSpan.FromSeconds(1);
 }

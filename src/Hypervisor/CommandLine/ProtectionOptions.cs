@@ -1,5 +1,6 @@
 using System;
 using System.CommandLine;
+using Hypervisor.Replication.Failover;
 
 namespace Hypervisor.CommandLine;
 
@@ -24,13 +25,21 @@ internal static class ProtectionOptions
     private static readonly Option<string> s_onStandbyLoss = OptionShapes.One(
         "--on-standby-loss", "wait|stop|alone", "What the primary does when the standby is gone [default: alone].");
 
+    private static readonly Option<string> s_onWitnessLoss = OptionShapes.One(
+        "--on-witness-loss",
+        "wait|stop",
+        "What a side does that needs the witness and cannot reach it [default: wait].");
+
     private static readonly Option<string> s_lease = OptionShapes.One(
-        "--lease", "TIME", "How long output is let out after the last acknowledgement [default: 300ms].");
+        "--lease", "TIME", "How long output is let out after the last acknowledgement [default: 600ms].");
 
     private static readonly Option<string> s_takeoverTimeout = OptionShapes.One(
-        "--takeover-timeout", "TIME", "Silence after which the standby takes over; longer than --lease [default: 600ms].");
+        "--takeover-timeout",
+        "TIME",
+        "Silence after which the standby takes over; longer than --lease [default: 1s].");
 
-    private static readonly Option[] s_all = [s_epoch, s_witness, s_ack, s_onStandbyLoss, s_lease, s_takeoverTimeout];
+    private static readonly Option[] s_all =
+        [s_epoch, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease, s_takeoverTimeout];
 
     /// <summary>Adds the options to a command.</summary>
     public static void AddTo(Command command)
@@ -71,10 +80,17 @@ internal static class ProtectionOptions
                 string other => throw new UsageException(
                     $"--on-standby-loss: '{other}' is not known; allowed: wait, stop, alone"),
             },
+            OnWitnessLoss = words.GetValue(s_onWitnessLoss) switch
+            {
+                null or "wait" => WitnessPolicy.Wait,
+                "stop" => WitnessPolicy.Stop,
+                string other => throw new UsageException(
+                    $"--on-witness-loss: '{other}' is not known; allowed: wait, stop"),
+            },
         };
         return config.Lease < config.TakeoverTimeout ? config : throw new UsageException(
             $"--lease: {DurationText.Write(config.Lease)} is not shorter than --takeover-timeout "
-            + $"{DurationText.Write(config.TakeoverTimeout)}; allowed: a shorter one, or both sides could speak at once");
+            + $"{DurationText.Write(config.TakeoverTimeout)}; allowed: a shorter one, or both could speak at once");
     }
 
     /// <summary>Writes the options as words, such that <see cref="Read"/> reads them back.</summary>
@@ -90,6 +106,11 @@ internal static class ProtectionOptions
             StandbyLossPolicy.Alone => "alone",
             StandbyLossPolicy.Wait => "wait",
             StandbyLossPolicy.Stop => "stop",
+        },
+        s_onWitnessLoss.Name, config.OnWitnessLoss switch
+        {
+            WitnessPolicy.Wait => "wait",
+            WitnessPolicy.Stop => "stop",
         },
     ];
 

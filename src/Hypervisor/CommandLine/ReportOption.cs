@@ -24,6 +24,7 @@ internal static class ReportOption
         bool isNumber = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor);
         return isNumber && descriptor > 2 && StatusReport.TryOpen(descriptor) is { } report
             ? report
-            : throw new UsageException($"--report-fd: '{text}' is no open descriptor; allowed: one above 2 that was inherited");
+            : throw new UsageException(
+                $"--report-fd: '{text}' is no open descriptor; allowed: one above 2 that was inherited");
     }
 }

@@ -6,7 +6,9 @@ namespace Hypervisor.CommandLine;
 /// <summary>`--rtc base=utc|localtime|YYYY-MM-DDThh:mm:ss`: what the guest's clock shows at power-on.</summary>
 internal static class RtcText
 {
-    /// <summary>Parses <paramref name="text"/> and takes the time from <paramref name="time"/> where it asks for now.</summary>
+    /// <summary>
+    /// Parses <paramref name="text"/> and takes the time from <paramref name="time"/> where it asks for now.
+    /// </summary>
     /// <exception cref="UsageException">Another key, or no date.</exception>
     public static DateTime Parse(string where, string text, TimeProvider time)
     {
@@ -26,4 +28,7 @@ internal static class RtcText
             : throw new UsageException(
                 $"{where}: '{start}' is not a time; allowed: utc, localtime, or YYYY-MM-DDThh:mm:ss from 1970 on");
     }
+
+    /// <summary>Writes a time such that <see cref="Parse"/> reads it back, to the second.</summary>
+    public static string Write(DateTime start) => start.ToString("yyyy-MM-dd'T'HH:mm:ss", CultureInfo.InvariantCulture);
 }

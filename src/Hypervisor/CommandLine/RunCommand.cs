@@ -19,7 +19,7 @@ internal static class RunCommand
             "Runs a guest on this host; with --standby as the primary of a pair.",
             "hv run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --drive file=disk.img",
             "hv run --drive file=disk.img,cache=none --memory 2G --serial tcp:127.0.0.1:4555,server",
-            "hv run --guest counter --drive file=data.img --standby 10.0.0.2:7000 --witness file:/shared/pair")
+            "hv run --guest counting --drive file=data.img --standby 10.0.0.2:7000 --witness file:/shared/pair")
         {
             s_standby,
             ReportOption.Definition,

@@ -81,6 +81,6 @@ internal static class SerialText
             }
         }
 
-        return new SerialConfig(SerialKind.Tcp, endpoint.Host, endpoint.Port, isServer, WaitsForPeer: isServer && waits);
+        return new SerialConfig(SerialKind.Tcp, endpoint.Host, endpoint.Port, isServer, isServer && waits);
     }
 }

@@ -8,13 +8,16 @@ internal static class SizeText
 {
     private const string Suffixes = "bkmgtpe"; // each 1024 times the one before
 
-    /// <summary>Parses <paramref name="text"/>; a number without suffix counts in <paramref name="unitBytes"/>.</summary>
+    /// <summary>
+    /// Parses <paramref name="text"/>; a number without suffix counts in <paramref name="unitBytes"/>.
+    /// </summary>
     /// <exception cref="UsageException">Not a size, negative, or more than 64 bits hold.</exception>
     public static long Parse(string where, string text, long unitBytes = 1)
     {
         ReadOnlySpan<char> digits = text;
         decimal unit = unitBytes;
-        int suffix = text.Length == 0 ? -1 : Suffixes.IndexOf(char.ToLowerInvariant(text[^1]), StringComparison.Ordinal);
+        char last = text.Length == 0 ? ' ' : char.ToLowerInvariant(text[^1]);
+        int suffix = Suffixes.IndexOf(last, StringComparison.Ordinal);
         if (suffix >= 0)
         {
             digits = digits[..^1];

@@ -16,7 +16,8 @@ internal static class StandbyCommand
     {
         var command = new HelpfulCommand(
             "standby",
-            "Waits for a primary and carries its guest on when it dies. Memory, CPUs and drives as on the primary; no kernel.",
+            "Waits for a primary and carries its guest on when it dies. Memory, CPUs and drives as on the primary; "
+            + "no kernel.",
             "hv standby --listen 0.0.0.0:7000 --drive file=copy.img --witness file:/shared/pair")
         {
             s_listen,
@@ -36,7 +37,8 @@ internal static class StandbyCommand
         MachineConfig machine = Protectable.Check(MachineOptions.Read(words, TimeProvider.System));
         if (machine.Kernel is not null || machine.Firmware is not null)
         {
-            throw new UsageException("--kernel: a standby gets its RAM from the primary; allowed: no kernel, no firmware");
+            throw new UsageException(
+                "--kernel: a standby gets its RAM from the primary; allowed: no kernel, no firmware");
         }
 
         using StatusReport report = ReportOption.Open(words);

@@ -8,8 +8,8 @@ namespace Hypervisor.CommandLine;
 internal static class UuidText
 {
     /// <summary>
-    /// Parses a UUID; without one, derives it from the machine's name, so that two halves of a pair that were started by
-    /// hand with the same words agree.
+    /// Parses a UUID; without one, derives it from the machine's name, so that two halves of a pair that were
+    /// started by hand with the same words agree.
     /// </summary>
     /// <exception cref="UsageException">Not a UUID.</exception>
     public static Guid Parse(string where, string? text, string name)

@@ -9,7 +9,8 @@ namespace Hypervisor.Sessions;
 /// <summary>Runs a script of expects and sends against a console's output, strictly in order.</summary>
 /// <remarks>
 /// An expect is searched in what the guest printed after the previous expect's match. No thread and no waiting of its
-/// own: output comes in by <see cref="OnOutput"/> on any thread, what is to be typed goes out by <see cref="TryTakeInput"/>.
+/// own: output comes in by <see cref="OnOutput"/> on any thread, what is to be typed goes out by
+/// <see cref="TryTakeInput"/>.
 /// </remarks>
 internal sealed class BootScript
 {

@@ -5,7 +5,9 @@ using System.Xml;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>A boot test's result as the JUnit XML that Jenkins and GitLab read: a suite with one case per step.</summary>
+/// <summary>
+/// A boot test's result as the JUnit XML that Jenkins and GitLab read: a suite with one case per step.
+/// </summary>
 /// <remarks>The first step that was not met is the failure; those after it were skipped.</remarks>
 internal static class JUnitReport
 {

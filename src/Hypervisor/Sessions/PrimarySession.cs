@@ -9,5 +9,5 @@ internal static class PrimarySession
     /// <summary>Runs the guest until it ends, or until this side lost it.</summary>
     public static int Run(MachineConfig config, ProtectionConfig protection, Endpoint standby, StatusReport report)
         => throw new FailureException(
-            $"{config.Name}: this build cannot protect a guest at {standby} ({protection.WitnessPath}, {report.IsBroken})");
+            $"{config.Name}: no way yet to protect it at {standby} ({protection.WitnessPath}, {report.IsBroken})");
 }

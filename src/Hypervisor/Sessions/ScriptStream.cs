@@ -4,7 +4,9 @@ using Hypervisor.Backends.Console;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>The serial line of a boot test: output goes to the script and the log, input comes from the script.</summary>
+/// <summary>
+/// The serial line of a boot test: output goes to the script and the log, input comes from the script.
+/// </summary>
 internal sealed class ScriptStream(BootScript script, IByteStream log, Action onProgress) : IByteStream
 {
     private readonly InputPump _pump = new();

@@ -7,10 +7,13 @@ namespace Hypervisor.Sessions;
 /// <summary>One guest on this host, without protection, until it ends or somebody ends it.</summary>
 internal static class Session
 {
-    private const string Keys = "\r\nhv: Ctrl-A x ends the machine · Ctrl-A c shows its status · Ctrl-A Ctrl-A sends Ctrl-A\r\n";
+    private const string Keys =
+        "\r\nhv: Ctrl-A x ends the machine, Ctrl-A c shows its status, Ctrl-A Ctrl-A sends Ctrl-A\r\n";
 
     /// <summary>Runs the guest.</summary>
-    /// <returns>The exit code: 0 after a power-off or an end from outside, the guest's own after a debug-exit.</returns>
+    /// <returns>
+    /// The exit code: 0 after a power-off or an end from outside, the guest's own after a debug-exit.
+    /// </returns>
     public static int Run(MachineConfig config)
     {
         using var ending = new AutoResetEvent(false);

@@ -29,6 +29,12 @@ internal sealed record StatusEvent(StatusKind Kind, long AtNanos)
     /// <summary>TCP port.</summary>
     public int Port { get; init; }
 
+    /// <summary>
+    /// At a takeover: where in all the bytes that the guest ever printed this side's output begins. The outside drops
+    /// what it has seen already, so the console has neither holes nor duplicates (fault-tolerance rule 5).
+    /// </summary>
+    public long ConsoleBytes { get; init; }
+
     /// <summary>State of the pair, or the reason for what happened; one line.</summary>
     public string Message { get; init; } = "";
 }

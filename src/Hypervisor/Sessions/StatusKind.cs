@@ -6,7 +6,9 @@ internal enum StatusKind
     /// <summary>A standby waits for its primary at <see cref="StatusEvent.Port"/>.</summary>
     Listening,
 
-    /// <summary>The first full copy goes on: <see cref="StatusEvent.DoneBytes"/> of <see cref="StatusEvent.TotalBytes"/>.</summary>
+    /// <summary>
+    /// The first full copy goes on: <see cref="StatusEvent.DoneBytes"/> of <see cref="StatusEvent.TotalBytes"/>.
+    /// </summary>
     Copying,
 
     /// <summary>An epoch was acknowledged; sent now and then, with the latest numbers.</summary>

@@ -5,7 +5,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>Where a running machine sends its status: lines for people, or JSON lines to the process that started it.</summary>
+/// <summary>
+/// Where a running machine sends its status: lines for people, or JSON lines to the process that started it.
+/// </summary>
 internal sealed class StatusReport : IDisposable
 {
     private readonly FileStream? _pipe;
@@ -31,7 +33,8 @@ internal sealed class StatusReport : IDisposable
     {
         try
         {
-            var pipe = new FileStream(new SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Write, bufferSize: 0);
+            var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+            var pipe = new FileStream(handle, FileAccess.Write, bufferSize: 0);
             return new StatusReport(pipe, null);
         }
         catch (Exception error) when (error is IOException or ArgumentException or UnauthorizedAccessException)

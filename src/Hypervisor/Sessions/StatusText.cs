@@ -52,6 +52,7 @@ internal static class StatusText
             json.WriteNumber("doneBytes", status.DoneBytes);
             json.WriteNumber("totalBytes", status.TotalBytes);
             json.WriteNumber("port", status.Port);
+            json.WriteNumber("consoleBytes", status.ConsoleBytes);
             json.WriteString("message", HostErrors.OneLine(status.Message));
             json.WriteEndObject();
         }
@@ -79,6 +80,7 @@ internal static class StatusText
                 DoneBytes = json.GetProperty("doneBytes").GetInt64(),
                 TotalBytes = json.GetProperty("totalBytes").GetInt64(),
                 Port = json.GetProperty("port").GetInt32(),
+                ConsoleBytes = json.GetProperty("consoleBytes").GetInt64(),
                 Message = json.GetProperty("message").GetString() ?? "",
             };
         }

@@ -52,13 +52,17 @@ internal static class AcpiTables
         return table.ToArray();
     }
 
-    // FADT. Spec: ACPI 6.4, section 5.2.9. SMI_CMD is 0: the machine is always in ACPI mode.
+    // FADT. Spec: ACPI 6.4, section 5.2.9. The machine starts in legacy mode, as QEMU's does.
     private static byte[] FixedTable(ulong dsdt)
     {
         const int Pm1Event = 0x600;
         const int Pm1Control = 0x604;
         const int PmTimer = 0x608;
+        const int GeneralEvents = 0x60C;
         const int SciInterrupt = 9;
+        const int SmiCommand = 0xB2;
+        const int AcpiEnable = 0xF1;
+        const int AcpiDisable = 0xF0;
         const int LegacyDevicesKeyboardNoVga = 0x0007;
 
         // WBINVD works, C1 on all vCPUs, no fixed sleep button, RTC wakes not in fixed space, reset register.
@@ -68,12 +72,17 @@ internal static class AcpiTables
         table.U32(40, (uint)dsdt);
         table.U8(45, 0); // preferred power profile: unspecified
         table.U16(46, SciInterrupt);
+        table.U32(48, SmiCommand);
+        table.U8(52, AcpiEnable);
+        table.U8(53, AcpiDisable);
         table.U32(56, Pm1Event);
         table.U32(64, Pm1Control);
         table.U32(76, PmTimer);
+        table.U32(80, GeneralEvents);
         table.U8(88, 4); // PM1 event length
         table.U8(89, 2); // PM1 control length
         table.U8(91, 4); // PM timer length
+        table.U8(92, 4); // GPE0 length: 2 bytes of status, 2 of enables
         table.U16(96, 0xFFF); // C2 and C3 latencies: not supported
         table.U16(98, 0xFFF);
         table.U8(108, 0x32); // century in CMOS
@@ -85,6 +94,7 @@ internal static class AcpiTables
         table.Address(148, isPort: true, 32, Pm1Event);
         table.Address(172, isPort: true, 16, Pm1Control);
         table.Address(208, isPort: true, 32, PmTimer);
+        table.Address(220, isPort: true, 32, GeneralEvents);
         return table.ToArray();
     }
 

@@ -64,7 +64,7 @@ internal static class Dsdt
         bridge.Device("ISA", AddIsaBridge);
     }
 
-    // INTx of a slot: pins rotate by slot, so that neighbours do not share a line.
+    // INTx of a slot: pins rotate by slot as PciHost wires them, PIRQ (slot - 1 + pin) mod 4.
     private static void AddRouting(AmlWriter bridge)
     {
         bridge.Name("PRTA", value => value.Package(PciSlotCount * PinCount, entries =>
@@ -92,7 +92,7 @@ internal static class Dsdt
             .Return(value => value.NameString("PRTP")));
     }
 
-    private static int Line(int index) => ((index / PinCount) + (index % PinCount)) % PinCount;
+    private static int Line(int index) => ((index / PinCount) + PinCount - 1 + (index % PinCount)) % PinCount;
 
     private static ulong SlotAddress(int index) => ((ulong)(index / PinCount) << 16) | 0xFFFF; // any function
 

@@ -4,7 +4,9 @@ using Hypervisor.Devices.Bus;
 
 namespace Hypervisor.Tests.Devices.Bus;
 
-/// <summary>A device that answers with its name and the offset's low bits, and keeps a record of its accesses.</summary>
+/// <summary>
+/// A device that answers with its name and the offset's low bits, and keeps a record of its accesses.
+/// </summary>
 internal sealed class RegisterBank(byte name) : IPortDevice, IMmioDevice
 {
     public List<(ulong Offset, int SizeBytes, ulong Value)> Writes { get; } = [];

@@ -188,14 +188,15 @@ public sealed class IoApicTests
     }
 
     [Fact]
-    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(() => new IoApic((_, _) => { }), ioApic =>
-    {
-        ioApic.WriteMmio(0x00, 4, 0);
-        ioApic.WriteMmio(0x10, 4, 0x0500_0000);
-        ioApic.WriteMmio(0x00, 4, 0x3E);
-        ioApic.WriteMmio(0x10, 4, 0x51 | Level);
-        ioApic.Drive(23, true);
-    });
+    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(
+        () => new IoApic((_, _) => { }), ioApic =>
+        {
+            ioApic.WriteMmio(0x00, 4, 0);
+            ioApic.WriteMmio(0x10, 4, 0x0500_0000);
+            ioApic.WriteMmio(0x00, 4, 0x3E);
+            ioApic.WriteMmio(0x10, 4, 0x51 | Level);
+            ioApic.Drive(23, true);
+        });
 
     [Fact]
     public void Entries_are_carried_and_a_line_driven_again_sends_nothing()

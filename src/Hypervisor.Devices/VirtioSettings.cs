@@ -1,0 +1,15 @@
+using Hypervisor.Backends.Block;
+using Hypervisor.Devices.Virtio;
+
+namespace Hypervisor.Devices;
+
+/// <summary>What a machine description says of one virtio device; each kind takes what concerns it.</summary>
+/// <param name="Instance">Which one of its kind, from 0.</param>
+public sealed record VirtioSettings(ushort Instance)
+{
+    /// <summary>The disk behind a virtio-blk.</summary>
+    public IBlockDevice? Disk { get; init; }
+
+    /// <summary>How that disk presents itself.</summary>
+    public VirtioBlkOptions DiskOptions { get; init; } = new();
+}

@@ -1,0 +1,124 @@
+using System;
+using System.IO;
+using Xunit;
+
+namespace Hypervisor.Tests.Program;
+
+/// <summary>Every wrong word gets one line that names it and says what is allowed, and the right exit code.</summary>
+public sealed class BadInputTests
+{
+    private const int Usage = 2;
+    private const int Failure = 1;
+    private const string Pair = "run --drive file=a --standby h:7 --witness file:w";
+
+    [Theory]
+    [InlineData("", "no command given", "run, standby, pair")]
+    [InlineData("fly", "'fly' is not a command", "run, standby, pair")]
+    [InlineData("run", "nothing to boot", "--kernel PATH, --guest NAME or --drive")]
+    [InlineData("run --bogus 1", "--bogus", "hv run --help")]
+    [InlineData("run --memory", "--memory", "hv run --help")]
+    [InlineData("run --memory 1G --memory 2G", "--memory", "hv run --help")]
+    [InlineData("run --memory 12Q", "'12Q' is not a size", "512M")]
+    [InlineData("run --memory -5M", "'-5M' is not a size", "512M")]
+    [InlineData("run --memory M", "'M' is not a size", "512M")]
+    [InlineData("run --memory 0", "0 cannot be the guest's RAM", "from 1M to")]
+    [InlineData("run --memory 640K", "640K cannot be the guest's RAM", "from 1M to")]
+    [InlineData("run --memory 1500K", "1500K cannot be the guest's RAM", "whole megabytes")]
+    [InlineData("run --memory 8192T", "8192T cannot be the guest's RAM", "this host's")]
+    [InlineData("run --memory 9999999E", "'9999999E' is too large", "bytes")]
+    [InlineData("run --cpus 0", "--cpus: '0' does not fit", "1 to 254")]
+    [InlineData("run --cpus 255", "--cpus: '255' does not fit", "1 to 254")]
+    [InlineData("run --cpus two", "--cpus: 'two' does not fit", "1 to 254")]
+    [InlineData("run --cpu pentium", "--cpu: 'pentium' is not known", "x86-64-v1, x86-64-v2, x86-64-v3")]
+    [InlineData("run --engine warp", "--engine: 'warp' is not known", "interpreter")]
+    [InlineData("run --guest nobody", "--guest: 'nobody' is not known", "allowed:")]
+    [InlineData("run --initrd x", "no kernel to give it to", "with --kernel")]
+    [InlineData("run --append x", "no kernel to give it to", "with --kernel")]
+    [InlineData("run --drive disk.img", "'disk.img' is not understood", "file=, format=")]
+    [InlineData("run --drive format=raw", "no image named", "file=PATH")]
+    [InlineData("run --drive file=", "no image named", "file=PATH")]
+    [InlineData("run --drive file=a,file=b", "file= is given twice", "once")]
+    [InlineData("run --drive file=a,cache=lazy", "cache=lazy is not known", "none, directsync, writethrough")]
+    [InlineData("run --drive file=a,format=vhd", "format=vhd is not known", "raw")]
+    [InlineData("run --drive file=a,readonly=maybe", "readonly=maybe", "on, off")]
+    [InlineData("run --drive file=a,id=abcdefghijklmnopqrstu", "is no drive name", "20 bytes")]
+    [InlineData("run --drive file=a,id=x --drive file=b,id=x", "id 'x' is taken", "another id=")]
+    [InlineData("run --drive file=a --serial ttyS9", "--serial ttyS9: not understood", "stdio, null, file:PATH")]
+    [InlineData("run --drive file=a --serial tcp:host", "'host' is not an address", "HOST:PORT")]
+    [InlineData("run --drive file=a --serial tcp:host:0", "is not an address", "from 1 to 65535")]
+    [InlineData("run --drive file=a --serial tcp:h:1,frobnicate", "'frobnicate' is not understood", "server")]
+    [InlineData("run --drive file=a --serial stdio --serial stdio", "standard input is taken", "once")]
+    [InlineData("run --drive file=a --debug-exit 70000", "'70000' does not fit", "1 to 65535")]
+    [InlineData("run --drive file=a --rtc base=noon", "'noon' is not a time", "utc, localtime")]
+    [InlineData("run --drive file=a --uuid 12", "'12' is not a UUID", "hexadecimal")]
+    [InlineData("run --drive file=a --epoch 5ms", "--standby: missing", "HOST:PORT")]
+    [InlineData("run --drive file=a --standby h:7", "--witness", "file:PATH")]
+    [InlineData("run --drive file=a --standby h --witness file:w", "'h' is not an address", "HOST:PORT")]
+    [InlineData("run --drive file=a --standby ::1:7 --witness file:w", "'::1:7' is not an address", "HOST:PORT")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:w", "'etcd:w' is not understood", "file:PATH")]
+    [InlineData(Pair + " --epoch 0ms", "'0ms' is out of range", "1ms to 10s")]
+    [InlineData(Pair + " --epoch 50", "'50' is not a duration", "50ms")]
+    [InlineData(Pair + " --ack never", "'never' is not known", "durable, memory")]
+    [InlineData(Pair + " --on-standby-loss panic", "'panic'", "wait, stop, alone")]
+    [InlineData(Pair + " --lease 600ms", "--lease: 600ms is not shorter", "shorter")]
+    [InlineData("run --drive file=a,cache=unsafe --standby h:7 --witness file:w", "cache=unsafe ignores", "writeback")]
+    [InlineData("run --drive file=a --snapshot --standby h:7 --witness file:w", "--snapshot", "without it")]
+    [InlineData("standby --witness file:w", "--listen: missing", "HOST:PORT")]
+    [InlineData("standby --listen h:7", "--witness", "file:PATH")]
+    [InlineData("standby --listen h:7 --witness file:w --report-fd 1", "'1' is no open descriptor", "inherited")]
+    [InlineData("boot-test --drive file=a", "--expect: missing", "--expect TEXT")]
+    [InlineData("boot-test --drive file=a --expect x --send \\q", "unknown escape", "\\n \\r")]
+    [InlineData("boot-test --drive file=a --expect x --timeout 0s", "'0s' is out of range", "1ms to 24h")]
+    [InlineData("boot-test --drive file=a --expect x --serial null", "COM1 belongs to the script", "--serial-log")]
+    [InlineData("img", "Required command", "hv img --help")]
+    [InlineData("img create", "'file'", "hv img create --help")]
+    [InlineData("img create /tmp/none.img 7", "7 is no disk", "512")]
+    [InlineData("img create /tmp/none.img 0", "0 is no disk", "512")]
+    [InlineData("img create /tmp/none.img 1G --format vhd", "'vhd' is not known", "raw")]
+    public void Wrong_words_end_with_code_2(string words, string what, string allowed)
+    {
+        AssertRefused(Split(words), Usage, what);
+        Assert.Contains(allowed, Refuse(Split(words)).Line, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("run --kernel /nonexistent/vmlinuz", "kernel /nonexistent/vmlinuz: no such file")]
+    [InlineData("run --kernel /etc", "kernel /etc: not a regular file")]
+    [InlineData("run --firmware /nonexistent/bios", "firmware /nonexistent/bios: no such file")]
+    [InlineData("linux --files /nonexistent", "/nonexistent/vmlinuz is missing")]
+    [InlineData("img create /nonexistent/disk.img 1M", "/nonexistent/disk.img")]
+    [InlineData("img create /etc/passwd 1M", "/etc/passwd")]
+    [InlineData("img info /nonexistent.img", "/nonexistent.img")]
+    public void What_cannot_be_done_ends_with_code_1(string words, string what)
+        => AssertRefused(Split(words), Failure, what);
+
+    [Fact]
+    public void Image_that_is_no_multiple_of_512_is_refused()
+    {
+        string path = Path.GetTempFileName();
+        File.WriteAllBytes(path, new byte[513]);
+
+        AssertRefused(["img", "info", path], Failure, path);
+        File.Delete(path);
+    }
+
+    private static string[] Split(string words) => words.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+
+    private static (int Code, string Line) Refuse(string[] words)
+    {
+        using var errors = new StringWriter();
+        int code = global::Hypervisor.Program.Run(words, errors);
+        return (code, errors.ToString());
+    }
+
+    private static void AssertRefused(string[] words, int expectedCode, string what)
+    {
+        (int code, string line) = Refuse(words);
+
+        Assert.Equal(expectedCode, code);
+        Assert.Contains(what, line, StringComparison.Ordinal);
+        Assert.StartsWith("hv: ", line, StringComparison.Ordinal);
+        Assert.Single(line.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.DoesNotContain("internal error", line, StringComparison.Ordinal);
+    }
+}
