@@ -4,7 +4,9 @@ using System.Collections.Generic;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>What the world has seen of the guest: one console, addressed by byte offset, and the records it was promised.</summary>
+/// <summary>
+/// What the world has seen of the guest: one console, addressed by byte offset, and the records it was promised.
+/// </summary>
 internal sealed class Outside(World world)
 {
     private readonly List<byte> _seen = [];
@@ -127,7 +129,8 @@ internal sealed class Outside(World world)
             ulong value = BinaryPrimitives.ReadUInt64LittleEndian(disk[(slot * SimDisk.SectorBytes)..]);
             if (value < (ToyMachine.RecordFlag | record))
             {
-                throw new RuleViolationException(19, $"{where}: record {record} was called safe, its slot has {value:X}");
+                throw new RuleViolationException(
+                    19, $"{where}: record {record} was called safe, its slot has {value:X}");
             }
         }
     }

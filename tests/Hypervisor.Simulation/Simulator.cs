@@ -58,7 +58,8 @@ internal static class Simulator
         if (faults.Happened.Count == 0)
         {
             PrimaryStatus status = primary.Status(0);
-            if (status.State != PrimaryState.Protected || status.AckedEpoch < 5 || status.ReleasedEpoch + 8 < status.OpenEpoch)
+            if (status.State != PrimaryState.Protected || status.AckedEpoch < 5
+                || status.ReleasedEpoch + 8 < status.OpenEpoch)
             {
                 throw new RuleViolationException(8, $"nothing happened, and yet {status}; {standby.Status()}");
             }
@@ -97,7 +98,9 @@ internal static class Simulator
         }
     }
 
-    /// <summary>Every phase ends (rule 31): with faults over, nobody is left in a state that is meant to pass.</summary>
+    /// <summary>
+    /// Every phase ends (rule 31): with faults over, nobody is left in a state that is meant to pass.
+    /// </summary>
     private static void CheckNobodyHangs(Universe universe, Faults faults)
     {
         PrimaryState primary = universe.Primary.Core.State;
