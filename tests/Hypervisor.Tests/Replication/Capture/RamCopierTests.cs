@@ -152,9 +152,7 @@ public sealed class RamCopierTests : IDisposable
 
         public void Dispose()
         {
-            _isOver = true;
-            Close();
-            Open();
+            _isOver = true; // the gate is open: nobody waits at it
             _threads.ForEach(thread => thread.Join());
             _closed.Dispose();
             _open.Dispose();
