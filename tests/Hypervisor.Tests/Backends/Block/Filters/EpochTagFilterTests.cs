@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
@@ -87,6 +88,31 @@ public sealed class EpochTagFilterTests : IDisposable
 
         Assert.Empty(_replica.Tags);
         Assert.False(_filter.TryCopyRange(0, new byte[512], out _));
+    }
+
+    [Fact]
+    public void Write_that_comes_during_the_read_of_a_range_is_shown_after_the_range()
+    {
+        var sim = new SimDisk(DiskBytes);
+        var filter = new EpochTagFilter(sim, 0);
+        filter.Observe(_replica, epoch: 0);
+        var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _));
+        copier.Start();
+        SpinWait.SpinUntil(() => sim.Pending.Count == 1);
+
+        filter.Submit(new BlockRequest(_ => { })
+        {
+            Operation = BlockOperation.Write,
+            LengthBytes = 512,
+            Buffer = new byte[] { 9 }.Concat(new byte[511]).ToArray(),
+        });
+        Assert.Empty(_replica.Tags);
+
+        sim.Complete(0);
+        copier.Join();
+        Assert.Single(_replica.Tags);
+        Assert.Equal(9, _replica.Bytes[0]); // the older content of the range came first
+        sim.CompleteAll();
     }
 
     [Fact]
