@@ -1,0 +1,128 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Core.Host;
+using Hypervisor.Core.Time;
+using Hypervisor.Devices;
+
+namespace Hypervisor.Machine;
+
+/// <summary>The one thread that runs guest timers and posted completions, under the bus lock.</summary>
+internal sealed class EventLoop : IEventLoop, IDisposable
+{
+    private readonly Lock _busLock;
+    private readonly GuestTimers _timers;
+    private readonly HostEvent _wake = new();
+    private readonly Thread _thread;
+
+    // Work from other threads; guarded by _postedLock, a leaf lock.
+    private readonly Lock _postedLock = new();
+    private readonly Queue<IPostedWork> _posted = new();
+    private volatile bool _isStopping;
+
+    internal EventLoop(Lock busLock, GuestTimers timers, string machineName)
+    {
+        _busLock = busLock;
+        _timers = timers;
+        _thread = new Thread(Run) { Name = $"{machineName}: event loop", IsBackground = true };
+    }
+
+    /// <summary>Starts the thread.</summary>
+    internal void Start()
+    {
+        _timers.OnEarlier = OnEarlier;
+        _thread.Start();
+    }
+
+    /// <inheritdoc/>
+    public void Post(IPostedWork work)
+    {
+        bool isFirst;
+        lock (_postedLock)
+        {
+            _posted.Enqueue(work);
+            isFirst = _posted.Count == 1;
+        }
+
+        if (isFirst)
+        {
+            _wake.Set();
+        }
+    }
+
+    /// <summary>Looks at the timers again: guest time runs on, or their deadlines came from a checkpoint.</summary>
+    internal void Wake() => _wake.Set();
+
+    /// <summary>Ends the thread. The bus lock must not be held by the caller.</summary>
+    internal void Stop()
+    {
+        _isStopping = true;
+        _wake.Set();
+        if (_thread.IsAlive && Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
+        {
+            _thread.Join();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Stop();
+        _wake.Dispose();
+    }
+
+    private void OnEarlier()
+    {
+        if (Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
+        {
+            _wake.Set();
+        }
+    }
+
+    private void Run()
+    {
+        while (!_isStopping)
+        {
+            long waitNanos;
+            lock (_busLock) // a pause holds it: nothing runs here meanwhile
+            {
+                if (_timers.Clock.IsRunning)
+                {
+                    RunPosted();
+                    _timers.RunDue();
+                }
+
+                waitNanos = TimeToDeadline();
+            }
+
+            if (waitNanos > 0)
+            {
+                _wake.Wait(waitNanos);
+            }
+        }
+    }
+
+    private void RunPosted()
+    {
+        while (TryTakePosted(out IPostedWork? work))
+        {
+            work.RunPosted();
+        }
+    }
+
+    private bool TryTakePosted([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPostedWork? work)
+    {
+        lock (_postedLock)
+        {
+            return _posted.TryDequeue(out work);
+        }
+    }
+
+    private long TimeToDeadline()
+    {
+        long deadline = _timers.NextDeadlineNanos;
+        return !_timers.Clock.IsRunning || deadline == long.MaxValue
+            ? long.MaxValue
+            : Math.Max(0, deadline - _timers.Clock.NowNanos);
+    }
+}

@@ -1,0 +1,225 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
+using Hypervisor.Core.Time;
+using Hypervisor.Machine.Boot;
+
+namespace Hypervisor.Machine;
+
+/// <summary>A PC: RAM, vCPUs, board, and the threads that run them.</summary>
+/// <remarks>
+/// It is built standing still, with empty RAM. <see cref="Boot"/> or a checkpoint fills it; <see cref="Resume"/> lets it go.
+/// Pause and Resume are called by one thread at a time, the same one for a pair of calls: it holds the bus lock between.
+/// </remarks>
+public sealed class Machine : IProtectedMachine, IDisposable
+{
+    private readonly MachineConfig _config;
+    private readonly Lock _busLock = new();
+    private readonly GuestClock _clock;
+    private readonly EventLoop _eventLoop;
+    private readonly Board _board;
+    private readonly VcpuThread[] _threads;
+    private readonly Action<MachineEnd> _onEnded;
+    private BootRequest? _boot;
+    private volatile bool _isResetWanted;
+    private bool _isEnded;
+    private bool _isStarted;
+
+    /// <summary>Assembles a machine; owns <paramref name="drives"/> and <paramref name="serials"/> from here on.</summary>
+    /// <param name="config">What the user asked for, checked.</param>
+    /// <param name="drives">One device per drive of the configuration, in its order.</param>
+    /// <param name="serials">One stream per serial line of the configuration, in its order.</param>
+    /// <param name="hostClock">Host time.</param>
+    /// <param name="onEnded">Called once when the guest ends itself, with the bus lock held: signal and return.</param>
+    public Machine(
+        MachineConfig config,
+        IReadOnlyList<IBlockDevice> drives,
+        IReadOnlyList<IByteStream> serials,
+        IHostClock hostClock,
+        Action<MachineEnd> onEnded)
+    {
+        Check.That(drives.Count == config.Drives.Count && serials.Count == config.Serials.Count);
+        _config = config;
+        _onEnded = onEnded;
+        _clock = new GuestClock(hostClock);
+        var timers = new GuestTimers(_clock);
+        Ram = new GuestRam(config.MemoryBytes);
+        _eventLoop = new EventLoop(_busLock, timers, config.Name);
+        _board = new Board(
+            config, Ram, timers, _eventLoop, _busLock, drives, serials, new BoardEvents(RequestReset, End, Wake));
+        _threads = new VcpuThread[_board.Vcpus.Count];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            _threads[i] = new VcpuThread(_board.Vcpus[i], BeforeRun, RequestReset, config.Name);
+        }
+
+        Components = [_clock, .. _board.Components];
+    }
+
+    /// <inheritdoc/>
+    public GuestRam Ram { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ICheckpointed> Components { get; }
+
+    /// <summary>Guest time.</summary>
+    public GuestClock Clock => _clock;
+
+    /// <summary>Guest instructions run so far, by all vCPUs.</summary>
+    public ulong InstructionCount
+    {
+        get
+        {
+            ulong count = 0;
+            foreach (Cpu.Vcpu vcpu in _board.Vcpus)
+            {
+                count += vcpu.InstructionCount;
+            }
+
+            return count;
+        }
+    }
+
+    /// <summary>Loads the kernel, or the firmware for the first drive's boot sector, and resets vCPU 0 to start it.</summary>
+    /// <exception cref="BootException">It can't be started; the message is for the user.</exception>
+    public void Boot(BootRequest request)
+    {
+        _boot = request;
+        _board.Load(BootLoader.Load(Ram, request));
+    }
+
+    /// <summary>Starts the threads. The guest stands still until <see cref="Resume"/>.</summary>
+    public void Start()
+    {
+        Check.That(!_isStarted);
+        _isStarted = true;
+        _busLock.Enter(); // as in a pause: the first Resume lets go
+        _eventLoop.Start();
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.Start();
+        }
+
+        _board.StartInput();
+    }
+
+    /// <inheritdoc/>
+    public void Pause()
+    {
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.RequestPause();
+        }
+
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.WaitParked();
+        }
+
+        _busLock.Enter();
+        _clock.Stop();
+    }
+
+    /// <inheritdoc/>
+    public void Resume()
+    {
+        _clock.Start();
+        _eventLoop.Wake();
+        _busLock.Exit();
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.Resume();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void RearmWrites()
+    {
+        foreach (Cpu.Vcpu vcpu in _board.Vcpus)
+        {
+            vcpu.RearmWrites();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void AfterLoad() => _board.AfterLoad();
+
+    /// <summary>Ends the threads, flushes and closes the backends. Not from a thread of the machine.</summary>
+    public void Dispose()
+    {
+        if (_isStarted)
+        {
+            if (_busLock.IsHeldByCurrentThread)
+            {
+                _busLock.Exit();
+            }
+
+            foreach (VcpuThread thread in _threads)
+            {
+                thread.Stop();
+            }
+        }
+
+        _eventLoop.Dispose();
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.Dispose();
+        }
+
+        _board.Dispose();
+        Ram.Dispose();
+    }
+
+    private void Wake(int vcpu) => _threads[vcpu].Wake();
+
+    private void RequestReset()
+    {
+        if (_config.StopsOnReset)
+        {
+            End(new MachineEnd(MachineEndKind.Reset));
+            return;
+        }
+
+        _isResetWanted = true;
+        _board.Vcpus[0].RequestExit();
+        _threads[0].Wake();
+    }
+
+    // On a vCPU's thread, between two runs: no instruction is half done.
+    private void BeforeRun()
+    {
+        if (!_isResetWanted)
+        {
+            return;
+        }
+
+        lock (_busLock)
+        {
+            _isResetWanted = false;
+            _board.Reset();
+            Check.That(_boot is not null || _isStarted);
+            _board.Load(_boot is null ? BootPlan.Reset() : BootLoader.Load(Ram, _boot));
+        }
+    }
+
+    private void End(MachineEnd end)
+    {
+        if (_isEnded)
+        {
+            return;
+        }
+
+        _isEnded = true;
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.Hold();
+        }
+
+        _onEnded(end);
+    }
+}
