@@ -2,11 +2,14 @@ using System;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
+using Hypervisor.Cpu.Control;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.Segmentation;
 using Hypervisor.Cpu.State;
 using Hypervisor.Cpu.Translation;
 
@@ -17,15 +20,19 @@ namespace Hypervisor.Cpu;
 /// Owned by the one thread that calls <see cref="Run"/>. Other threads may call <see cref="RequestExit"/> and
 /// <see cref="SignalInterrupt"/> only, or anything while the vCPU is out of Run (paused).
 /// </remarks>
-public sealed unsafe class Vcpu : IDisposable
+public sealed unsafe class Vcpu : ICheckpointed, IDisposable
 {
     private readonly Interpreter.Interpreter _interpreter;
+    private readonly Action? _onWake;
 
     /// <summary>Builds vCPU <paramref name="index"/> in its reset state.</summary>
     public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers, VcpuConfig? config = null)
     {
+        config ??= VcpuConfig.Alone;
         Index = index;
-        Features = (config ?? VcpuConfig.Alone).Model.Features;
+        Features = config.Model.Features;
+        Entropy = config.Entropy;
+        _onWake = config.OnWake;
         Ram = ram;
         Bus = bus;
         Timers = timers;
@@ -33,12 +40,27 @@ public sealed unsafe class Vcpu : IDisposable
         NativeMemory.Clear(State, (nuint)sizeof(CpuState));
         Core.Check.That(((ulong)State->Vectors & 63) == 0); // stubs use aligned vector moves
         Mmu = new Mmu(this);
+        Segments = new SegmentUnit(this);
+        Stack = new StackFrame(this);
+        Transfers = new FarTransfer(this);
+        Returns = new FarReturn(this);
+        Tasks = new TaskSwitch(this);
+        Virtual = new Virtual8086(this);
+        Control = new ControlRegisters(this);
+        Tsc = new TimeStamp(this);
+        Debug = new DebugRegisters(this);
+        Identification = new CpuIdentification(this);
         Stubs = new HostStubs();
         Blocks = new BlockCache(this);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
+        LocalApic = new LocalApic(this, config.ApicBus, config.BusLock);
         _interpreter = new Interpreter.Interpreter(this);
+        Reset();
     }
+
+    /// <inheritdoc/>
+    public SectionId Section => new(Tag: 0x5550_4356, (ushort)Index, Version: 1); // "VCPU"
 
     /// <summary>Number of the vCPU, from 0; also its initial APIC ID.</summary>
     public int Index { get; }
@@ -58,6 +80,26 @@ public sealed unsafe class Vcpu : IDisposable
     /// <summary>What the guest may use: what CPUID says, and what instruction rows ask.</summary>
     public CpuFeatures Features { get; }
 
+    /// <summary>Interrupts of this vCPU. Its calls want the bus lock held.</summary>
+    public LocalApic LocalApic { get; }
+
+    /// <summary>
+    /// Whether physical addresses have bit 20; the keyboard controller and port 92H switch it. Paused or on the vCPU's
+    /// thread (from a port write).
+    /// </summary>
+    public bool IsAddressLine20Open
+    {
+        get => Mmu.AddressLineMask == ulong.MaxValue;
+        set
+        {
+            if (value != IsAddressLine20Open)
+            {
+                Mmu.AddressLineMask = value ? ulong.MaxValue : ~(1ul << 20);
+                Mmu.Tlb.FlushAll();
+            }
+        }
+    }
+
     /// <summary>Instructions run so far, for statistics; counted per block.</summary>
     public ulong InstructionCount => _interpreter.InstructionCount;
 
@@ -76,6 +118,42 @@ public sealed unsafe class Vcpu : IDisposable
     /// <summary>What happens between blocks.</summary>
     internal VcpuEvents Events { get; }
 
+    /// <summary>Segment registers and the modes that follow from them.</summary>
+    internal SegmentUnit Segments { get; }
+
+    /// <summary>Stacks of far transfers.</summary>
+    internal StackFrame Stack { get; }
+
+    /// <summary>Far JMP and CALL.</summary>
+    internal FarTransfer Transfers { get; }
+
+    /// <summary>Far RET and IRET.</summary>
+    internal FarReturn Returns { get; }
+
+    /// <summary>Hardware task switches.</summary>
+    internal TaskSwitch Tasks { get; }
+
+    /// <summary>Virtual-8086 mode and I/O permissions.</summary>
+    internal Virtual8086 Virtual { get; }
+
+    /// <summary>CR0, CR3, CR4, CR8, EFER, XCR0.</summary>
+    internal ControlRegisters Control { get; }
+
+    /// <summary>MSRs that are only stored.</summary>
+    internal MsrFile Msrs { get; } = new();
+
+    /// <summary>The time-stamp counter.</summary>
+    internal TimeStamp Tsc { get; }
+
+    /// <summary>DR0 to DR7.</summary>
+    internal DebugRegisters Debug { get; }
+
+    /// <summary>CPUID.</summary>
+    internal CpuIdentification Identification { get; }
+
+    /// <summary>Source of RDRAND and RDSEED.</summary>
+    internal FillRandom Entropy { get; }
+
     /// <summary>Runs until something outside is needed.</summary>
     public VcpuExit Run() => _interpreter.Run();
 
@@ -83,7 +161,81 @@ public sealed unsafe class Vcpu : IDisposable
     public void RequestExit() => SetEvent(EventBytes.Stop);
 
     /// <summary>The interrupt inputs changed: the vCPU must look. Any thread.</summary>
-    public void SignalInterrupt() => SetEvent(EventBytes.Interrupt);
+    public void SignalInterrupt()
+    {
+        Events.SignalInterrupt();
+
+        // Pairs with Halt, which stores Activity before it looks at the inputs a last time.
+        if (Volatile.Read(ref State->Activity) != Activity.Active)
+        {
+            _onWake?.Invoke();
+        }
+    }
+
+    /// <summary>Power-on or reset: real mode at FFFF_FFF0H; vCPUs other than 0 wait for a startup IPI.</summary>
+    public void Reset()
+    {
+        VcpuReset.PowerOn(this);
+        LocalApic.Reset();
+        AfterStateChange();
+    }
+
+    /// <summary>Puts a boot loader's state on top of the reset state. Paused.</summary>
+    public void Load(in InitialState initial)
+    {
+        VcpuReset.Load(this, initial);
+        AfterStateChange();
+    }
+
+    /// <inheritdoc/>
+    public void Transfer(ref StateCodec state)
+    {
+        VcpuSection.Transfer(this, ref state);
+        if (!state.IsSaving)
+        {
+            AfterStateChange();
+        }
+    }
+
+    /// <summary>At a cut: the next store to every page is seen again. Paused.</summary>
+    public void RearmWrites() => Mmu.Tlb.RearmWrites();
+
+    /// <summary>RAM was loaded: drops translations and decoded code. Paused.</summary>
+    public void AfterLoad()
+    {
+        Blocks.Clear();
+        AfterStateChange();
+    }
+
+    /// <summary>INIT: as reset, but caches, FPU, MTRRs, TSC and most MSRs keep their values.</summary>
+    internal void Initialize()
+    {
+        VcpuReset.Initialize(this);
+        AfterStateChange();
+    }
+
+    /// <summary>SIPI: real mode at page <paramref name="page"/>.</summary>
+    internal void Start(byte page)
+    {
+        State->Activity = Activity.Active;
+        ref Segment code = ref State->Segments[SegmentRegister.Cs];
+        code.Selector = (ushort)(page << 8);
+        code.Base = (ulong)page << 12;
+        State->Rip = 0;
+        AfterStateChange();
+    }
+
+    /// <summary>Runs exactly one instruction; Fault: it was delivered.</summary>
+    internal Outcome StepOne() => _interpreter.StepOne();
+
+    // Everything derived from the registers: modes, TLB, and what is to be looked at.
+    private void AfterStateChange()
+    {
+        Mmu.Tlb.FlushAll();
+        Segments.UpdateMode();
+        Events.SignalInterrupt();
+        Events.OnFlagsChanged();
+    }
 
     /// <summary>Records an exception without error code; the caller returns <see cref="Outcome.Fault"/>.</summary>
     internal Outcome Raise(byte vector)

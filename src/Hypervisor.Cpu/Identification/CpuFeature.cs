@@ -32,7 +32,6 @@ public enum CpuFeature
     // Leaf 1, ECX
     Sse3 = (FeatureWord.Leaf1Ecx * 32) + 0,
     Pclmulqdq = (FeatureWord.Leaf1Ecx * 32) + 1,
-    Monitor = (FeatureWord.Leaf1Ecx * 32) + 3,
     Ssse3 = (FeatureWord.Leaf1Ecx * 32) + 9,
     Fma = (FeatureWord.Leaf1Ecx * 32) + 12,
     Cmpxchg16B = (FeatureWord.Leaf1Ecx * 32) + 13,

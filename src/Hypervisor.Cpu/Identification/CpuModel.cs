@@ -12,7 +12,7 @@ public sealed class CpuModel
     private static readonly CpuFeatures s_system = new([
         Fpu, Vme, DebuggingExtensions, PageSizeExtensions, TimeStampCounter, Msr, PhysicalAddressExtension,
         MachineCheckException, Cmpxchg8B, Apic, Sysenter, Mtrr, PageGlobalEnable, MachineCheckArchitecture, Cmov, Pat,
-        Pse36, Clflush, Cmpxchg16B, Monitor, Pcid, X2Apic, TscDeadline, Rdrand, HypervisorPresent, FsGsBase, TscAdjust,
+        Pse36, Clflush, Cmpxchg16B, Pcid, X2Apic, TscDeadline, Rdrand, HypervisorPresent, FsGsBase, TscAdjust,
         Smep, Erms, Invpcid, Rdseed, Smap, Clflushopt, Umip, Rdpid, Fsrm, ArchCapabilities, LahfSahf64, Prefetchw,
         Syscall, NoExecute, GigabytePages, Rdtscp, LongMode, AlwaysRunningApicTimer, InvariantTsc,
     ]);
@@ -62,4 +62,12 @@ public sealed class CpuModel
 
     /// <summary>The model called <paramref name="name"/>, or null.</summary>
     public static CpuModel? Find(string name) => Array.Find(s_models, model => model.Name == name);
+
+    /// <summary>The model called <paramref name="name"/>, which the caller checked to exist.</summary>
+    public static CpuModel Named(string name)
+    {
+        CpuModel? model = Find(name);
+        Core.Check.That(model is not null);
+        return model;
+    }
 }

@@ -43,6 +43,14 @@ internal static unsafe class InstructionTable
         ControlFlow.Define(table);
         FlagOperations.Define(table);
         Decimal.Define(table);
+        FarControl.Define(table);
+        FlagsRegister.Define(table);
+        PortIo.Define(table);
+        SegmentLoads.Define(table);
+        SystemCalls.Define(table);
+        SystemControl.Define(table);
+        SystemInformation.Define(table);
+        SystemTables.Define(table);
         return table.ToArray();
     }
 }

@@ -31,13 +31,10 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
     }
 
     /// <summary>Runs exactly one instruction (or the delivery of the fault it raises).</summary>
-    internal void StepOne()
+    internal Outcome StepOne()
     {
         Block* block = Lookup(isSingle: true);
-        if (block != null)
-        {
-            RunBlock(block);
-        }
+        return block != null ? RunBlock(block) : Outcome.Fault;
     }
 
     // One poll of the events per block is what bounds the time to a pause.
@@ -48,12 +45,12 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
             Block* block = Lookup(isSingle: false);
             if (block != null)
             {
-                RunBlock(block);
+                _ = RunBlock(block);
             }
         }
     }
 
-    private void RunBlock(Block* block)
+    private Outcome RunBlock(Block* block)
     {
         Operation* op = block->Operations;
         Operation* end = op + block->Count;
@@ -81,6 +78,8 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
                 _vcpu.Exceptions.DeliverFault();
             }
         }
+
+        return outcome;
     }
 
     // The block at CS:RIP; null when the fetch faulted (and the fault was delivered).

@@ -89,6 +89,11 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
             return null;
         }
 
+        if (vcpu.Debug.HasBreakpoints)
+        {
+            vcpu.Debug.OnAccess(linear, sizeBytes, isWrite: false);
+        }
+
         int first = Math.Min(sizeBytes, 0x1000 - (int)(linear & 0xFFF));
         if (!TryTranslate(linear, MemoryAccess.Read, mode, out ulong gpa, out byte* host))
         {
@@ -121,6 +126,11 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         if (!CheckAddress(linear, sizeBytes, segment, mode))
         {
             return null;
+        }
+
+        if (vcpu.Debug.HasBreakpoints)
+        {
+            vcpu.Debug.OnAccess(linear, sizeBytes, isWrite: true);
         }
 
         int first = Math.Min(sizeBytes, 0x1000 - (int)(linear & 0xFFF));
@@ -221,10 +231,10 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         }
 
         gpa = page.Gpa & AddressLineMask;
-        if (_ram.TryGetOffset(gpa, 1, out long offset))
+        if (!IsApicPage(gpa) && _ram.TryGetOffset(gpa, 1, out long offset))
         {
             host = _ram.Base + offset;
-            if (mode != TlbMode.Checked)
+            if (mode != TlbMode.Checked && !IsWatched(linear))
             {
                 tlb.Fill(
                     mode,
@@ -241,12 +251,17 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         return true;
     }
 
+    private bool IsApicPage(ulong gpa) => vcpu.LocalApic.HasPage && (gpa & ~0xFFFul) == vcpu.LocalApic.PageGpa;
+
+    // Data breakpoints see every access to their page.
+    private bool IsWatched(ulong linear) => vcpu.Debug.HasBreakpoints && vcpu.Debug.IsWatched(linear);
+
     private bool IsPlain(long offset) => _ram.States[offset >> 12] == (byte)PageState.Dirty;
 
     // After PrepareWrite the page is usually plainly dirty: stores may go fast from now on.
     private void ArmWrite(ulong linear, byte* host, int mode)
     {
-        if (mode != TlbMode.Checked && IsPlain(host - _ram.Base))
+        if (mode != TlbMode.Checked && !IsWatched(linear) && IsPlain(host - _ram.Base))
         {
             tlb.Slot(mode, linear)->WriteTag = linear & ~0xFFFul;
         }
@@ -266,7 +281,9 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         while (count > 0)
         {
             int size = AccessSize(gpa, count);
-            ulong value = vcpu.Bus.ReadMmio(gpa, size);
+            ulong value = IsApicPage(gpa)
+                ? vcpu.LocalApic.ReadPage((int)gpa & 0xFFF, size)
+                : vcpu.Bus.ReadMmio(gpa, size);
             new ReadOnlySpan<byte>(&value, size).CopyTo(new Span<byte>(target, size));
             gpa += (ulong)size;
             target += size;
@@ -286,7 +303,15 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
             int size = AccessSize(gpa, count);
             ulong value = 0;
             new ReadOnlySpan<byte>(source, size).CopyTo(new Span<byte>(&value, size));
-            vcpu.Bus.WriteMmio(gpa, size, value);
+            if (IsApicPage(gpa))
+            {
+                vcpu.LocalApic.WritePage((int)gpa & 0xFFF, size, value);
+            }
+            else
+            {
+                vcpu.Bus.WriteMmio(gpa, size, value);
+            }
+
             gpa += (ulong)size;
             source += size;
             count -= size;
