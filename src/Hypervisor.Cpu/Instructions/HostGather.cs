@@ -99,6 +99,8 @@ internal static unsafe class HostGather
                 ((ulong*)target)[i] = *(ulong*)bytes;
                 ((ulong*)mask)[i] = 0;
             }
+
+            Clear(target, count * dataBytes <= 16 ? 16 : 32);
         }
 
         Clear(target, count * dataBytes);

@@ -28,7 +28,8 @@ internal static unsafe class CaseComparer
         ulong start = *(ulong*)(record + Rip);
         ulong nativeRip = *(ulong*)(native + Rip);
         if (trap == DebugTrap || IsUndefined(record, instruction)
-            || IsHostsChoice(record, trap, result.Vector, instruction))
+            || IsHostsChoice(record, trap, result.Vector, instruction)
+            || HasStrayed(*(ulong*)(emulated + Rip), instruction))
         {
             return false;
         }
@@ -102,6 +103,11 @@ internal static unsafe class CaseComparer
         is Mnemonic.Maskmovq or Mnemonic.Maskmovdqu or Mnemonic.Vmaskmovdqu or Mnemonic.Vmaskmovps
         or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
 
+    // An indirect branch that found the return address of another case: the host went on there.
+    private static bool HasStrayed(ulong rip, in Instruction instruction)
+        => instruction.FlowControl is FlowControl.Return or FlowControl.IndirectBranch or FlowControl.IndirectCall
+            && rip - CodeAddress < BatchCases * SlotBytes;
+
     private static bool IsArea(in Instruction instruction) => instruction.Mnemonic
         is Mnemonic.Fnstenv or Mnemonic.Fldenv or Mnemonic.Fnsave or Mnemonic.Frstor or Mnemonic.Fxsave
         or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xsave or Mnemonic.Xsave64
@@ -126,6 +132,7 @@ internal static unsafe class CaseComparer
                     || IsArea(instruction)))
             || (IsMasked(instruction) && trap == PageFault)
             || (IsArea(instruction) && (isPageFault || (trap >= 0 && vector >= 0))) // what is looked at first
+            || (instruction.Mnemonic is Mnemonic.Xrstor or Mnemonic.Xrstor64 && vector == 13) // our XCR0 has less in it
             || (instruction.Mnemonic == Mnemonic.Call && trap >= 0 && vector >= 0) // the stack or the target
             || (isX87 && isUnmasked && trap < 0 && vector == PageFault); // a store that an exception suppressed
     }

@@ -170,7 +170,8 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
             }
         }
 
-        if (instruction.HasRepePrefix || instruction.HasRepnePrefix || instruction.Mnemonic is Mnemonic.Loop
+        bool isRepeated = instruction.IsStringInstruction && (instruction.HasRepePrefix || instruction.HasRepnePrefix);
+        if (isRepeated || instruction.Mnemonic is Mnemonic.Loop
             or Mnemonic.Loope or Mnemonic.Loopne or Mnemonic.Jrcxz or Mnemonic.Jecxz)
         {
             registers[1] = (ulong)random.Next(random.Next(4) == 0 ? 600 : 5);

@@ -129,6 +129,7 @@ internal sealed unsafe class EmulatedCpu : IDisposable
 
         ArithmeticFlags.Materialize(_state);
         _state->Rflags = *(ulong*)(part + Flags) | Rflags.Interrupt | Rflags.AlwaysOne;
+        _state->Events = 0; // else repeated instructions stop after each element, and flags are as after an interrupt
         _vcpu.Mmu.UpdateMode();
         byte* area = part + Extended;
         new ReadOnlySpan<byte>(area, 160).CopyTo(new Span<byte>(_state->Fpu, 160));
