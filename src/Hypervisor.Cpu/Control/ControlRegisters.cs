@@ -86,7 +86,9 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
         bool hasContexts = (_state->Cr4 & Cr4.ProcessContextIdentifiers) != 0;
         bool keepsTranslations = hasContexts && (value & NoFlush) != 0;
         ulong next = hasContexts ? value & ~NoFlush : value;
-        if (_state->LongMode != 0 ? (next & ~PhysicalMask) != 0 : !CheckPagePointers(next, _state->Cr4))
+        bool loadsPointers = _state->LongMode == 0 && (_state->Cr0 & Cr0.Paging) != 0;
+        if ((_state->LongMode != 0 && (next & ~PhysicalMask) != 0)
+            || (loadsPointers && !CheckPagePointers(next, _state->Cr4)))
         {
             return Refuse();
         }
@@ -201,9 +203,7 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
     // The four page-directory-pointer entries are loaded and checked at once. Spec: SDM volume 3, 4.4.1.
     private bool CheckPagePointers(ulong cr3, ulong cr4)
     {
-        bool applies = (cr4 & Cr4.PhysicalAddressExtension) != 0 && (_state->Cr0 & Cr0.ProtectionEnable) != 0
-            && (_state->Efer & Efer.LongModeEnable) == 0;
-        if (!applies)
+        if ((cr4 & Cr4.PhysicalAddressExtension) == 0)
         {
             return true;
         }
