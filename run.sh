@@ -5,6 +5,7 @@
 #   ./run.sh linux           Debian's kernel to a shell on the serial console
 #   ./run.sh test            everything that CI runs
 #   ./run.sh bench|sim …     benchmarks, simulator
+#   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
 #
 # Needs the .NET 10 SDK and, for `linux`, Debian's apt. Installs nothing; writes to out/ and .cache/ only.
@@ -121,6 +122,7 @@ case ${1:-} in
   '') hv pair --kill-primary-after 5s ;;
   linux) linux_files; hv linux --files "$cache/linux" "${@:2}" ;;
   test) run_everything ;;
+  diff) run_project Hypervisor.Benchmarks "$@" ;;
   bench) run_project Hypervisor.Benchmarks "${@:2}" ;;
   sim) run_project Hypervisor.Simulation "${@:2}" ;;
   *) hv "$@" ;;

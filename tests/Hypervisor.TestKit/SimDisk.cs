@@ -14,7 +14,7 @@ public sealed class SimDisk(long lengthBytes) : IBlockDevice
     private const int SectorBytes = 512;
 
     private readonly List<BlockRequest> _pending = [];
-    private readonly byte[] _durable = new byte[lengthBytes];
+    private byte[] _durable = new byte[lengthBytes];
 
     /// <inheritdoc/>
     public long LengthBytes => Data.Length;
@@ -94,6 +94,15 @@ public sealed class SimDisk(long lengthBytes) : IBlockDevice
         }
 
         Data = (byte[])_durable.Clone();
+    }
+
+    /// <summary>Gives the disk another size; what is kept stays.</summary>
+    public void Resize(long newLengthBytes)
+    {
+        byte[] data = Data;
+        Array.Resize(ref data, (int)newLengthBytes);
+        Array.Resize(ref _durable, (int)newLengthBytes);
+        Data = data;
     }
 
     /// <inheritdoc/>

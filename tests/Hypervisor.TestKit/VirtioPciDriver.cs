@@ -4,7 +4,9 @@ using Hypervisor.Devices.Bus;
 
 namespace Hypervisor.TestKit;
 
-/// <summary>A guest's virtio-pci driver: finds a device by configuration space alone, and works it by its BARs.</summary>
+/// <summary>
+/// A guest's virtio-pci driver: finds a device by configuration space alone, and works it by its BARs.
+/// </summary>
 public sealed class VirtioPciDriver
 {
     /// <summary>Feature bit VIRTIO_F_VERSION_1.</summary>
@@ -32,7 +34,9 @@ public sealed class VirtioPciDriver
                     break;
                 case 0x09:
                     int type = (int)ReadPci(at + 3, 1);
-                    _structures[type] = type == 5 ? (ulong)at : BarAddress((int)ReadPci(at + 4, 1)) + ReadPci(at + 8, 4);
+                    _structures[type] = type == 5
+                        ? (ulong)at
+                        : BarAddress((int)ReadPci(at + 4, 1)) + ReadPci(at + 8, 4);
                     _notifyMultiplier = type == 2 ? ReadPci(at + 16, 4) : _notifyMultiplier;
                     break;
             }
@@ -46,7 +50,8 @@ public sealed class VirtioPciDriver
     public int AccessCapability => (int)_structures[5];
 
     /// <summary>Address of the MSI-X table.</summary>
-    public ulong MsixAddress => BarAddress((int)ReadPci(MsixCapability + 4, 4) & 7) + (ReadPci(MsixCapability + 4, 4) & ~7u);
+    public ulong MsixAddress
+        => BarAddress((int)ReadPci(MsixCapability + 4, 4) & 7) + (ReadPci(MsixCapability + 4, 4) & ~7u);
 
     /// <summary>The device status field.</summary>
     public byte Status

@@ -6,8 +6,12 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.TestKit;
 
-/// <summary>The guest's side of a split virtqueue, for tests and fuzzers: as careful or as hostile as they like.</summary>
-/// <remarks>Spec: VIRTIO 1.2, section 2.7. Its layout is its own code on purpose; it shares nothing with the device's.</remarks>
+/// <summary>
+/// The guest's side of a split virtqueue, for tests and fuzzers: as careful or as hostile as they like.
+/// </summary>
+/// <remarks>
+/// Spec: VIRTIO 1.2, section 2.7. Its layout is its own code on purpose; it shares nothing with the device's.
+/// </remarks>
 public sealed class VirtqueueDriver
 {
     /// <summary>Descriptor flag: another one follows.</summary>
@@ -79,7 +83,8 @@ public sealed class VirtqueueDriver
         {
             bool isLast = i == chain.Length - 1;
             int flags = (buffers[i].IsWritable ? Write : 0) | (isLast ? 0 : Next);
-            SetDescriptor(chain[i], buffers[i].Gpa, buffers[i].LengthBytes, (ushort)flags, isLast ? (ushort)0 : chain[i + 1]);
+            ushort next = isLast ? (ushort)0 : chain[i + 1];
+            SetDescriptor(chain[i], buffers[i].Gpa, buffers[i].LengthBytes, (ushort)flags, next);
         }
 
         _owned.Add(chain[0], chain);

@@ -19,6 +19,8 @@ public sealed record DriveOptions(string File)
     /// <summary>Whether discards reach the image; QEMU's <c>discard=unmap</c>. Else they do nothing.</summary>
     public bool IsDiscardPassed { get; init; }
 
-    /// <summary>Whether writes go to a temporary overlay that is thrown away at the end; QEMU's <c>-snapshot</c>.</summary>
+    /// <summary>
+    /// Whether writes go to a temporary overlay that is thrown away at the end; QEMU's <c>-snapshot</c>.
+    /// </summary>
     public bool IsSnapshot { get; init; }
 }

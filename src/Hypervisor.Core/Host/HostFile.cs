@@ -59,7 +59,8 @@ public static unsafe partial class HostFile
             throw new HostException(LastError());
         }
 
-        // struct statx: mask u32 @0 | mode u16 @28 | size u64 @40 | blocks u64 @48 | dio_mem u32 @152 | dio_offset u32 @156
+        // struct statx: mask u32 @0 | mode u16 @28 | size u64 @40 | blocks u64 @48 | dio_mem u32 @152 | dio_offset
+        // u32 @156
         var stat = new ReadOnlySpan<byte>(buffer, StatBytes);
         HostFileKind kind = (BinaryPrimitives.ReadUInt16LittleEndian(stat[28..]) & 0xF000) switch
         {

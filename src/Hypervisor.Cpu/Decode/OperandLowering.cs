@@ -116,7 +116,16 @@ internal static unsafe class OperandLowering
             op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
         }
 
-        LowerSegment(instruction.MemorySegment, codeMode, op);
+        // 64-bit mode ignores overrides but FS and GS, also in the choice between #SS and #GP.
+        Register segment = instruction.MemorySegment;
+        if (codeMode == 2 && segment is not (Register.FS or Register.GS))
+        {
+            segment = baseRegister is Register.RSP or Register.RBP or Register.ESP or Register.EBP
+                ? Register.SS
+                : Register.DS;
+        }
+
+        LowerSegment(segment, codeMode, op);
     }
 
     private static byte AddressBytes(in Instruction instruction)

@@ -8,7 +8,8 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>x87 instructions that compute or move: run as the host, with the guest's control word.</summary>
 /// <remarks>
-/// An x87 exception is raised by the next waiting instruction. A stub has none after the one it is for, so even unmasked
+/// An x87 exception is raised by the next waiting instruction. A stub has none after the one it is for, so even
+/// unmasked
 /// exceptions cannot fault on the host: they end up in ES, which the guest's next waiting instruction finds.
 /// Spec: SDM volume 1, 8.3 to 8.7.
 /// </remarks>

@@ -143,6 +143,7 @@ internal static unsafe class FpuControl
             return Outcome.Fault;
         }
 
+        FpuImage.EnterMmx(vcpu.State);
         FpuImage.Tags(vcpu.State) = 0;
         return Outcome.Next;
     }

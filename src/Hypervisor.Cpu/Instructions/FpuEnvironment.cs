@@ -9,8 +9,10 @@ namespace Hypervisor.Cpu.Instructions;
 /// <summary>FNSTENV, FLDENV, FNSAVE, FRSTOR: the x87 environment in its 16- and 32-bit layouts.</summary>
 /// <remarks>
 /// <code>
-/// protected  16 bits: FCW FSW FTW FIP FCS FDP FDS, a word each       32 bits: FCW FSW FTW FIP FOP:FCS FDP FDS, 32 bits each
-/// real       16 bits: FCW FSW FTW FIP 19-16:0:FOP FDP 19-16:0        32 bits: FCW FSW FTW 15-0 0:31-16:0:FOP 15-0 0:31-16:0
+/// protected, words of 16 bits: FCW FSW FTW FIP FCS FDP FDS
+/// protected, words of 32 bits: FCW FSW FTW FIP FOP:FCS FDP FDS
+/// real, words of 16 bits: FCW FSW FTW FIP FIP19-16:0:FOP FDP FDP19-16:0
+/// real, words of 32 bits: FCW FSW FTW FIP15-0 0:FIP31-16:0:FOP FDP15-0 0:FDP31-16:0
 /// </code>
 /// Then, for FNSAVE, eight registers of 10 bytes. FCS and FDS are 0, as CPUID.7.EBX[13] announces.
 /// Spec: SDM volume 1, 8.1.10, figures 8-9 to 8-12.

@@ -69,7 +69,7 @@ internal static unsafe class FpuImage
         turned.CopyTo(registers);
     }
 
-    /// <summary>What every MMX instruction but EMMS does besides: TOP 0, all registers valid.</summary>
+    /// <summary>What every MMX instruction does besides: TOP 0, all registers valid (EMMS: empty).</summary>
     internal static void EnterMmx(CpuState* state)
     {
         TurnTo(state, 0);

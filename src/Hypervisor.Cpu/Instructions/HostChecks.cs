@@ -3,7 +3,9 @@ using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Instructions;
 
-/// <summary>Whether the guest has enabled the unit of an instruction. Spec: SDM volume 2, 2.4 and 2.6; volume 3, 2.5.</summary>
+/// <summary>
+/// Whether the guest has enabled the unit of an instruction. Spec: SDM volume 2, 2.4 and 2.6; volume 3, 2.5.
+/// </summary>
 internal static unsafe class HostChecks
 {
     private const ulong AvxComponents = 6; // XCR0: SSE and AVX

@@ -6,8 +6,10 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>AVX2 gathers: element by element, and what is done stays done when a later element faults.</summary>
 /// <remarks>
-/// In the operation: Destination, Source, Extra are the numbers of the destination, mask and index registers; Immediate is
-/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16. Spec: SDM volume 2, VPGATHERDD and its relatives.
+/// In the operation: Destination, Source, Extra are the numbers of the destination, mask and index registers;
+/// Immediate is
+/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the vector size. Spec: SDM volume 2,
+/// VPGATHERDD and its relatives.
 /// </remarks>
 internal static unsafe class HostGather
 {
@@ -45,6 +47,7 @@ internal static unsafe class HostGather
         int count = indexBytes == 8
             ? instruction.MemoryIndex.GetSize() / indexBytes
             : instruction.Op0Register.GetSize() / dataBytes;
+        op->OperandBytes = (byte)System.Math.Max(instruction.MemoryIndex.GetSize(), instruction.Op0Register.GetSize());
         op->Immediate = (ulong)(count | (dataBytes << 8) | (indexBytes << 16));
         bool areDistinct = op->Destination != op->Source && op->Destination != op->Extra && op->Source != op->Extra;
         if (areDistinct && HostFeatures.IsOffered(context.Vcpu, instruction.Code))
@@ -68,10 +71,9 @@ internal static unsafe class HostGather
         int dataBytes = (int)((op->Immediate >> 8) & 0xFF);
         int indexBytes = (int)((op->Immediate >> 16) & 0xFF);
 
-        // Only sign bits of the mask count; a fault leaves it as all ones or zeros an element.
-        Spread(mask, count, dataBytes);
+        // Only sign bits of the mask count; a fault leaves it as all ones or zeros an element, to the vector's end.
+        Spread(mask, op->OperandBytes, dataBytes);
         Operation element = *op;
-        element.Index = op->Index;
         for (int i = 0; i < count; i++)
         {
             if ((sbyte)mask[(i * dataBytes) + dataBytes - 1] >= 0)
@@ -104,9 +106,9 @@ internal static unsafe class HostGather
         return Outcome.Next;
     }
 
-    private static void Spread(byte* mask, int count, int dataBytes)
+    private static void Spread(byte* mask, int vectorBytes, int dataBytes)
     {
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < vectorBytes / dataBytes; i++)
         {
             if (dataBytes == 4)
             {
@@ -118,7 +120,7 @@ internal static unsafe class HostGather
             }
         }
 
-        Clear(mask, count * dataBytes);
+        Clear(mask, vectorBytes);
     }
 
     private static void Clear(byte* register, int from)

@@ -9,7 +9,8 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>Runs instructions "as the host": a stub executes the very instruction on the guest's registers.</summary>
 /// <remarks>
-/// In the operation: Immediate is the stub, Extra the size of the memory operand, Destination the <see cref="HostUnit"/>,
+/// In the operation: Immediate is the stub, Extra the size of the memory operand, Destination the <see
+/// cref="HostUnit"/>,
 /// Source the <see cref="HostUse"/>.
 /// </remarks>
 internal static unsafe class HostInstructions
@@ -33,7 +34,9 @@ internal static unsafe class HostInstructions
     /// <summary>Bits of Operation.Immediate that hold the stub's address; x87 keeps its opcode above them.</summary>
     internal const ulong StubMask = (1ul << 48) - 1;
 
-    /// <summary>Puts the stub of <paramref name="instruction"/> into <paramref name="op"/>. False: no room now.</summary>
+    /// <summary>
+    /// Puts the stub of <paramref name="instruction"/> into <paramref name="op"/>. False: no room now.
+    /// </summary>
     internal static bool TryAttachStub(
         LoweringContext context, in Instruction instruction, Operation* op, StubParts parts)
     {
@@ -86,7 +89,7 @@ internal static unsafe class HostInstructions
     /// <summary>Unit and stub parts by operands and encoding.</summary>
     private static (HostUnit Unit, StubParts Parts) Classify(in Instruction instruction)
     {
-        bool usesMmx = instruction.Code == Code.Cvtpi2ps_xmm_mmm64;
+        bool usesMmx = false;
         bool usesVectors = false;
         for (int i = 0; i < instruction.OpCount; i++)
         {
@@ -195,22 +198,23 @@ internal static unsafe class HostInstructions
 
     private static Outcome FloatStore(Vcpu vcpu, Operation* op)
     {
+        // Computed first, as hosts do: an unmasked exception comes before a page fault, and flags stay set after one.
+        ulong* result = stackalloc ulong[8];
+        if (!HostChecks.IsEnabled(vcpu, (HostUnit)op->Destination)
+            || Compute(vcpu, op, (byte*)result) != Outcome.Next)
+        {
+            return Outcome.Fault;
+        }
+
         byte* memory = BeginAccess(vcpu, op, MemoryAccess.Write);
         if (memory == null)
         {
             return Outcome.Fault;
         }
 
-        // Not into guest memory at once: the store must not happen when an unmasked exception is found.
-        ulong* result = stackalloc ulong[8];
-        Outcome outcome = Compute(vcpu, op, (byte*)result);
-        if (outcome == Outcome.Next)
-        {
-            new System.ReadOnlySpan<byte>(result, op->Extra).CopyTo(new System.Span<byte>(memory, op->Extra));
-            vcpu.Mmu.EndWrite(memory);
-        }
-
-        return outcome;
+        new System.ReadOnlySpan<byte>(result, op->Extra).CopyTo(new System.Span<byte>(memory, op->Extra));
+        vcpu.Mmu.EndWrite(memory);
+        return Outcome.Next;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -6,7 +6,8 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>Moves under a mask: elements that are masked off are not accessed, so they cannot fault.</summary>
 /// <remarks>
-/// In the operation: Extra is the data register, Source the mask register, Destination the element size, OperandBytes the
+/// In the operation: Extra is the data register, Source the mask register, Destination the element size, OperandBytes
+/// the
 /// vector size, Immediate the unit. Spec: SDM volume 2, VMASKMOV, VPMASKMOV, MASKMOVDQU, MASKMOVQ.
 /// </remarks>
 internal static unsafe class HostMasked

@@ -18,7 +18,9 @@ internal static unsafe class MemoryArea
     /// <summary>Writes the operand. False: fault, and nothing was written.</summary>
     internal static bool TryWrite(Vcpu vcpu, Operation* op, ReadOnlySpan<byte> source)
         => vcpu.Mmu.TryAddress(op, source.Length, MemoryAccess.Write, out ulong linear)
-            && TryProbeWrite(vcpu, linear, op->Segment, source.Length)
+            && (source.Length <= PieceBytes
+                || (vcpu.Mmu.BeginWriteLinear(linear, 1, op->Segment, keep: false) != null
+                    && TryProbeWrite(vcpu, linear, op->Segment, source.Length)))
             && TryWriteLinear(vcpu, linear, op->Segment, source);
 
     /// <summary>Reads at a linear address. False: fault.</summary>
@@ -42,12 +44,13 @@ internal static unsafe class MemoryArea
     }
 
     /// <summary>Checks that a write of up to a page would not fault. False: fault.</summary>
+    /// <remarks>The last byte first, as hosts do: it decides CR2.</remarks>
     internal static bool TryProbeWrite(Vcpu vcpu, ulong linear, int segment, int lengthBytes)
     {
         ulong last = linear + (ulong)(lengthBytes - 1);
-        return vcpu.Mmu.BeginWriteLinear(linear, 1, segment, keep: false) != null
+        return vcpu.Mmu.BeginWriteLinear(last, 1, segment, keep: false) != null
             && ((linear & PageMask) == (last & PageMask)
-                || vcpu.Mmu.BeginWriteLinear(last & PageMask, 1, segment, keep: false) != null);
+                || vcpu.Mmu.BeginWriteLinear(linear, 1, segment, keep: false) != null);
     }
 
     /// <summary>Writes at a linear address, after <see cref="TryProbeWrite"/>.</summary>

@@ -113,9 +113,10 @@ internal static unsafe class StringSteps
     {
         public static bool Do(Vcpu vcpu, Operation* op)
         {
-            if (!Source(vcpu, op, out T left)
-                || !Target(vcpu, op, sizeof(T), MemoryAccess.Read, out ulong linear)
-                || !vcpu.Mmu.TryReadLinear(linear, SegmentRegister.Es, out T right))
+            // Hosts read the second operand first: it decides which of two page faults comes.
+            if (!Target(vcpu, op, sizeof(T), MemoryAccess.Read, out ulong linear)
+                || !vcpu.Mmu.TryReadLinear(linear, SegmentRegister.Es, out T right)
+                || !Source(vcpu, op, out T left))
             {
                 return false;
             }

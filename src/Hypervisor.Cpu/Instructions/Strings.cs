@@ -89,7 +89,10 @@ internal static unsafe class Strings
             };
         }
 
-        OperandLowering.LowerSegment(instruction.MemorySegment, context.CodeMode, op);
+        // 64-bit mode ignores overrides but FS and GS.
+        Register segment = instruction.MemorySegment;
+        bool isIgnored = context.Is64Bit && segment is not (Register.FS or Register.GS);
+        OperandLowering.LowerSegment(isIgnored ? Register.DS : segment, context.CodeMode, op);
     }
 
     private static bool IsRepeated(Operation* op) => (op->Flags & (OperationFlags.Rep | OperationFlags.Repne)) != 0;
@@ -176,10 +179,15 @@ internal static unsafe class Strings
     {
         CpuState* state = vcpu.State;
         bool whileEqual = (op->Flags & OperationFlags.Repne) == 0;
+        (ulong flags, ulong result, ulong carries, uint shift)
+            = (state->Rflags, state->LazyResult, state->LazyCarries, state->LazyShift);
         while (Truncate(state->Gpr[Rcx], op->AddressBytes) != 0)
         {
             if (!TStep.Do(vcpu, op))
             {
+                // Counters keep their progress, flags do not. Spec: SDM volume 2, REP.
+                (state->Rflags, state->LazyResult) = (flags, result);
+                (state->LazyCarries, state->LazyShift) = (carries, shift);
                 return Outcome.Fault;
             }
 

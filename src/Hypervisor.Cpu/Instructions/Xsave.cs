@@ -172,8 +172,7 @@ internal static unsafe class Xsave
             at += ExtendedState.Size(index);
         }
 
-        Span<byte> header = area[..ExtendedState.HeaderBytes];
-        header.Clear();
+        Span<byte> header = area[..16]; // the rest of the header is left alone
         BinaryPrimitives.WriteUInt64LittleEndian(header, inUse);
         BinaryPrimitives.WriteUInt64LittleEndian(header[8..], requested | Compacted);
         Write(vcpu, linear + HeaderAt, op, header);

@@ -5,7 +5,8 @@ using Hypervisor.Core.Host;
 namespace Hypervisor.Cpu.Translation;
 
 /// <summary>Memory that generated code runs from: written through one view, executed through another (W^X).</summary>
-/// <remarks>Bump allocation up to a fixed size; <see cref="Clear"/> frees everything at once. One owner thread.</remarks>
+/// <remarks>Bump allocation up to a fixed size; <see cref="Clear"/> frees everything at once. One owner
+/// thread.</remarks>
 internal sealed unsafe class CodeMemory : IDisposable
 {
     private const int Alignment = 16; // branch targets on fetch boundaries

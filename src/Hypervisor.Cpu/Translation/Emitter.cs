@@ -4,7 +4,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Cpu.Translation;
 
-/// <summary>Appends x86-64 machine code to a buffer: one method per instruction form that generated code uses.</summary>
+/// <summary>
+/// Appends x86-64 machine code to a buffer: one method per instruction form that generated code uses.
+/// </summary>
 /// <remarks>
 /// Registers are numbers as in the encoding (<see cref="HostRegister"/>); memory operands are [base + disp32].
 /// Spec: SDM volume 2, chapter 2.

@@ -51,13 +51,16 @@ internal sealed class HostStubBuilder
     /// <summary>The instruction as the stub will contain it: equal bytes mean equal stubs.</summary>
     internal ReadOnlySpan<byte> Encoding => _encoding.AsSpan(0, _encodingBytes);
 
+    /// <summary>The register that stands for RSP in <see cref="Encoding"/>; -1: RSP is not used.</summary>
+    internal int StackPointerAlias => _stackPointerAlias;
+
     /// <summary>Chooses registers for <paramref name="original"/> and encodes it with them.</summary>
     internal void Prepare(in Instruction original)
     {
         Instruction instruction = original;
         bool hasMemory = DetachMemory(ref instruction);
         FindRegisters(instruction);
-        ChooseRegisters();
+        ChooseRegisters(needsLow: UsesHighByte(instruction));
         if (_stackPointerAlias >= 0)
         {
             Rename(ref instruction, HostRegister.Rsp, _stackPointerAlias);
@@ -261,7 +264,22 @@ internal sealed class HostStubBuilder
         }
     }
 
-    private void ChooseRegisters()
+    // AH to BH exist only without a REX prefix, so no register from R8 up may be beside them.
+    private static bool UsesHighByte(in Instruction instruction)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Register
+                && instruction.GetOpRegister(i) is >= Register.AH and <= Register.BH)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void ChooseRegisters(bool needsLow)
     {
         uint taken = _generalUsed | (1u << HostRegister.Rsp);
         _state = IsIn(taken, HostRegister.Rdi) ? Take(taken | (1u << HostRegister.Rsi)) : HostRegister.Rdi;
@@ -270,7 +288,7 @@ internal sealed class HostStubBuilder
         taken |= 1u << _memory;
         _temporary = Take(taken);
         taken |= 1u << _temporary;
-        _stackPointerAlias = IsIn(_generalUsed, HostRegister.Rsp) ? Take(taken) : -1;
+        _stackPointerAlias = IsIn(_generalUsed, HostRegister.Rsp) ? Take(taken | (needsLow ? 0xFF00u : 0)) : -1;
     }
 
     private static int Take(uint taken)

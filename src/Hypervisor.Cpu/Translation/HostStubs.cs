@@ -26,7 +26,7 @@ internal sealed unsafe class HostStubs : IDisposable
     internal byte* Find(in Instruction instruction, StubParts parts)
     {
         _builder.Prepare(instruction);
-        UInt128 key = Key(_builder.Encoding, parts);
+        UInt128 key = Key(_builder.Encoding, parts, _builder.StackPointerAlias);
         if (_byEncoding.TryGetValue(key, out nint known))
         {
             return (byte*)known;
@@ -51,13 +51,13 @@ internal sealed unsafe class HostStubs : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();
 
-    // An encoding has at most 15 bytes; the 16th tells stubs apart that save different things around it.
-    private static UInt128 Key(ReadOnlySpan<byte> encoding, StubParts parts)
+    // An encoding has at most 15 bytes; the 16th tells stubs apart that do different things around it.
+    private static UInt128 Key(ReadOnlySpan<byte> encoding, StubParts parts, int stackPointerAlias)
     {
         Span<byte> key = stackalloc byte[16];
         key.Clear();
         encoding.CopyTo(key);
-        key[15] = (byte)parts;
+        key[15] = (byte)((int)parts | ((stackPointerAlias + 1) << 3));
         return BinaryPrimitives.ReadUInt128LittleEndian(key);
     }
 }

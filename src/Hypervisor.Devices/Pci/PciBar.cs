@@ -53,7 +53,9 @@ internal sealed class PciBar
     public static PciBar ForPorts(int offset, PortWindow window)
         => new(offset, (ulong)window.Count, null, window, is64Bit: false);
 
-    /// <summary>Writes its kind into the configuration bytes, and which bits the guest may change into the mask.</summary>
+    /// <summary>
+    /// Writes its kind into the configuration bytes, and which bits the guest may change into the mask.
+    /// </summary>
     public void Define(byte[] config, byte[] writable)
     {
         uint kind = IsIo ? IoKind : Is64Bit ? Memory64Kind | PrefetchableKind : 0;
@@ -85,7 +87,9 @@ internal sealed class PciBar
     }
 
     /// <summary>Puts the window where the register says, or takes it off the bus.</summary>
-    /// <remarks>Not decoded, as in QEMU: address 0, and an end beyond the space, which is how a BAR looks while it is sized.</remarks>
+    /// <remarks>
+    /// Not decoded, as in QEMU: address 0, and an end beyond the space, which is how a BAR looks while it is sized.
+    /// </remarks>
     public void Decode(byte[] config, bool isEnabled)
     {
         ulong first = Base(config);

@@ -93,7 +93,8 @@ public abstract class PciFunction
             _config[at] = (byte)((kept | (written & _writable[at])) & ~(written & _clearable[at]));
         }
 
-        if (Touches(offset, sizeBytes, Register.Command, 2) || Touches(offset, sizeBytes, Register.FirstBar, BarCount * 4))
+        if (Touches(offset, sizeBytes, Register.Command, 2)
+            || Touches(offset, sizeBytes, Register.FirstBar, BarCount * 4))
         {
             DecodeBars();
             DriveInterrupt();

@@ -37,6 +37,7 @@ public sealed class PciHost : PciFunction, IPortDevice, ICheckpointed
 
     private readonly PciFunction?[] _functions = new PciFunction?[SlotCount * FunctionCount];
     private readonly List<PciFunction> _plugged = [];
+    private readonly List<Action<int, bool>> _pirqListeners = [];
     private readonly Action<int, bool> _driveGsi;
     private uint _address;
     private byte _pirqLevels; // derived: bit n says that PIRQ n is pulled; kept to drive changes only
@@ -58,9 +59,6 @@ public sealed class PciHost : PciFunction, IPortDevice, ICheckpointed
         _plugged.Add(this);
     }
 
-    /// <summary>Called when a PIRQ changes, with its index; the south bridge routes it to the PIC.</summary>
-    public Action<int, bool>? OnPirqChanged { get; set; }
-
     /// <inheritdoc/>
     public SectionId Section => new(Tag: 0x4849_4350, Instance: 0, Version: 1); // "PCIH"
 
@@ -72,6 +70,9 @@ public sealed class PciHost : PciFunction, IPortDevice, ICheckpointed
 
     /// <summary>The PIRQ that a function's pin is wired to.</summary>
     public static int Pirq(int slot, int interruptPin) => (slot + interruptPin - 2) & (PirqCount - 1);
+
+    /// <summary>Connects the south bridge, which hears of a PIRQ that changed and routes it to the PIC.</summary>
+    public void ConnectPirqs(Action<int, bool> onChanged) => _pirqListeners.Add(onChanged);
 
     /// <summary>Puts a function into a slot, when the machine is built.</summary>
     public void Add(PciFunction pciFunction, int slot, int function = 0)
@@ -170,7 +171,10 @@ public sealed class PciHost : PciFunction, IPortDevice, ICheckpointed
     private void Drive(int pirq, bool high)
     {
         _driveGsi(FirstGsi + pirq, high);
-        OnPirqChanged?.Invoke(pirq, high);
+        foreach (Action<int, bool> onChanged in _pirqListeners)
+        {
+            onChanged(pirq, high);
+        }
     }
 
     private int RegisterAt(int offset) => (int)(_address & 0xFC) | (offset & 3);

@@ -38,7 +38,7 @@ public sealed class Piix3IsaBridge : PciFunction, ICheckpointed
         Allow(FirstRoute, PciHost.PirqCount, 0x8F8F_8F8F);
         SetU32(FirstRoute, 0x8080_8080);
         host.Add(this, HomeSlot);
-        host.OnPirqChanged = (_, _) => DrivePic();
+        host.ConnectPirqs((_, _) => DrivePic());
     }
 
     /// <inheritdoc/>

@@ -11,8 +11,8 @@ namespace Hypervisor.Devices.Virtio;
 /// <summary>A virtio disk.</summary>
 /// <remarks>
 /// Spec: VIRTIO 1.2, section 5.2. The data of a write is copied when the request is taken and that of a read when it
-/// completes; between the two only the copy exists (fault-tolerance rules 14 and 15). What is in flight is state: after a
-/// load it is read from guest RAM again and issued in the same order.
+/// completes; between the two only the copy exists (fault-tolerance rules 14 and 15). What is in flight is state: after
+/// a load it is read from guest RAM again and issued in the same order.
 /// </remarks>
 public sealed class VirtioBlk : VirtioDevice
 {
@@ -33,7 +33,7 @@ public sealed class VirtioBlk : VirtioDevice
     private readonly VirtioBlkOptions _options;
     private readonly byte[] _id = new byte[Protocol.IdBytes];
     private readonly VirtioBlkInFlight _inFlight;
-    private readonly PostedService[] _services;
+    private readonly VirtioBlkService[] _services;
 
     private ulong _capacitySectors;
     private ulong _nextSequence = 1;
@@ -51,10 +51,10 @@ public sealed class VirtioBlk : VirtioDevice
         _isWriteback = options.IsWriteback;
         Encoding.ASCII.GetBytes(options.Serial.AsSpan(0, Math.Min(options.Serial.Length, _id.Length)), _id);
         _inFlight = new VirtioBlkInFlight(this, disk, context.EventLoop, options.QueueCount * QueueSize);
-        _services = new PostedService[options.QueueCount];
+        _services = new VirtioBlkService[options.QueueCount];
         for (int i = 0; i < _services.Length; i++)
         {
-            _services[i] = new PostedService(this, i);
+            _services[i] = new VirtioBlkService(this, i);
         }
     }
 
@@ -70,7 +70,8 @@ public sealed class VirtioBlk : VirtioDevice
     /// <inheritdoc/>
     public override ulong DeviceFeatures
         => Protocol.SizeMaxFeature | Protocol.SegmentMaxFeature | Protocol.BlockSizeFeature | Protocol.FlushFeature
-            | Protocol.TopologyFeature | Protocol.ConfigWceFeature | Protocol.DiscardFeature | Protocol.WriteZeroesFeature
+            | Protocol.TopologyFeature | Protocol.ConfigWceFeature
+            | Protocol.DiscardFeature | Protocol.WriteZeroesFeature
             | (_options.QueueCount > 1 ? Protocol.MultiQueueFeature : 0)
             | (_disk.IsReadOnly ? Protocol.ReadOnlyFeature : 0);
 
@@ -184,6 +185,9 @@ public sealed class VirtioBlk : VirtioDevice
         _inFlight.TransferRequests(ref state, QueueCount);
     }
 
+    /// <summary>Whether a queue may be worked on.</summary>
+    internal bool CanServe(int index) => Transport.IsRunning && Transport.Queue(index).IsEnabled;
+
     /// <summary>Ends a request: data, status, used ring and interrupt in one hold of the bus lock (rule 14).</summary>
     internal void OnRequestCompleted(VirtioBlkRequest request)
     {
@@ -208,8 +212,6 @@ public sealed class VirtioBlk : VirtioDevice
             // The next one that waits.
         }
     }
-
-    private bool CanServe(int index) => Transport.IsRunning && Transport.Queue(index).IsEnabled;
 
     // False: the next request waits for memory.
     private bool TryServe(int index)
@@ -387,18 +389,6 @@ public sealed class VirtioBlk : VirtioDevice
         else
         {
             Transport.MarkBroken();
-        }
-    }
-
-    /// <summary>The rest of a queue that was too busy for one hold of the bus lock.</summary>
-    private sealed class PostedService(VirtioBlk owner, int index) : IPostedWork
-    {
-        public void RunPosted()
-        {
-            if (owner.CanServe(index))
-            {
-                owner.ServiceQueue(index);
-            }
         }
     }
 }

@@ -150,7 +150,7 @@ internal sealed class VirtioBlkInFlight(VirtioBlk owner, IBlockDevice disk, IEve
     }
 
     /// <summary>Moves the list through the disk's section.</summary>
-    /// <exception cref="StateFormatException">Too many, a queue that is not there, or sequence numbers out of order.</exception>
+    /// <exception cref="StateFormatException">Too many, a missing queue, or sequences out of order.</exception>
     public void TransferRequests(ref StateCodec state, int queueCount)
     {
         if (state.IsSaving)

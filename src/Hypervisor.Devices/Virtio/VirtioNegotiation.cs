@@ -2,7 +2,9 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.Devices.Virtio;
 
-/// <summary>Which features the device offers and which of them the driver took; shared by transport, queues, device.</summary>
+/// <summary>
+/// Which features the device offers and which of them the driver took; shared by transport, queues, device.
+/// </summary>
 public sealed class VirtioNegotiation(ulong offered)
 {
     private ulong _accepted;

@@ -59,7 +59,8 @@ public sealed partial class VirtioPciTransport
         if (Touches(offset, sizeBytes, _accessCapability + AccessData, 4)
             && TryAccess(out IMmioDevice target, out ulong at, out int length))
         {
-            target.WriteMmio(at, length, GetU32(_accessCapability + AccessData) & (uint.MaxValue >> (32 - (length * 8))));
+            uint data = GetU32(_accessCapability + AccessData);
+            target.WriteMmio(at, length, data & (uint.MaxValue >> (32 - (length * 8))));
         }
 
         if (Touches(offset, sizeBytes, PciConfigRegister.Command, 2))

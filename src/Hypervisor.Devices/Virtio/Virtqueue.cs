@@ -15,8 +15,8 @@ namespace Hypervisor.Devices.Virtio;
 /// available   flags u16 (1 no interrupt) | idx u16 | ring u16[size] | used_event u16
 /// used        flags u16 | idx u16 | { id u32 | length u32 }[size] | avail_event u16
 /// </code>
-/// The guest may change any of it at any time: each value is read once, checked, then used. A ring that breaks the rules
-/// is reported as broken and nothing else happens.
+/// The guest may change any of it at any time: each value is read once, checked, then used. A ring that breaks the
+/// rules is reported as broken and nothing else happens.
 /// </remarks>
 public sealed class Virtqueue
 {
@@ -218,7 +218,8 @@ public sealed class Virtqueue
             }
         }
 
-        // Our event must be visible before the index is read; pairs with the driver's barrier before it reads the event.
+        // Our event must be visible before the index is read; pairs with the driver's barrier before it reads the
+        // event.
         Interlocked.MemoryBarrier();
         return _ram.TryReadU16(_available + IndexOffset, out ushort index) && index != _nextAvailable;
     }
@@ -246,7 +247,9 @@ public sealed class Virtqueue
         return _ram.TryWrite(_used + IndexOffset, index);
     }
 
-    /// <summary>Whether the driver wants an interrupt for what was pushed since the last one. Spec: 2.7.7 and 2.7.10.</summary>
+    /// <summary>
+    /// Whether the driver wants an interrupt for what was pushed since the last one. Spec: 2.7.7 and 2.7.10.
+    /// </summary>
     public bool TakeInterrupt()
     {
         // The used index must be visible before the driver's wish is read; pairs with the driver's barrier between

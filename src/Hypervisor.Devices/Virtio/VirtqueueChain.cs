@@ -3,7 +3,9 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Devices.Virtio;
 
-/// <summary>A descriptor chain, read once and checked: parts that the device reads, then parts that it writes.</summary>
+/// <summary>
+/// A descriptor chain, read once and checked: parts that the device reads, then parts that it writes.
+/// </summary>
 /// <remarks>Reusable. Grows to <see cref="SegmentsMax"/> at most, and keeps what it grew.</remarks>
 public sealed class VirtqueueChain
 {
@@ -25,7 +27,9 @@ public sealed class VirtqueueChain
     /// <summary>Bytes that the device may write.</summary>
     public long WritableBytes { get; private set; }
 
-    /// <summary>Copies readable bytes out, from <paramref name="skipBytes"/> on. False when there are not enough.</summary>
+    /// <summary>
+    /// Copies readable bytes out, from <paramref name="skipBytes"/> on. False when there are not enough.
+    /// </summary>
     public bool TryRead(GuestRam ram, long skipBytes, Span<byte> target)
     {
         for (int i = 0; i < _readableCount && !target.IsEmpty; i++)
@@ -50,7 +54,9 @@ public sealed class VirtqueueChain
         return target.IsEmpty;
     }
 
-    /// <summary>Stores into the writable bytes, from <paramref name="skipBytes"/> on. False when there are not enough.</summary>
+    /// <summary>
+    /// Stores into the writable bytes, from <paramref name="skipBytes"/> on. False when there are not enough.
+    /// </summary>
     public bool TryWrite(GuestRam ram, long skipBytes, ReadOnlySpan<byte> source)
     {
         for (int i = _readableCount; i < _count && !source.IsEmpty; i++)

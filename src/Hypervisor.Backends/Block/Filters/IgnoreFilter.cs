@@ -1,6 +1,8 @@
 namespace Hypervisor.Backends.Block.Filters;
 
-/// <summary>Answers one kind of request with success and does nothing: flushes in cache mode unsafe, discards.</summary>
+/// <summary>
+/// Answers one kind of request with success and does nothing: flushes in cache mode unsafe, discards.
+/// </summary>
 public sealed class IgnoreFilter(IBlockDevice inner, BlockOperation ignored) : BlockFilter(inner)
 {
     /// <inheritdoc/>

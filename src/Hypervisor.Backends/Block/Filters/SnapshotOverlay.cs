@@ -7,7 +7,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Backends.Block.Filters;
 
-/// <summary>Keeps writes in a nameless temporary file and leaves the device below as it was (QEMU's -snapshot).</summary>
+/// <summary>
+/// Keeps writes in a nameless temporary file and leaves the device below as it was (QEMU's -snapshot).
+/// </summary>
 /// <remarks>
 /// One bit per sector says which of the two holds it. Bit maps come in chunks of 32 MiB of disk, allocated when the
 /// first sector in a chunk is written. Requests of whole sectors only.
@@ -138,7 +140,8 @@ public sealed class SnapshotOverlay : BlockFilter
     {
         while (!target.IsEmpty)
         {
-            int count = RunOfOneKind(offset / SectorBytes, target.Length / SectorBytes, out bool isWritten) * SectorBytes;
+            int sectorsMax = target.Length / SectorBytes;
+            int count = RunOfOneKind(offset / SectorBytes, sectorsMax, out bool isWritten) * SectorBytes;
             if (isWritten)
             {
                 ReadOverlay(offset, target.Span[..count]);
@@ -181,7 +184,8 @@ public sealed class SnapshotOverlay : BlockFilter
         {
             for (long done = 0; done < length; done += ZeroChunkBytes)
             {
-                RandomAccess.Write(_file, s_zeroes.AsSpan(0, (int)Math.Min(ZeroChunkBytes, length - done)), offset + done);
+                int count = (int)Math.Min(ZeroChunkBytes, length - done);
+                RandomAccess.Write(_file, s_zeroes.AsSpan(0, count), offset + done);
             }
         }
 

@@ -3,7 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Backends.Block.Images;
 
-/// <summary>Keeps two writers, or a writer and a reader, off one image: the same locks as QEMU's, so it counts too.</summary>
+/// <summary>
+/// Keeps two writers, or a writer and a reader, off one image: the same locks as QEMU's, so it counts too.
+/// </summary>
 /// <remarks>
 /// Open-file-description locks on single bytes, as QEMU's file-posix driver places them. Byte 100 + n: "I use
 /// permission n"; byte 200 + n: "nobody else may use permission n". Permission 0 is reading, 1 is writing. The locks
@@ -11,6 +13,7 @@ namespace Hypervisor.Backends.Block.Images;
 /// </remarks>
 internal static class ImageLock
 {
+    private const string Allowed = "allowed is one writer, or any number of readers";
     private const long UsesRead = 100, UsesWrite = 101, ForbidsRead = 200, ForbidsWrite = 201;
 
     /// <summary>Locks the image for a writer, or for one of several readers.</summary>
@@ -28,13 +31,13 @@ internal static class ImageLock
         if (HostFile.IsByteLockedElsewhere(file, UsesWrite) || HostFile.IsByteLockedElsewhere(file, ForbidsRead))
         {
             throw new BlockImageException(
-                $"{path}: in use by another instance that writes to it; allowed is one writer, or any number of readers");
+                $"{path}: in use by another instance that writes to it; {Allowed}");
         }
 
         if (isWriter && HostFile.IsByteLockedElsewhere(file, ForbidsWrite))
         {
             throw new BlockImageException(
-                $"{path}: in use by another instance that reads it; allowed is one writer, or any number of readers");
+                $"{path}: in use by another instance that reads it; {Allowed}");
         }
     }
 }

@@ -4,7 +4,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Backends.Block.Images;
 
-/// <summary>A few threads that carry out an image's requests with blocking calls, behind an <see cref="OverlapGate"/>.</summary>
+/// <summary>
+/// A few threads that carry out an image's requests with blocking calls, behind an <see cref="OverlapGate"/>.
+/// </summary>
 /// <remarks>
 /// Blocking calls on own threads, because the host has no asynchronous fdatasync and fallocate that is worth it, and
 /// because the order of things stays visible.
@@ -14,7 +16,9 @@ internal sealed class ImageWorkers : IDisposable
     /// <summary>Threads per image: enough to keep a disk's own queue busy.</summary>
     public const int ThreadCount = 4;
 
-    /// <summary>Requests inside before a submitter has to wait. Above what one virtio-blk device can have in flight.</summary>
+    /// <summary>
+    /// Requests inside before a submitter has to wait. Above what one virtio-blk device can have in flight.
+    /// </summary>
     public const int RequestsMax = 2048;
 
     private readonly Func<BlockRequest, int, BlockStatus> _perform;

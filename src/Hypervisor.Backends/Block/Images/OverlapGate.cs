@@ -45,7 +45,9 @@ internal sealed class OverlapGate(long granuleBytes)
         return true;
     }
 
-    /// <summary>Takes the oldest request that may run. The taker gives it to <see cref="Remove"/> when it is done.</summary>
+    /// <summary>
+    /// Takes the oldest request that may run. The taker gives it to <see cref="Remove"/> when it is done.
+    /// </summary>
     public bool TryTake([NotNullWhen(true)] out Entry? entry)
     {
         entry = _firstReady;
@@ -113,7 +115,8 @@ internal sealed class OverlapGate(long granuleBytes)
         entry.Request = request;
         entry.BlockedByCount = 0;
         entry.IsChange = request.Operation is not (BlockOperation.Read or BlockOperation.Flush);
-        Check.That(request.OffsetBytes >= 0 && request.LengthBytes <= long.MaxValue - granuleBytes - request.OffsetBytes);
+        Check.That(request.OffsetBytes >= 0);
+        Check.That(request.LengthBytes <= long.MaxValue - granuleBytes - request.OffsetBytes);
 
         // A flush gets the empty range, which overlaps nothing.
         bool isFlush = request.Operation == BlockOperation.Flush;

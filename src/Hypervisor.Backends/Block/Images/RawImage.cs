@@ -30,7 +30,8 @@ public sealed class RawImage : IBlockDevice
     private readonly ImageWorkers _workers;
     private int _hasFailed; // reported once: a broken disk must not flood the log
 
-    private RawImage(string path, SafeFileHandle file, HostFileFacts facts, bool isReadOnly, bool isDirect, Action<string> report)
+    private RawImage(
+        string path, SafeFileHandle file, HostFileFacts facts, bool isReadOnly, bool isDirect, Action<string> report)
     {
         _path = path;
         _file = file;
@@ -86,8 +87,8 @@ public sealed class RawImage : IBlockDevice
         }
     }
 
-    /// <summary>Makes a sparse image of zeroes, or empties an existing one that nobody uses.</summary>
-    /// <exception cref="BlockImageException">A size that no disk has, no place for the file, or an image in use.</exception>
+    /// <summary>Makes a sparse image of zeroes in a new file, or an empty one; contents are never replaced.</summary>
+    /// <exception cref="BlockImageException">No size for a disk, no place, or a file in use or not empty.</exception>
     public static void Create(string path, long lengthBytes)
     {
         CheckLength(path, lengthBytes);
@@ -96,7 +97,11 @@ public sealed class RawImage : IBlockDevice
             using SafeFileHandle file = File.OpenHandle(
                 path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
             ImageLock.Take(file, path, isWriter: true);
-            RandomAccess.SetLength(file, 0);
+            if (RandomAccess.GetLength(file) != 0)
+            {
+                throw new BlockImageException($"{path}: the file exists; allowed is a new name, or an empty file");
+            }
+
             RandomAccess.SetLength(file, lengthBytes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or HostException or ArgumentException)
@@ -137,8 +142,8 @@ public sealed class RawImage : IBlockDevice
         if (isDirect && facts.LengthBytes % facts.DirectAlignment != 0)
         {
             throw new BlockImageException(
-                $"{path}: size {facts.LengthBytes} is not a multiple of {facts.DirectAlignment}, which cache modes none "
-                + "and directsync need here; use writeback or writethrough");
+                $"{path}: size {facts.LengthBytes} is not a multiple of {facts.DirectAlignment}, which cache modes "
+                + "none and directsync need here; use writeback or writethrough");
         }
     }
 

@@ -75,7 +75,8 @@ public sealed class OverlapGateTests
     private static BlockRequest Request(BlockOperation operation, long offset, long length)
         => new(_ => { }) { Operation = operation, OffsetBytes = offset, LengthBytes = length };
 
-    private bool Add(BlockOperation operation, long offset, long length) => _gate.Add(Request(operation, offset, length));
+    private bool Add(BlockOperation operation, long offset, long length)
+        => _gate.Add(Request(operation, offset, length));
 
     private List<long> TakeAll(out List<OverlapGate.Entry> entries)
     {

@@ -271,6 +271,17 @@ public sealed class RawImageTests : IDisposable
     }
 
     [Fact]
+    public void File_with_contents_is_never_replaced_by_a_new_image()
+    {
+        File.WriteAllText(_path, "precious");
+
+        BlockImageException e = Assert.Throws<BlockImageException>(() => RawImage.Create(_path, Size));
+
+        Assert.Contains("the file exists", e.Message, StringComparison.Ordinal);
+        Assert.Equal("precious", File.ReadAllText(_path));
+    }
+
+    [Fact]
     public void Missing_file_directory_and_unknown_format_are_refused_by_name()
     {
         Assert.Contains(_path, Refusal(_path, "raw"), StringComparison.Ordinal);

@@ -38,7 +38,8 @@ internal sealed class BlkDriver
     public VirtqueueDriver Queue { get; }
 
     /// <summary>Makes a request available and notifies; returns its slot.</summary>
-    public int Submit(uint type, ulong sector, byte[]? toDevice = null, int fromDeviceBytes = 0, bool isIndirect = false)
+    public int Submit(
+        uint type, ulong sector, byte[]? toDevice = null, int fromDeviceBytes = 0, bool isIndirect = false)
     {
         int slot = Prepare(type, sector, toDevice, fromDeviceBytes, isIndirect);
         Pci.Kick(0);
@@ -46,7 +47,8 @@ internal sealed class BlkDriver
     }
 
     /// <summary>Makes a request available without a notification.</summary>
-    public int Prepare(uint type, ulong sector, byte[]? toDevice = null, int fromDeviceBytes = 0, bool isIndirect = false)
+    public int Prepare(
+        uint type, ulong sector, byte[]? toDevice = null, int fromDeviceBytes = 0, bool isIndirect = false)
     {
         int slot = _nextSlot++;
         ulong gpa = SlotGpa(slot);

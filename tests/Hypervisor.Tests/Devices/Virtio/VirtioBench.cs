@@ -37,10 +37,11 @@ internal sealed class VirtioBench : IDisposable
     /// <summary>Takes RAM and the device's section from another machine, as a takeover does.</summary>
     public void LoadFrom(VirtioBench source)
     {
-        Harness.Ram.TryWrite(0xC_0000, source.Harness.Ram.ReadOnlyBytes(0xC_0000, (int)Harness.Ram.LengthBytes - 0xC_0000));
+        int length = (int)Harness.Ram.LengthBytes - 0xC_0000;
+        Harness.Ram.TryWrite(0xC_0000, source.Harness.Ram.ReadOnlyBytes(0xC_0000, length));
         byte[] section = new byte[1 << 16];
-        int length = CheckpointSection.Write(source.Transport, section);
-        CheckpointSection.Read(Transport, section.AsSpan(0, length));
+        int sectionBytes = CheckpointSection.Write(source.Transport, section);
+        CheckpointSection.Read(Transport, section.AsSpan(0, sectionBytes));
     }
 
     public void Dispose() => Harness.Dispose();

@@ -77,7 +77,8 @@ public sealed class VirtioBlkTests : IDisposable
         Assert.All([id, flush, zero, discard], slot => Assert.Equal(Ok, driver.Status(slot)));
         Assert.Equal("disk-7" + new string('\0', 14), Encoding.ASCII.GetString(driver.DataOf(id, 20)));
         Assert.Equal(
-            [(BlockOperation.Flush, 0, 0), (BlockOperation.WriteZeroes, 1024, 2048), (BlockOperation.Discard, 4096, 512)],
+            [(BlockOperation.Flush, 0, 0), (BlockOperation.WriteZeroes, 1024, 2048),
+                (BlockOperation.Discard, 4096, 512)],
             _disk.Log);
         Assert.Equal(0, _disk.Data.AsSpan(1024, 2048).IndexOfAnyExcept((byte)0) + 1);
     }
