@@ -7,7 +7,8 @@ namespace Hypervisor.Cpu;
 
 /// <summary>The vCPU's section of a checkpoint: every register that is not derived. See src/FORMATS.md.</summary>
 /// <remarks>
-/// Not in it: TLB pointer, event bytes, stack mask, code mode and long mode (all follow from the rest), the recorded fault
+/// Not in it: TLB pointer, event bytes, stack mask, code mode and long mode (all follow from the rest), the recorded
+/// fault
 /// (delivered within the instruction that raised it), lazy flags (RFLAGS is made right first), scratch space.
 /// </remarks>
 internal static unsafe class VcpuSection

@@ -5,7 +5,8 @@ using Hypervisor.Cpu.State;
 namespace Hypervisor.Cpu.Control;
 
 /// <summary>Writes of CR0, CR3, CR4, CR8, EFER and XCR0: their checks, and the changes of mode they make.</summary>
-/// <remarks>Spec: SDM volume 3, 2.5, 4.1, 4.10.4, 9.8; volume 2, MOV to control registers. False: #GP(0) is recorded.</remarks>
+/// <remarks>Spec: SDM volume 3, 2.5, 4.1, 4.10.4, 9.8; volume 2, MOV to control registers. False: #GP(0) is
+/// recorded.</remarks>
 internal sealed unsafe class ControlRegisters(Vcpu vcpu)
 {
     private const ulong Cr0Defined = Cr0.ProtectionEnable | Cr0.MonitorCoprocessor | Cr0.Emulation | Cr0.TaskSwitched

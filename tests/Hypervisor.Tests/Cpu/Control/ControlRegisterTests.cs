@@ -70,7 +70,8 @@ public sealed unsafe class ControlRegisterTests
     [Fact]
     public void Unreal_mode_keeps_the_large_limit()
     {
-        using var program = new AsmProgram(CpuMode.Protected, a => a.db(0xEA, 0x00, 0xC0, 0x00, 0x00, 0x48, 0x00)); // JMP 48:C000
+        // JMP 48:C000
+        using var program = new AsmProgram(CpuMode.Protected, a => a.db(0xEA, 0x00, 0xC0, 0x00, 0x00, 0x48, 0x00));
         program.Assemble(AsmProgram.Data, a =>
         {
             a.mov(eax, cr0);

@@ -239,9 +239,16 @@ public sealed class LocalApicTests
     }
 
     [Fact]
-    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(Create, static apic =>
+    public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(Create, ChangeRegisters, static apic =>
     {
-        apic.TryWriteBase(apic.Base & ~0x100ul, 40);
+        apic.WritePage(Svr, 4, 0x1FF);
+        apic.WritePage(LvtTimer, 4, 0x4_0040);
+        apic.WriteDeadline(99);
+    });
+
+    private static void ChangeRegisters(LocalApic apic)
+    {
+        apic.TryWriteBase(apic.Base ^ 0x10_0000, 40);
         apic.WritePage(Svr, 4, 0x1FE);
         for (int register = LvtTimer; register <= 0x370; register += 16)
         {
@@ -249,6 +256,8 @@ public sealed class LocalApicTests
         }
 
         apic.WritePage(Tpr, 4, 0x11);
+        apic.WritePage(Divide, 4, 1);
+        apic.WritePage(Initial, 4, 500);
         apic.WritePage(Ldr, 4, 0x0200_0000);
         apic.WritePage(Dfr, 4, 0);
         apic.WritePage(IcrLow, 4, 0x03);
@@ -262,11 +271,14 @@ public sealed class LocalApicTests
         apic.Accept(DeliveryMode.StartUp, 8, isLevel: false);
         apic.Accept(DeliveryMode.Nmi, 0, isLevel: false);
         apic.SetExternalInterrupt(true);
-    });
+    }
 
     private static LocalApic Create()
     {
-        var clock = new GuestClock(new SimClock());
+        var host = new SimClock();
+        var clock = new GuestClock(host);
+        clock.Start();
+        host.Advance(1234);
         return new Vcpu(1, new GuestRam(1 << 20), new RecordingBus(), new GuestTimers(clock)).LocalApic;
     }
 

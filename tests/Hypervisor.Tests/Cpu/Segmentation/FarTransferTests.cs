@@ -199,7 +199,8 @@ public sealed unsafe class FarTransferTests
 
         program.Run();
 
-        Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector); // offset beyond the limit, after the pushes
+        // Offset beyond the limit, after the pushes
+        Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector);
         Assert.Equal(AsmProgram.StackTop - 16, program.Vcpu.State->Gpr[4]);
         Assert.Equal(AsmProgram.Code, program.Read(program.Vcpu.State->Gpr[4] + 4, 4));
     }

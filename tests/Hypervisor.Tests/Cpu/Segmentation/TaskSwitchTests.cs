@@ -188,7 +188,8 @@ public sealed unsafe class TaskSwitchTests
             a.@int(0x21);
         });
         program.Vcpu.State->Cr4 |= Cr4.Virtual8086Extensions;
-        program.Write32(AsmProgram.Tss + 0x64, 0x90u << 16); // redirection bitmap at 70H: all through the guest's vectors
+        // Redirection bitmap at 70H: all through the guest's vectors
+        program.Write32(AsmProgram.Tss + 0x64, 0x90u << 16);
         program.Write32(0x21 * 4, 0x0C00_0000);               // C00:0
         program.Assemble(AsmProgram.Data, a => a.hlt(), bits: 16);
 
