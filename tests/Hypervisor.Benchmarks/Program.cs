@@ -2,9 +2,20 @@ using System;
 
 namespace Hypervisor.Benchmarks;
 
-/// <summary>The benchmarks's command line.</summary>
+/// <summary>The benchmarks' command line.</summary>
 internal static class Program
 {
-    private static int Main(string[] arguments)
-        => arguments is ["diff", ..] ? DifferentialProgram.Run(arguments.AsSpan(1)) : 2;
+    private static int Main(string[] words)
+    {
+        switch (words.Length > 0 ? words[0] : "")
+        {
+            case "diff":
+                return DifferentialProgram.Run(words.AsSpan(1));
+            case "epoch-pause":
+                return EpochPauseBenchmark.Run(words.AsSpan(1));
+            default:
+                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs]");
+                return 2;
+        }
+    }
 }

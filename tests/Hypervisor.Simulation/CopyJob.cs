@@ -4,7 +4,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>The full copy of a running toy machine: pages as long as many are dirty, and every range of every disk once.</summary>
+/// <summary>
+/// The full copy of a running toy machine: pages as long as many are dirty, and every range of every disk once.
+/// </summary>
 internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
 {
     private const int ChunkSectors = 6;
@@ -46,7 +48,8 @@ internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
             OffsetBytes = sector * SimDisk.SectorBytes,
             LengthBytes = ChunkSectors * SimDisk.SectorBytes,
         };
-        byte[] data = disks[disk].Bytes.AsSpan(sector * SimDisk.SectorBytes, ChunkSectors * SimDisk.SectorBytes).ToArray();
+        Span<byte> range = disks[disk].Bytes.AsSpan(sector * SimDisk.SectorBytes, ChunkSectors * SimDisk.SectorBytes);
+        byte[] data = range.ToArray();
         message.Attach(data, null);
         return message;
     }

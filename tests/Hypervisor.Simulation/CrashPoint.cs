@@ -2,7 +2,9 @@ using System;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>Ends an operation of the standby's worker in its middle, after so many steps at its disks and journal.</summary>
+/// <summary>
+/// Ends an operation of the standby's worker in its middle, after so many steps at its disks and journal.
+/// </summary>
 internal sealed class CrashPoint
 {
     private int _stepsLeft = -1;

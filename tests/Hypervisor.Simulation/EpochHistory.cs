@@ -4,7 +4,9 @@ using Hypervisor.Backends.Block;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>What every epoch of the current incarnation was at the primary: the truth that the standby is held against.</summary>
+/// <summary>
+/// What every epoch of the current incarnation was at the primary: the truth that the standby is held against.
+/// </summary>
 internal sealed class EpochHistory
 {
     private readonly List<Cut> _cuts = [];
@@ -62,7 +64,8 @@ internal sealed class EpochHistory
     }
 
     /// <summary>The standby holds exactly this epoch: RAM, state and disks together (rules 7, 10, 18).</summary>
-    public void Check(ulong epoch, string where, ReadOnlySpan<byte> ram, ReadOnlySpan<byte> state, ReadOnlySpan<SimDisk> disks)
+    public void Check(
+        ulong epoch, string where, ReadOnlySpan<byte> ram, ReadOnlySpan<byte> state, ReadOnlySpan<SimDisk> disks)
     {
         if (epoch >= (ulong)_cuts.Count)
         {

@@ -158,7 +158,7 @@ internal sealed class Faults(Universe universe, long endNanos)
             var hello = new HelloMessage
             {
                 Node = new Guid("dddddddd-0000-0000-0000-000000000004"),
-                Generation = 99,
+                Generation = 0, // older than any that a busy standby has seen, should it be free again by then
                 LeaseNanos = options.LeaseNanos,
                 EpochsInFlightMax = 1,
                 Machine = isBusy ? options.Machine : options.Machine with { RamBytes = 4711 },

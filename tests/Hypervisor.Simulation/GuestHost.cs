@@ -81,7 +81,9 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
                 if (value != Machine.Believed(disk, sector) && !IsInFlight(disk, sector, value))
                 {
                     throw new RuleViolationException(
-                        14, $"{where}: disk {disk} sector {sector} has {value:X}, completed was {Machine.Believed(disk, sector):X}");
+                        14,
+                        $"{where}: disk {disk} sector {sector} has {value:X}, "
+                        + $"completed was {Machine.Believed(disk, sector):X}");
                 }
             }
         }

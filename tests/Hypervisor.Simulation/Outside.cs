@@ -4,13 +4,14 @@ using System.Collections.Generic;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>What the world has seen of the guest: one console, addressed by byte offset, and the records it was promised.</summary>
+/// <summary>
+/// What the world has seen of the guest: one console, addressed by byte offset, and the records it was promised.
+/// </summary>
 internal sealed class Outside(World world)
 {
     private readonly List<byte> _seen = [];
     private ulong _liveGeneration;
     private string _liveNode = "";
-    private bool _hasEnded;
 
     /// <summary>Bytes seen.</summary>
     public long SeenBytes => _seen.Count;
@@ -24,11 +25,6 @@ internal sealed class Outside(World world)
     /// <summary>A side starts to run by right of a new generation.</summary>
     public void GoLive(string node, ulong generation)
     {
-        if (_hasEnded && generation <= _liveGeneration + 1 && node != _liveNode)
-        {
-            throw new RuleViolationException(30, $"{node} went live after the guest had ended on purpose");
-        }
-
         if (generation <= _liveGeneration)
         {
             throw new RuleViolationException(
@@ -37,7 +33,6 @@ internal sealed class Outside(World world)
 
         _liveGeneration = generation;
         _liveNode = node;
-        _hasEnded = false;
     }
 
     /// <summary>The side that runs begins a new generation without the other one.</summary>
@@ -50,14 +45,6 @@ internal sealed class Outside(World world)
         }
 
         _liveGeneration = generation;
-    }
-
-    public void End(string node)
-    {
-        if (node == _liveNode)
-        {
-            _hasEnded = true;
-        }
     }
 
     /// <summary>A guest that is powered on again prints from the start.</summary>
@@ -127,7 +114,8 @@ internal sealed class Outside(World world)
             ulong value = BinaryPrimitives.ReadUInt64LittleEndian(disk[(slot * SimDisk.SectorBytes)..]);
             if (value < (ToyMachine.RecordFlag | record))
             {
-                throw new RuleViolationException(19, $"{where}: record {record} was called safe, its slot has {value:X}");
+                throw new RuleViolationException(
+                    19, $"{where}: record {record} was called safe, its slot has {value:X}");
             }
         }
     }

@@ -76,7 +76,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     public void PlanEnd() => Post(0, () =>
     {
-        if (_core.State is not (PrimaryState.Starting or PrimaryState.Demoted or PrimaryState.Stopped))
+        if (_core.State is not (PrimaryState.Demoted or PrimaryState.Stopped))
         {
             World.Trace(Name, "guest shuts down");
             _guest.Hold(true);
@@ -123,14 +123,21 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
     {
         int life = ++_captureLife;
-        _universe.History.Begin(_disks);
-        _isTagging = true;
-        _tag = 0;
-        Array.Fill(_guest.Machine.Dirty, true);
-        _copy = new CopyJob(_guest, _disks, World.Prng);
         Post(0, () =>
         {
-            if (life == _captureLife && !_universe.Settings.IsTaggedAtCompletion)
+            if (life != _captureLife)
+            {
+                return;
+            }
+
+            // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep
+            // their order.
+            _universe.History.Begin(_disks);
+            _isTagging = true;
+            _tag = 0;
+            Array.Fill(_guest.Machine.Dirty, true);
+            _copy = new CopyJob(_guest, _disks, World.Prng);
+            if (!_universe.Settings.IsTaggedAtCompletion)
             {
                 foreach (ToyRequest request in _guest.Machine.InFlight)
                 {

@@ -17,7 +17,7 @@ internal static class Program
             switch (args[i])
             {
                 case "--seed" when i + 1 < args.Length && ulong.TryParse(args[i + 1], out seed):
-                case "--schedules" when i + 1 < args.Length && int.TryParse(args[i + 1], out schedules) && schedules > 0:
+                case "--schedules" when i + 1 < args.Length && int.TryParse(args[i + 1], out schedules):
                     i++;
                     break;
                 case "--trace":

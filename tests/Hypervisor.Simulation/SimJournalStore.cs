@@ -7,7 +7,7 @@ namespace Hypervisor.Simulation;
 /// <summary>A file whose tail, when it was not made durable, survives a power loss in part, with holes.</summary>
 internal sealed class SimJournalStore(World world, CrashPoint crash) : IJournalStore
 {
-    private const int PieceBytes = 32;
+    private const int PieceBytes = 8;
 
     private byte[] _bytes = new byte[4096];
     private int _length;
@@ -56,7 +56,7 @@ internal sealed class SimJournalStore(World world, CrashPoint crash) : IJournalS
         int kept = _durable + world.Prng.Next(0, _length - _durable + 1);
         for (int offset = _durable; offset < kept; offset += PieceBytes)
         {
-            if (world.Prng.OneIn(4))
+            if (world.Prng.OneIn(16))
             {
                 _bytes.AsSpan(offset, Math.Min(PieceBytes, kept - offset)).Clear();
             }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Runtime.InteropServices;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Standby;
@@ -8,8 +9,10 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>The standby's rim in the simulator: RAM, disks and journal behind one worker, and the guest after a takeover.</summary>
-internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
+/// <summary>
+/// The standby's rim in the simulator: RAM, disks and journal behind one worker, and the guest after a takeover.
+/// </summary>
+internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 {
     private readonly Universe _universe;
     private readonly CrashPoint _crash = new();
@@ -63,34 +66,6 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         };
     }
 
-    /// <summary>Dies in the middle of what it does; then its disks and journal are looked at as a restart would.</summary>
-    public void Crash(bool isPowerLost)
-    {
-        World.Trace(Name, isPowerLost ? "loses power" : "dies");
-        BeDown();
-        ForgetErrors();
-        _guest.Stop();
-        foreach (SimLink link in _links.Values)
-        {
-            if (isPowerLost)
-            {
-                link.Vanish(this);
-            }
-            else
-            {
-                link.Close(this);
-            }
-        }
-
-        Interrupt(_underway);
-        if (isPowerLost)
-        {
-            LosePower();
-        }
-
-        CheckDisks(isPowerLost);
-    }
-
     public void Attach(SimLink link)
     {
         _links[link.Id] = link;
@@ -108,7 +83,7 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     public void OnFrame(SimLink link, Message message)
     {
         bool isStaged = message.Epoch > 0 && message.Bulk.Length > 0;
-        if (_flipsStaged && isStaged && System.Runtime.InteropServices.MemoryMarshal.TryGetArray(message.Bulk, out ArraySegment<byte> bytes))
+        if (_flipsStaged && isStaged && MemoryMarshal.TryGetArray(message.Bulk, out ArraySegment<byte> bytes))
         {
             _flipsStaged = false;
             bytes[World.Prng.Next(0, bytes.Count)] ^= 0x10; // memory that does not hold what it was given
@@ -255,7 +230,8 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         WitnessRecord? record = _universe.Witness.Record;
         if (record is null || record.Generation != generation || record.Runner != _universe.Settings.Standby.Node)
         {
-            throw new RuleViolationException(27, $"{Name} goes live in generation {generation}, the witness has {record}");
+            throw new RuleViolationException(
+                27, $"{Name} goes live in generation {generation}, the witness has {record}");
         }
 
         _isLive = true;
@@ -273,7 +249,9 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         if (_universe.Outside.SeenBytes != _guest.Machine.ConsoleBytes)
         {
             throw new RuleViolationException(
-                5, $"{_universe.Outside.SeenBytes} bytes are out at takeover, the guest printed {_guest.Machine.ConsoleBytes}");
+                5,
+                $"{_universe.Outside.SeenBytes} bytes are out at takeover, "
+                + $"the guest printed {_guest.Machine.ConsoleBytes}");
         }
 
         _guest.CheckBelieved(Name);
@@ -358,110 +336,5 @@ internal sealed class StandbyNode : SimNode, IStandbyActions, ILinkEnd
             DoNext();
             next.Done(error);
         });
-    }
-
-    /// <summary>Carries out a part of an operation, as far as it came before the process died.</summary>
-    private void Interrupt(Func<string?>? effect)
-    {
-        if (effect is null || World.Prng.OneIn(3))
-        {
-            return;
-        }
-
-        _crash.Set(World.Prng.Next(0, 12));
-        try
-        {
-            effect();
-        }
-        catch (CrashPoint.CrashedException)
-        {
-        }
-        catch (IOException)
-        {
-        }
-
-        _crash.Clear();
-    }
-
-    private void ForgetErrors()
-    {
-        foreach (SimDisk disk in _disks)
-        {
-            disk.FailsNext = false;
-        }
-
-        foreach (SimJournalStore store in _stores)
-        {
-            store.FailsNext = false;
-        }
-    }
-
-    private void LosePower()
-    {
-        foreach (SimDisk disk in _disks)
-        {
-            disk.LosePower();
-        }
-
-        foreach (SimJournalStore store in _stores)
-        {
-            store.LosePower();
-        }
-    }
-
-    /// <summary>Disks and journal together are the disks of a committed epoch (rule 20), also when recovery is cut short.</summary>
-    private void CheckDisks(bool isPowerLost)
-    {
-        byte[] before = (byte[])_disks[0].Bytes.Clone();
-        var journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        Interrupt(() =>
-        {
-            journal.Recover();
-            return null;
-        });
-        if (isPowerLost)
-        {
-            LosePower();
-        }
-
-        journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        (_, ulong epoch) = journal.Recover();
-        if (_isLive)
-        {
-            if (!before.AsSpan().SequenceEqual(_disks[0].Bytes))
-            {
-                throw new RuleViolationException(21, "the journal was replayed over what the guest wrote after the takeover");
-            }
-
-            return;
-        }
-
-        if (!_isMarkedComplete)
-        {
-            return;
-        }
-
-        ulong low = isPowerLost ? _surelyDurable : _surelyCommitted;
-        for (ulong i = low; i <= _maybeCommitted && i < (ulong)_universe.History.Count; i++)
-        {
-            if ((epoch == 0 || epoch == i) && EpochHistory.AreDisks(_universe.History[i], _disks))
-            {
-                CheckRecords(isPowerLost);
-                _surelyCommitted = _surelyDurable = _maybeCommitted = i; // from here on exactly this one
-                return;
-            }
-        }
-
-        throw new RuleViolationException(
-            20, $"after recovery to epoch {epoch} the disks are of no epoch from {low} to {_maybeCommitted}");
-    }
-
-    private void CheckRecords(bool isPowerLost)
-    {
-        bool isCurrent = _universe.Witness.Record is { IsStandbyInSync: true } record && record.Incarnation == _core.Incarnation;
-        if (isCurrent && (!isPowerLost || _universe.Settings.Standby.IsAckDurable))
-        {
-            _universe.Outside.CheckRecords("the standby after its crash", _disks[0].Bytes);
-        }
     }
 }

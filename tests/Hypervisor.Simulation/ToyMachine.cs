@@ -7,7 +7,8 @@ namespace Hypervisor.Simulation;
 
 /// <summary>A guest small enough to check completely: eight pages, two disks, a console, requests in flight.</summary>
 /// <remarks>
-/// RAM holds, per sector of each disk, the value that the last completed request left there; so disks and RAM of a cut can
+/// RAM holds, per sector of each disk, the value that the last completed request left there; so disks and RAM of a
+/// cut can
 /// be held against each other. On disk 0 the guest keeps a log: write record r, flush, then print that r is safe.
 /// </remarks>
 internal sealed class ToyMachine

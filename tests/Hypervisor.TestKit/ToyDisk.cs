@@ -42,7 +42,7 @@ public sealed class ToyDisk : IBlockDevice
 
     public void Dispose()
     {
-        if (!_requests.IsAddingCompleted)
+        if (_thread.IsAlive)
         {
             _requests.CompleteAdding();
             _thread.Join();

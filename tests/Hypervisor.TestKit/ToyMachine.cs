@@ -10,10 +10,14 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.TestKit;
 
-/// <summary>A machine without an instruction set: threads that store to RAM, write records to disks, and print.</summary>
+/// <summary>
+/// A machine without an instruction set: threads that store to RAM, write records to disks, and print.
+/// </summary>
 /// <remarks>
-/// "vCPU" 0 runs the guest's program: per step a record to every disk, a flush, then the step's number on the console and
-/// at RAM address 0. The others dirty pages. A disk request may be in flight at a cut; it is state, and is issued again.
+/// "vCPU" 0 runs the guest's program: per step a record to every disk, a flush, then the step's number on the
+/// console and
+/// at RAM address 0. The others dirty pages. A disk request may be in flight at a cut; it is state, and is issued
+/// again.
 /// </remarks>
 public sealed class ToyMachine : IProtectedMachine, IDisposable
 {
@@ -24,12 +28,13 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
     private readonly ToyCpu[] _cpus;
     private readonly ToyProgram _program;
     private readonly List<Thread> _threads = [];
-    private readonly SemaphoreSlim _go = new(0); // one permit per parked thread, so that none sleeps through a short run
+    private readonly SemaphoreSlim _go = new(0); // one permit per parked thread: none sleeps through a short run
     private readonly SemaphoreSlim _parked = new(0);
     private volatile bool _isPausing = true;
     private volatile bool _isOver;
 
-    public ToyMachine(long ramBytes, IReadOnlyList<IBlockDevice> disks, IByteStream console, int cpus = 2, int storesPerStep = 1)
+    public ToyMachine(
+        long ramBytes, IReadOnlyList<IBlockDevice> disks, IByteStream console, int cpus = 2, int storesPerStep = 1)
     {
         Ram = new GuestRam(ramBytes);
         _console = console;
@@ -114,6 +119,7 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
             }
 
             _cpus[number].Store();
+            _ = Thread.Yield(); // tests share the host
         }
     }
 
@@ -221,7 +227,8 @@ internal sealed class ToyCpu(GuestRam ram, ushort number, int storesPerStep) : I
             _random ^= _random << 13; // xorshift64 (Marsaglia, 2003)
             _random ^= _random >> 7;
             _random ^= _random << 17;
-            long offset = PageKernels.PageBytes + (long)(_random % (ulong)(ram.LengthBytes - (2 * PageKernels.PageBytes)));
+            ulong range = (ulong)(ram.LengthBytes - (2 * PageKernels.PageBytes));
+            long offset = PageKernels.PageBytes + (long)(_random % range);
             BinaryPrimitives.WriteUInt64LittleEndian(ram.WritableBytes(offset, sizeof(ulong)), _random);
         }
     }

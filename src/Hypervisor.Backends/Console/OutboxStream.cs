@@ -21,7 +21,8 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
 {
     private const int FirstBytes = 64 << 10;
 
-    private readonly Lock _lock = new(); // protects everything below, and the order at the sink; taken inside the bus lock
+    // Protects everything below, and the order at the sink; taken inside the bus lock.
+    private readonly Lock _lock = new();
     private readonly Queue<(ulong Epoch, long EndOffset)> _closed = new();
     private byte[] _ring = new byte[FirstBytes]; // byte at offset o lies at o % length; a power of two
     private long _releasedOffset;
@@ -88,7 +89,9 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>Bytes of the epoch that the last <see cref="BeginEpoch"/> closed, and the offset of the first of them.</summary>
+    /// <summary>
+    /// Bytes of the epoch that the last <see cref="BeginEpoch"/> closed, and the offset of the first of them.
+    /// </summary>
     /// <returns>Their number; 0 when there are none, and for the epoch before holding began.</returns>
     public int ClosedBytes(ulong epoch, out long firstOffset)
     {
@@ -109,7 +112,9 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>Copies held bytes from <paramref name="offset"/> on, without releasing them. False once they are not held.</summary>
+    /// <summary>
+    /// Copies held bytes from <paramref name="offset"/> on, without releasing them. False once they are not held.
+    /// </summary>
     public bool TryPeek(long offset, Span<byte> target)
     {
         lock (_lock)

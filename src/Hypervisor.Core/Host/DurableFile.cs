@@ -6,7 +6,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Core.Host;
 
-/// <summary>Small files that must survive a power loss, old or new content, never a mixture. Spec: rename(2), fsync(2).</summary>
+/// <summary>
+/// Small files that must survive a power loss, old or new content, never a mixture. Spec: rename(2), fsync(2).
+/// </summary>
 public static partial class DurableFile
 {
     private const int ReadOnly = 0, Directory = 0x1_0000, CloseOnExec = 0x8_0000;
@@ -46,7 +48,9 @@ public static partial class DurableFile
         }
     }
 
-    /// <summary>Takes the exclusive lock of an open file, until the handle is closed. False while another has it.</summary>
+    /// <summary>
+    /// Takes the exclusive lock of an open file, until the handle is closed. False while another has it.
+    /// </summary>
     public static bool TryLock(SafeFileHandle file)
     {
         ArgumentNullException.ThrowIfNull(file);

@@ -77,7 +77,9 @@ public static unsafe class DirtyScan
         return found;
     }
 
-    /// <summary>Eight states at once, by compare-and-swap: a display may clear its flag in one of them meanwhile.</summary>
+    /// <summary>
+    /// Eight states at once, by compare-and-swap: a display may clear its flag in one of them meanwhile.
+    /// </summary>
     private static void Turn(ref ulong states, PageState next)
     {
         ulong seen = states;

@@ -3,7 +3,9 @@ using Hypervisor.Core.Host;
 
 namespace Hypervisor.Core.Memory;
 
-/// <summary>Page-sized slots of private memory outside the collector's heap. The host backs a slot once it is written.</summary>
+/// <summary>
+/// Page-sized slots of private memory outside the collector's heap. The host backs a slot once it is written.
+/// </summary>
 /// <remarks>Whoever shares it between threads says who may touch which slot when; the class does not.</remarks>
 public sealed unsafe class PrivateRam : IDisposable
 {

@@ -9,7 +9,8 @@ namespace Hypervisor.Replication.Capture;
 /// <summary>Copies guest RAM to the standby: once while the guest runs, then what each epoch changed.</summary>
 /// <remarks>
 /// At a cut the dirty pages become <see cref="PageState.CopyPending"/> and the guest goes on. Each of them is copied
-/// once, by whoever claims it with a compare-and-swap to <see cref="PageState.Copying"/>: the copier in the order of its
+/// once, by whoever claims it with a compare-and-swap to <see cref="PageState.Copying"/>: the copier in the order
+/// of its
 /// list, or a thread that wants to store to the page, which puts it into the staging area first. So every page leaves
 /// with the content of the cut, and the pause does not grow with the number of pages (rules 10 and 16).
 /// <para>
@@ -115,7 +116,9 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         return true;
     }
 
-    /// <summary>A later round of the full copy: the pages of the last <see cref="BeginRound"/>. False when the pool broke.</summary>
+    /// <summary>
+    /// A later round of the full copy: the pages of the last <see cref="BeginRound"/>. False when the pool broke.
+    /// </summary>
     public bool CopyRound()
     {
         for (int i = 0; i < _listed; i++)
@@ -164,7 +167,9 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         }
     }
 
-    /// <summary>Ends protection of RAM: no page waits for its copy any more, and no thread waits for this copier.</summary>
+    /// <summary>
+    /// Ends protection of RAM: no page waits for its copy any more, and no thread waits for this copier.
+    /// </summary>
     public void Abort()
     {
         _isAborted = true;
@@ -233,7 +238,9 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         return true;
     }
 
-    /// <summary>Turns CopyPending into Copying. One claimer wins; pairs with the same exchange on other threads.</summary>
+    /// <summary>
+    /// Turns CopyPending into Copying. One claimer wins; pairs with the same exchange on other threads.
+    /// </summary>
     private bool TryClaim(int page)
     {
         ref byte state = ref _ram.StateBytes[page];
@@ -256,7 +263,9 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     private ReadOnlySpan<byte> PageBytes(int page)
         => _ram.ReadOnlyBytes(page * (long)PageKernels.PageBytes, PageKernels.PageBytes);
 
-    /// <summary>A copy of a page that the guest may store to meanwhile: torn then, but dirty for the next round.</summary>
+    /// <summary>
+    /// A copy of a page that the guest may store to meanwhile: torn then, but dirty for the next round.
+    /// </summary>
     private Span<byte> StillBytes(long page)
     {
         Span<byte> still = _still.Page(0);

@@ -6,7 +6,9 @@ using Hypervisor.Core.Memory;
 
 namespace Hypervisor.Replication.Capture;
 
-/// <summary>The records of a RAM delta, as <see cref="RamDeltaWriter"/> writes them. Any bytes are safe to give here.</summary>
+/// <summary>
+/// The records of a RAM delta, as <see cref="RamDeltaWriter"/> writes them. Any bytes are safe to give here.
+/// </summary>
 /// <remarks>
 /// Little-endian, packed, one after the other, none split between two chunks. The first word of each is
 /// <c>page number (bits 0-29) | kind (bits 30-31)</c>:
@@ -27,7 +29,9 @@ internal static class RamDelta
     internal const uint PageMask = (1u << KindShift) - 1;
     internal const uint LinesKind = 0, FreshKind = 1, ZeroesKind = 2;
 
-    /// <summary>Checks a chunk against a machine of <paramref name="pageCount"/> pages, before any of it is applied.</summary>
+    /// <summary>
+    /// Checks a chunk against a machine of <paramref name="pageCount"/> pages, before any of it is applied.
+    /// </summary>
     /// <param name="chunk">The records.</param>
     /// <param name="pageCount">Pages that the machine has.</param>
     /// <param name="refusal">What is wrong, and at which byte.</param>

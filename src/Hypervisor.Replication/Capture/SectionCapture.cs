@@ -12,7 +12,9 @@ namespace Hypervisor.Replication.Capture;
 /// </remarks>
 internal static class SectionCapture
 {
-    /// <summary>The largest state of all components together: 16 MiB, a display's memory and all queues with room.</summary>
+    /// <summary>
+    /// The largest state of all components together: 16 MiB, a display's memory and all queues with room.
+    /// </summary>
     public const int BytesMax = 16 << 20;
 
     /// <summary>Saves every component into <paramref name="target"/>. The machine is paused.</summary>
@@ -53,7 +55,9 @@ internal static class SectionCapture
         }
     }
 
-    /// <summary>Loads every component. On an exception some are loaded: load the previous state again, or give up.</summary>
+    /// <summary>
+    /// Loads every component. On an exception some are loaded: load the previous state again, or give up.
+    /// </summary>
     /// <exception cref="StateFormatException">A section is not what it must be, or is damaged.</exception>
     public static void Load(IReadOnlyList<ICheckpointed> components, Span<byte> source)
     {

@@ -65,6 +65,7 @@ internal sealed class EpochJournal
             return (0, 0);
         }
 
+        (_active, _other) = isTwoOlder ? (_active, _other) : (_other, _active);
         JournalScan.EpochRange last = older.Epochs[^1];
         older.Replay(_disks);
 
@@ -203,8 +204,9 @@ internal sealed class EpochJournal
 
     private void Empty(ulong incarnation, ulong epoch)
     {
-        _active.Truncate(0);
+        // The older one first: were it left alone by a crash, its replay would undo what the newer one did.
         _other.Truncate(0);
+        _active.Truncate(0);
         _incarnation = incarnation;
         _otherLastEpoch = 0;
         AppendedEpoch = DurableEpoch = AppliedEpoch = _flushedEpoch = epoch;

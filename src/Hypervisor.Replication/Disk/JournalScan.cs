@@ -77,7 +77,8 @@ internal sealed class JournalScan
         if (record.LengthBytes > disk.LengthBytes || record.OffsetBytes > disk.LengthBytes - record.LengthBytes)
         {
             throw new IOException(
-                $"journal range {record.OffsetBytes}+{record.LengthBytes} is outside disk {record.Disk} of {disk.LengthBytes} bytes");
+                $"journal range {record.OffsetBytes}+{record.LengthBytes} is outside disk {record.Disk} "
+                + $"of {disk.LengthBytes} bytes");
         }
 
         switch (record.Kind)
@@ -112,7 +113,8 @@ internal sealed class JournalScan
                 || record.DataBytes > DataBytesMax
                 || record.DataBytes > _store.LengthBytes - offset - JournalRecord.Bytes
                 || record.Order != count
-                || (last is { } before && (record.Incarnation != before.Incarnation || record.Epoch != before.Epoch + 1))
+                || (last is { } before
+                    && (record.Incarnation != before.Incarnation || record.Epoch != before.Epoch + 1))
                 || !IsDataWhole(record, offset + JournalRecord.Bytes))
             {
                 return null;

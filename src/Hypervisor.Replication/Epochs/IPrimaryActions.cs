@@ -22,6 +22,10 @@ internal interface IPrimaryActions
     /// of the
     /// calls is the order on the disk.
     /// </summary>
+    /// <remarks>
+    /// Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
+    /// newer one.
+    /// </remarks>
     void StartFullCopy(WelcomeMessage welcome);
 
     /// <summary>

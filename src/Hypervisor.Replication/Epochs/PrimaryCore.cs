@@ -231,7 +231,13 @@ internal sealed partial class PrimaryCore
         }
 
         _lastSentNanos = nowNanos;
-        Send(new EpochEndMessage { Epoch = epoch, Totals = totals, SentNanos = nowNanos, ReleasedEpoch = ReleasedEpoch });
+        Send(new EpochEndMessage
+        {
+            Epoch = epoch,
+            Totals = totals,
+            SentNanos = nowNanos,
+            ReleasedEpoch = ReleasedEpoch,
+        });
         TryCut(nowNanos);
     }
 
@@ -250,16 +256,13 @@ internal sealed partial class PrimaryCore
     // A quarter for what is sent, a quarter for what the standby has acknowledged and not applied, half for a capture.
     private bool IsFull => _epochs.UnackedBytes > _welcome!.StagedBytesMax / 4;
 
-    private bool CanCut
-        => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
-            && (!IsFull || _epochs.InFlight == 0);
-
     private void OnWelcome(WelcomeMessage welcome, long nowNanos)
     {
         if (_options.LeaseNanos > Lease.LongestNanos(welcome.TakeoverNanos))
         {
             LoseStandby(
-                $"lease is {_options.LeaseNanos} ns, the standby's takeover timeout of {welcome.TakeoverNanos} ns allows "
+                $"lease is {_options.LeaseNanos} ns, the standby's takeover timeout of "
+                + $"{welcome.TakeoverNanos} ns allows "
                 + $"{Lease.LongestNanos(welcome.TakeoverNanos)} ns", nowNanos);
             return;
         }
@@ -314,72 +317,6 @@ internal sealed partial class PrimaryCore
 
         _lease.Extend(echoNanos, _options.LeaseNanos);
         TryRelease(nowNanos);
-    }
-
-    /// <summary>Lets out what is acknowledged, while the lease holds (rules 1, 3, 26).</summary>
-    private void TryRelease(long nowNanos)
-    {
-        if (State is not (PrimaryState.Protected or PrimaryState.Ending) || !_lease.IsValid(nowNanos))
-        {
-            return;
-        }
-
-        if (_epochs.AckedEpoch > ReleasedEpoch)
-        {
-            ReleasedEpoch = _epochs.AckedEpoch;
-            _actions.ReleaseOutput(ReleasedEpoch);
-        }
-
-        TryFinishLastEpoch(nowNanos);
-    }
-
-    private void TryCut(long nowNanos)
-    {
-        bool isEpochLong = nowNanos - _epochs.LastCutNanos >= _options.EpochNanos;
-        bool isOutputDue = _isOutputWaiting && nowNanos - _epochs.LastCutNanos >= _options.OutputEpochNanos;
-        bool isLastDue = _endReason is not null && !_isLastCutRequested;
-        bool isDue = isEpochLong || isOutputDue || _isGuestHeld;
-        if (State is not (PrimaryState.Protected or PrimaryState.Ending)
-            || (State == PrimaryState.Ending ? !isLastDue : !isDue)
-            || !CanCut)
-        {
-            return;
-        }
-
-        if (State == PrimaryState.Ending)
-        {
-            _isLastCutRequested = true;
-        }
-
-        _progressNanos = nowNanos;
-        RequestCut();
-    }
-
-    private void RequestCut()
-    {
-        _epochs.RequestCut();
-        _actions.RequestCut(_epochs.OpenEpoch);
-    }
-
-    /// <summary>
-    /// A standby that has no room slows the guest; a cut is made at once, so that it gets room (rule 23).
-    /// </summary>
-    private void LimitUnacked(long nowNanos)
-    {
-        if (_epochs.OpenEpoch > 0 && IsFull != _isGuestHeld)
-        {
-            HoldGuest(IsFull);
-            TryCut(nowNanos);
-        }
-    }
-
-    private void HoldGuest(bool isHeld)
-    {
-        if (_isGuestHeld != isHeld)
-        {
-            _isGuestHeld = isHeld;
-            _actions.HoldGuest(isHeld);
-        }
     }
 
     private void SendStaged(Message message)

@@ -57,7 +57,8 @@ public sealed record PrimaryOptions
 
         if (EpochNanos <= 0 || OutputEpochNanos < 0 || OutputEpochNanos > EpochNanos)
         {
-            return $"epoch is {EpochNanos} ns and {OutputEpochNanos} ns with output; 0 < epoch, and the latter not longer";
+            return $"epoch is {EpochNanos} ns and {OutputEpochNanos} ns with output; "
+                + "more than 0 is needed, and the latter not longer";
         }
 
         if (HeartbeatNanos <= 0 || HeartbeatNanos * 2 > LeaseNanos)

@@ -4,7 +4,8 @@ using Hypervisor.Core;
 namespace Hypervisor.Replication.Link;
 
 /// <summary>One pooled buffer on its way to the peer. Disposing it returns it to its pool.</summary>
-/// <remarks>Owned by one thread at a time: filled, attached to a message, sent, and returned when the message is released.</remarks>
+/// <remarks>Owned by one thread at a time: filled, attached to a message, sent, and returned when the message is
+/// released.</remarks>
 internal sealed class Chunk : IDisposable
 {
     private readonly ChunkPool _pool;

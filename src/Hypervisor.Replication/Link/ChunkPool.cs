@@ -5,10 +5,12 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Replication.Link;
 
-/// <summary>A fixed number of chunks. Who wants one more than there are waits: that is how a slow peer slows the guest.</summary>
+/// <summary>
+/// A fixed number of chunks. Who wants one more than there are waits: that is how a slow peer slows the guest.
+/// </summary>
 /// <remarks>Any thread. Once broken it stays so, and every waiter goes on at once.</remarks>
 [SuppressMessage(
-    "Design", "CA1001", Justification = "Chunks come back after the pool's end; without a wait handle it owns no host resource.")]
+    "Design", "CA1001", Justification = "Chunks come back after the pool's end; no wait handle is ever made.")]
 internal sealed class ChunkPool(int countMax, int chunkBytes)
 {
     private readonly Lock _lock = new(); // protects _idle and _created; held for a push or a pop

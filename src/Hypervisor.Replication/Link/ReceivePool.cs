@@ -4,7 +4,9 @@ using System.Threading;
 
 namespace Hypervisor.Replication.Link;
 
-/// <summary>Buffers for received payloads: those of chunk size are used again, others are as large as they must be.</summary>
+/// <summary>
+/// Buffers for received payloads: those of chunk size are used again, others are as large as they must be.
+/// </summary>
 /// <remarks>How many are in use is bounded by what the standby's core stages.</remarks>
 internal sealed class ReceivePool
 {

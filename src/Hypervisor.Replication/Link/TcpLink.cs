@@ -11,7 +11,8 @@ namespace Hypervisor.Replication.Link;
 
 /// <summary>One TCP connection to the peer: a thread that reads frames, a thread that writes them.</summary>
 /// <remarks>
-/// Everything that arrives is checked before it costs anything: the header before a buffer for the payload is taken, the
+/// Everything that arrives is checked before it costs anything: the header before a buffer for the payload is
+/// taken, the
 /// payload before it is handed on. Whatever is wrong ends this connection with one line, and harms nothing else. A
 /// frame that was begun must be complete within a limit, a send must get on within one, so a stalled peer is noticed
 /// (rule 31); silence between frames is the session's matter.
@@ -34,6 +35,7 @@ internal sealed class TcpLink : IDisposable
     private readonly ConcurrentQueue<int> _taken = new(); // credit of each message that is not handled, in order
     private readonly Thread _reader;
     private readonly Thread _writer;
+    private int _isDisposed; // 0 or 1, by exchange
     private int _isOver; // 0 or 1, by exchange: who ends the link reports it
 
     /// <summary>Takes a connected socket over. Nothing happens before <see cref="Start"/>.</summary>
@@ -100,6 +102,11 @@ internal sealed class TcpLink : IDisposable
     /// <summary>Breaks without a report, and waits for both threads.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _isDisposed, 1) != 0)
+        {
+            return;
+        }
+
         _ = Interlocked.Exchange(ref _isOver, 1);
         _queue.Discard();
         _socket.Dispose();
@@ -189,7 +196,10 @@ internal sealed class TcpLink : IDisposable
         _taken.Enqueue(units);
     }
 
-    /// <summary>Fills <paramref name="target"/>. <paramref name="startNanos"/>: when the frame began, 0 before its first byte.</summary>
+    /// <summary>
+    /// Fills <paramref name="target"/>. <paramref name="startNanos"/>: when the frame began, 0 before its first
+    /// byte.
+    /// </summary>
     /// <returns>When the frame began.</returns>
     private long Receive(Span<byte> target, long startNanos)
     {
@@ -278,7 +288,9 @@ internal sealed class TcpLink : IDisposable
         }
     }
 
-    /// <summary>Gathers a frame in the buffer; sends the buffer when it is full, and a large bulk from where it lies.</summary>
+    /// <summary>
+    /// Gathers a frame in the buffer; sends the buffer when it is full, and a large bulk from where it lies.
+    /// </summary>
     private int Put(FrameEncoder encoder, Message message, byte[] buffer, int used)
     {
         int head = FrameEncoder.HeadBytes(message);

@@ -8,7 +8,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>Everything that captures for one life of the pair: pools, copier, tags. Ended as a whole, never used again.</summary>
+/// <summary>
+/// Everything that captures for one life of the pair: pools, copier, tags. Ended as a whole, never used again.
+/// </summary>
 /// <remarks>Tag observer on the guest's threads; the rest on the capture thread, except <see cref="Stop"/>.</remarks>
 internal sealed class CaptureRun : IEpochTagObserver
 {
@@ -34,7 +36,9 @@ internal sealed class CaptureRun : IEpochTagObserver
         Copier = new RamCopier(setup.Machine.Ram, _ramPool, PostRam);
     }
 
-    /// <summary>Held for the inside of a cut and by <see cref="Stop"/>: a stopped run changes nothing any more.</summary>
+    /// <summary>
+    /// Held for the inside of a cut and by <see cref="Stop"/>: a stopped run changes nothing any more.
+    /// </summary>
     public Lock Gate { get; } = new();
 
     /// <summary>Whether it was stopped. Read inside <see cref="Gate"/>, or as a hint.</summary>
@@ -73,7 +77,12 @@ internal sealed class CaptureRun : IEpochTagObserver
     }
 
     /// <summary>Posts something that belongs to this run.</summary>
-    public void Post(PrimaryEventKind kind, Message? message = null, ulong epoch = 0, string? text = null, ulong[]? digests = null)
+    public void Post(
+        PrimaryEventKind kind,
+        Message? message = null,
+        ulong epoch = 0,
+        string? text = null,
+        ulong[]? digests = null)
         => _inbox.Post(new PrimaryEvent(kind, message, this, epoch, text, digests));
 
     /// <summary>An empty chunk for console bytes; null once stopped.</summary>
@@ -93,7 +102,9 @@ internal sealed class CaptureRun : IEpochTagObserver
         _rangeChunk = null;
         if (isObserved && status != BlockStatus.Ok)
         {
-            Post(PrimaryEventKind.Failure, text: $"disk {disk.Disk}: reading bytes {offsetBytes} + {lengthBytes}: {status}");
+            Post(
+                PrimaryEventKind.Failure,
+                text: $"disk {disk.Disk}: reading bytes {offsetBytes} + {lengthBytes}: {status}");
         }
 
         return isObserved && status == BlockStatus.Ok;

@@ -12,13 +12,14 @@ namespace Hypervisor.Replication.Session;
 
 /// <summary>The one thread of a primary that pauses, resumes, cuts and copies. Takes commands in order.</summary>
 /// <remarks>
-/// It is not the session's thread: a guest thread may hold the bus lock while it waits for a chunk, and only the session's
+/// It is not the session's thread: a guest thread may hold the bus lock while it waits for a chunk, and only the
+/// session's
 /// thread can bring the chunk back. So whoever pauses must not be whoever empties the pools.
 /// </remarks>
 internal sealed class CaptureThread : IDisposable
 {
     private const int SmallRoundPages = 1024; // what a cut copies within a few milliseconds
-    private const int RoundsMax = 30;         // a guest that dirties faster than the link copies gets a large first epoch
+    private const int RoundsMax = 30;         // who dirties faster than the link copies gets a large first epoch
 
     private readonly PrimarySetup _setup;
     private readonly CaptureMeter _meter;
@@ -153,7 +154,10 @@ internal sealed class CaptureThread : IDisposable
         run.Post(PrimaryEventKind.CopyConverged);
     }
 
-    /// <summary>A short pause in which the dirty pages are listed; their vCPU write tags must go, so that they get dirty again.</summary>
+    /// <summary>
+    /// A short pause in which the dirty pages are listed; their vCPU write tags must go, so that they get dirty
+    /// again.
+    /// </summary>
     private int BeginRound(CaptureRun run, bool isFirst)
     {
         _guest.Pause();

@@ -54,7 +54,8 @@ internal sealed class Connector : IDisposable
                 _wanted.Wait(_end.Token);
                 if (!isFirst)
                 {
-                    _ = _end.Token.WaitHandle.WaitOne(_retryMillis); // a standby that refuses is not asked in a tight loop
+                    // A standby that refuses is not asked in a tight loop.
+                    _ = _end.Token.WaitHandle.WaitOne(_retryMillis);
                 }
 
                 Socket socket = Connect();

@@ -8,7 +8,8 @@ namespace Hypervisor.Replication.Session;
 
 /// <summary>The standby's journal as a file beside its disks.</summary>
 /// <remarks>
-/// Bytes of an append that failed half way lie behind <see cref="LengthBytes"/> and are overwritten by the next one. A file
+/// Bytes of an append that failed half way lie behind <see cref="LengthBytes"/> and are overwritten by the next
+/// one. A file
 /// that was cut off by a power loss is opened as it is: what the journal makes of a torn tail is its own affair.
 /// </remarks>
 public sealed class FileJournalStore : IJournalStore, IDisposable

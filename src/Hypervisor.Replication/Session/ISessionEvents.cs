@@ -1,6 +1,8 @@
 namespace Hypervisor.Replication.Session;
 
-/// <summary>What a session tells the program. Called on the session's threads: must be quick, and must not call back.</summary>
+/// <summary>
+/// What a session tells the program. Called on the session's threads: must be quick, and must not call back.
+/// </summary>
 public interface ISessionEvents
 {
     /// <summary>The state changed, or a connection was refused: one line for people.</summary>
@@ -10,7 +12,8 @@ public interface ISessionEvents
     void OnCopyProgress(long doneBytes, long totalBytes);
 
     /// <summary>
-    /// At a takeover, console bytes were repeated that the primary may have let out as well: they are at this offset of all
+    /// At a takeover, console bytes were repeated that the primary may have let out as well: they are at this
+    /// offset of all
     /// that the stream ever sent, so a collector can drop what it has (rule 5).
     /// </summary>
     void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes);

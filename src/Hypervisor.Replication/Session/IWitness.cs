@@ -2,7 +2,9 @@ using Hypervisor.Replication.Failover;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>Keeps the one record per pair that decides who may run: a file here; a service that spans hosts elsewhere.</summary>
+/// <summary>
+/// Keeps the one record per pair that decides who may run: a file here; a service that spans hosts elsewhere.
+/// </summary>
 internal interface IWitness
 {
     /// <summary>Reads or swaps the record. Blocks, for a bounded time; for a thread of its own.</summary>

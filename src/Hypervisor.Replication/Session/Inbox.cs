@@ -31,7 +31,9 @@ internal sealed class Inbox<T> : IDisposable
         }
     }
 
-    /// <summary>Takes the next item, waiting for it at most so long; -1 waits for ever. The owner's thread only.</summary>
+    /// <summary>
+    /// Takes the next item, waiting for it at most so long; -1 waits for ever. The owner's thread only.
+    /// </summary>
     public bool TryTake(int timeoutMillis, out T item)
     {
         lock (_lock)

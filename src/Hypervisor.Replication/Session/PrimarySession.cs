@@ -10,7 +10,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>Runs a primary: feeds its core from link, capture, witness and clock, and does what the core wants.</summary>
+/// <summary>
+/// Runs a primary: feeds its core from link, capture, witness and clock, and does what the core wants.
+/// </summary>
 /// <remarks>One thread calls the core; it never waits for the guest, the link, a disk or the witness.</remarks>
 public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 {
@@ -45,7 +47,8 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         _setup = setup;
         _core = new PrimaryCore(setup.Options, this);
         _capture = new CaptureThread(setup, _meter);
-        _witness = new WitnessWorker(witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
+        _witness = new WitnessWorker(
+            witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
         _connector = new Connector(setup.StandbyHost, setup.StandbyPort, setup.ReconnectMillis, OnSocket);
         _thread = new Thread(Run) { Name = "primary", IsBackground = true };
         _thread.Start();
@@ -63,13 +66,19 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
     }
 
-    /// <summary>The guest shut down, or is stopped on purpose: commits the last epoch, tells witness and standby, then ends.</summary>
+    /// <summary>
+    /// The guest shut down, or is stopped on purpose: commits the last epoch, tells witness and standby, then
+    /// ends.
+    /// </summary>
     public void PlanEnd(string reason)
         => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
 
-    /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23). For the outbox's callback.</summary>
+    /// <summary>
+    /// Console output overflowed its outbox: ends protection, loudly (rule 23). For the outbox's callback.
+    /// </summary>
     public void OnOutboxOverflow()
-        => Post(new PrimaryEvent(PrimaryEventKind.Failure, Source: Volatile.Read(ref _run), Text: "console outbox is full"));
+        => Post(new PrimaryEvent(
+            PrimaryEventKind.Failure, Source: Volatile.Read(ref _run), Text: "console outbox is full"));
 
     /// <summary>Breaks the link, as a cut cable would. For drills.</summary>
     public void BreakLink(string reason) => Volatile.Read(ref _link)?.Break(reason); // pairs with the session's thread

@@ -13,7 +13,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>Runs a standby: listens, feeds its core from links, worker, witness and clock, and does what the core wants.</summary>
+/// <summary>
+/// Runs a standby: listens, feeds its core from links, worker, witness and clock, and does what the core wants.
+/// </summary>
 public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 {
     private const int TickMillisMax = 20;
@@ -57,7 +59,8 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _listener.Bind(setup.Listen);
         _listener.Listen(Backlog);
         _worker = new StandbyWorker(setup, _inbox, Open(openSegment, "journal.0"), Open(openSegment, "journal.1"));
-        _witness = new WitnessWorker(witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
+        _witness = new WitnessWorker(
+            witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
         _thread = new Thread(Run) { Name = "standby", IsBackground = true };
         _acceptor = new Thread(Accept) { Name = "acceptor", IsBackground = true };
         _thread.Start();
@@ -134,7 +137,8 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     void IStandbyActions.ApplyCopied(Message message) => _worker.ApplyCopied(message);
 
-    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base) => _worker.FinishFullCopy(done, @base);
+    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base)
+        => _worker.FinishFullCopy(done, @base);
 
     void IStandbyActions.CommitEpoch(StagedEpoch epoch, bool isDurable) => _worker.Commit(epoch, isDurable);
 

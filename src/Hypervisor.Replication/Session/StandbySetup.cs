@@ -14,7 +14,8 @@ namespace Hypervisor.Replication.Session;
 public sealed record StandbySetup
 {
     /// <summary>
-    /// Builds the machine that a primary announced, paused and never started; called once, on the worker's thread. It uses
+    /// Builds the machine that a primary announced, paused and never started; called once, on the worker's thread.
+    /// It uses
     /// the same disks and consoles as this setup. A <see cref="NotSupportedException"/> refuses, with its text.
     /// </summary>
     public required Func<MachineIdentity, IProtectedMachine> CreateMachine { get; init; }

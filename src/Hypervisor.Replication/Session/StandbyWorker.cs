@@ -12,7 +12,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>The one thread of a standby that touches its RAM, disks and journal. Takes orders one after the other.</summary>
+/// <summary>
+/// The one thread of a standby that touches its RAM, disks and journal. Takes orders one after the other.
+/// </summary>
 internal sealed class StandbyWorker : IDisposable
 {
     private const int QueuedCopiesMax = 512; // 32 MiB of full copy; then the session waits, and so the primary
@@ -87,7 +89,8 @@ internal sealed class StandbyWorker : IDisposable
     public void Commit(StagedEpoch epoch, bool isDurable)
         => _orders.Post(new Order(OrderKind.Commit, Staged: epoch, Number: epoch.Epoch, IsDurable: isDurable));
 
-    public void Apply(StagedEpoch epoch) => _orders.Post(new Order(OrderKind.Apply, Staged: epoch, Number: epoch.Epoch));
+    public void Apply(StagedEpoch epoch)
+        => _orders.Post(new Order(OrderKind.Apply, Staged: epoch, Number: epoch.Epoch));
 
     public void Flush() => _orders.Post(new Order(OrderKind.Flush));
 

@@ -71,12 +71,14 @@ internal sealed class EpochStage(StandbyOptions options)
     {
         if (message.Epoch <= EndedEpoch || message.Epoch > EndedEpoch + (ulong)_openMax)
         {
-            return $"{message.Kind} of epoch {message.Epoch}, must be {EndedEpoch + 1} to {EndedEpoch + (ulong)_openMax}";
+            ulong last = EndedEpoch + (ulong)_openMax;
+            return $"{message.Kind} of epoch {message.Epoch}, must be {EndedEpoch + 1} to {last}";
         }
 
         if (StagedBytes + message.PayloadBytes > options.StagedBytesMax || _openMessages == MessagesMax)
         {
-            return $"epoch {message.Epoch}: {StagedBytes + message.PayloadBytes} bytes in {_openMessages + 1} messages, "
+            return $"epoch {message.Epoch}: {StagedBytes + message.PayloadBytes} bytes "
+                + $"in {_openMessages + 1} messages, "
                 + $"at most {options.StagedBytesMax} bytes in {MessagesMax} are held";
         }
 

@@ -58,19 +58,6 @@ internal sealed partial class StandbyCore
     /// <summary>Why it is in this state.</summary>
     public string Reason { get; private set; } = "";
 
-    /// <summary>Somebody connected; the link is a stranger's until its Hello fits.</summary>
-    public void OnConnected(int link, long nowNanos)
-    {
-        _nowNanos = nowNanos;
-        if (_strangers.Count == StrangersMax)
-        {
-            _actions.CloseLink(link, $"{StrangersMax} connections without a Hello are open already");
-            return;
-        }
-
-        _strangers.Add(new Stranger(link, _nowNanos + _options.ProgressNanos));
-    }
-
     /// <summary>A frame from a link.</summary>
     public void OnMessage(int link, Message message, long nowNanos)
     {
@@ -143,54 +130,6 @@ internal sealed partial class StandbyCore
         }
     }
 
-    /// <summary>The rim is ready for the full copy, or not.</summary>
-    public void OnFullCopyReady(string? error, long nowNanos)
-    {
-        _nowNanos = nowNanos;
-        _rimWork--;
-        if (State != StandbyState.Preparing)
-        {
-            return;
-        }
-
-        if (error is not null)
-        {
-            Fail(error);
-            return;
-        }
-
-        Enter(StandbyState.Copying, "");
-        Send(new WelcomeMessage
-        {
-            Node = _options.Node,
-            StagedBytesMax = _options.StagedBytesMax,
-            TakeoverNanos = _options.TakeoverNanos,
-            IsAckDurable = _options.IsAckDurable,
-        });
-    }
-
-    /// <summary>The copy is compared, flushed and marked complete, or not.</summary>
-    public void OnFullCopyFinished(string? error, long nowNanos)
-    {
-        _nowNanos = nowNanos;
-        _rimWork--;
-        if (State != StandbyState.Finishing)
-        {
-            return;
-        }
-
-        if (error is not null)
-        {
-            Fail(error);
-            return;
-        }
-
-        _stage.SetBase(_base!);
-        _base = null;
-        Enter(StandbyState.Protecting, "");
-        Send(new FullCopyAckMessage());
-    }
-
     /// <summary>The journal has an epoch, as durable as asked, or failed.</summary>
     public void OnEpochCommitted(ulong epoch, string? error, long nowNanos)
     {
@@ -247,52 +186,14 @@ internal sealed partial class StandbyCore
 
     private bool IsApplying => State is StandbyState.Protecting or StandbyState.TakingOver or StandbyState.Ending;
 
-    /// <summary>Committed, and not too much is waiting to be applied: an acknowledgement lets the primary send more.</summary>
+    /// <summary>
+    /// Committed, and not too much is waiting to be applied: an acknowledgement lets the primary send more.
+    /// </summary>
     private bool CanAcknowledge
         => _link != NoLink && State == StandbyState.Protecting && _ackedEpoch < _stage.CommittedEpoch
             && (_ackedEpoch <= _stage.AppliedEpoch
                 || (_ackedEpoch < _stage.AppliedEpoch + (ulong)_options.UnappliedEpochsMax
                     && _stage.CommittedBytes <= _options.StagedBytesMax / 4));
-
-    private void OnStranger(int link, Message message)
-    {
-        ForgetStranger(link);
-        if (message is not HelloMessage hello)
-        {
-            message.Release();
-            _actions.CloseLink(link, $"first frame is {message.Kind}, must be Hello");
-            return;
-        }
-
-        // While the rim still works on what was given up, its buffers are in use.
-        RefusalMessage? refusal = State == StandbyState.Idle && _rimWork == 0
-            ? HelloCheck.FindMismatch(hello, _options, _generation)
-            : HelloCheck.Refuse("standby", $"a free one wanted by {hello.Node}", $"{State} in generation {_generation}");
-        if (refusal is not null)
-        {
-            refusal.Incarnation = hello.Incarnation;
-            _actions.Send(link, refusal);
-            _actions.CloseLink(link, refusal.Text);
-            return;
-        }
-
-        _link = link;
-        _hello = hello;
-        _generation = hello.Generation;
-        Incarnation = hello.Incarnation;
-        _copy = default;
-        _ackedEpoch = 0;
-        _echoNanos = 0;
-        _bytesReceived = 0;
-        _heardNanos = _nowNanos;
-        ForgetOutputs();
-        _base?.Release(); // not when it was given up: the rim may have been at work on it
-        _stage.Reset(hello.EpochsInFlightMax);
-        _base = _stage.Take(0);
-        Enter(StandbyState.Preparing, "");
-        _rimWork++;
-        _actions.BeginFullCopy(hello, Incarnation);
-    }
 
     private void OnData(Message message)
     {
@@ -330,20 +231,6 @@ internal sealed partial class StandbyCore
         {
             Reject(message, error);
         }
-    }
-
-    private void OnFullCopyDone(FullCopyDoneMessage done)
-    {
-        if (done.Messages != _copy.Messages || done.CopiedBytes != _copy.Bytes || done.StreamDigest != _copy.Digest)
-        {
-            Reject(done, $"full copy has {_copy.Messages} messages, {_copy.Bytes} bytes, digest {_copy.Digest:X}, must have "
-                + $"{done.Messages}, {done.CopiedBytes}, {done.StreamDigest:X}");
-            return;
-        }
-
-        Enter(StandbyState.Finishing, "");
-        _rimWork++;
-        _actions.FinishFullCopy(done, _base!);
     }
 
     private void OnHeartbeat(HeartbeatMessage heartbeat)
@@ -419,8 +306,6 @@ internal sealed partial class StandbyCore
             _actions.Send(_link, message);
         }
     }
-
-    private void ForgetStranger(int link) => _strangers.RemoveAll(stranger => stranger.Link == link);
 
     private void ForgetOutputs()
     {

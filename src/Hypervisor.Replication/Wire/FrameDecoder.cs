@@ -34,7 +34,8 @@ internal sealed class FrameDecoder
     {
         if (payload.Length != header.PayloadBytes)
         {
-            throw new WireFormatException($"{header.Kind} payload has {payload.Length} bytes, must have {header.PayloadBytes}");
+            throw new WireFormatException(
+                $"{header.Kind} payload has {payload.Length} bytes, must have {header.PayloadBytes}");
         }
 
         uint checksum = ~Crc32C.Append(Crc32C.Start, payload.Span);

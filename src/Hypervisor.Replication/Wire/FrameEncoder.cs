@@ -22,8 +22,9 @@ internal sealed class FrameEncoder
         message.WriteFields(fields);
         uint checksum = message.KnownChecksum
             ?? ~Crc32C.Append(Crc32C.Append(Crc32C.Start, fields), message.Bulk.Span);
-        new FrameHeader(
-            message.Kind, message.Incarnation, message.Epoch, _nextSequence++, message.PayloadBytes, checksum).Write(target);
+        var header = new FrameHeader(
+            message.Kind, message.Incarnation, message.Epoch, _nextSequence++, message.PayloadBytes, checksum);
+        header.Write(target);
         return FrameHeader.Bytes + fieldBytes;
     }
 }

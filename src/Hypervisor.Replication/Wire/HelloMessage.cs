@@ -22,7 +22,8 @@ internal sealed class HelloMessage : Message
     {
         get
         {
-            int bytes = FixedPartBytes + WireWriter.TextBytes(Machine.MachineModel) + WireWriter.TextBytes(Machine.CpuModel);
+            int bytes = FixedPartBytes
+                + WireWriter.TextBytes(Machine.MachineModel) + WireWriter.TextBytes(Machine.CpuModel);
             foreach (DiskIdentity disk in Machine.Disks)
             {
                 bytes += WireWriter.TextBytes(disk.Id) + 8;

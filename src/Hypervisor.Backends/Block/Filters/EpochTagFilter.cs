@@ -5,7 +5,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Backends.Block.Filters;
 
-/// <summary>On the primary, above any image: shows everything that changes the disk to an observer, tagged with its epoch.</summary>
+/// <summary>
+/// On the primary, above any image: shows everything that changes the disk to an observer, tagged with its epoch.
+/// </summary>
 /// <remarks>
 /// The observer sees a request before the image does, in the order of submission, and a request that the image would
 /// refuse not at all. During the full copy a range is read while submissions wait, so the observer's order is the
@@ -13,7 +15,8 @@ namespace Hypervisor.Backends.Block.Filters;
 /// </remarks>
 public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(inner)
 {
-    // Protects the fields below and the order of observer and image. Taken inside the bus lock; the observer may wait in it.
+    // Protects the fields below and the order of observer and image. Taken inside the bus lock; the observer may
+    // wait in it.
     private readonly Lock _lock = new();
     private readonly Queue<BlockRequest> _held = new();
     private readonly Stack<TaggedRequest> _idle = new();
@@ -35,7 +38,9 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
         }
     }
 
-    /// <summary>From now on submissions belong to <paramref name="epoch"/>. At the cut, with the machine paused.</summary>
+    /// <summary>
+    /// From now on submissions belong to <paramref name="epoch"/>. At the cut, with the machine paused.
+    /// </summary>
     public void BeginEpoch(ulong epoch)
     {
         lock (_lock)

@@ -2,7 +2,10 @@ using System;
 
 namespace Hypervisor.Backends.Block.Filters;
 
-/// <summary>Takes what <see cref="EpochTagFilter"/> sees, in the order in which it reaches the disk. May wait: that slows the guest.</summary>
+/// <summary>
+/// Takes what <see cref="EpochTagFilter"/> sees, in the order in which it reaches the disk. May wait: that slows
+/// the guest.
+/// </summary>
 public interface IEpochTagObserver
 {
     /// <summary>
@@ -17,6 +20,8 @@ public interface IEpochTagObserver
     /// </summary>
     void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes);
 
-    /// <summary>A tagged request failed here, so the other side may differ: protection must end (rule 22). Any thread.</summary>
+    /// <summary>
+    /// A tagged request failed here, so the other side may differ: protection must end (rule 22). Any thread.
+    /// </summary>
     void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status);
 }

@@ -28,7 +28,8 @@ public sealed class SectionCaptureTests
 
     [Fact]
     public void Unknown_section_is_refused()
-        => Refuses("24 bytes after its last section", Save(new Part(1), new Part(2), new Part(3)), new Part(1), new Part(2));
+        => Refuses(
+            "24 bytes after its last section", Save(new Part(1), new Part(2), new Part(3)), new Part(1), new Part(2));
 
     [Fact]
     public void Repeated_section_is_refused()

@@ -1,3 +1,4 @@
+using System;
 using System.Text;
 using System.Threading;
 using Hypervisor.Replication.Session;
@@ -37,6 +38,9 @@ internal sealed class SessionLog : ISessionEvents
         IsPlannedEnd = isPlanned;
         Add($"ended, planned {isPlanned}: {reason}");
     }
+
+    /// <summary>Whether it said so, at any time.</summary>
+    public bool Says(string text) => ToString().Contains(text, StringComparison.Ordinal);
 
     public override string ToString()
     {

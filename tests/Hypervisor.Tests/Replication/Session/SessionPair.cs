@@ -28,10 +28,18 @@ internal sealed class SessionPair : IDisposable
     private readonly Guid _vm = Guid.NewGuid();
     private readonly Guid _pair = Guid.NewGuid();
     private readonly List<EpochTagFilter> _filters = [];
+    private readonly long _takeoverNanos;
     private ulong _incarnation = 1000;
 
-    public SessionPair(Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes)
+    /// <summary>
+    /// Both sides, the primary not started. The takeover timeout is far longer than any stall of a busy test host,
+    /// except
+    /// where a test waits for it.
+    /// </summary>
+    public SessionPair(
+        Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes, int takeoverMillis = 15_000)
     {
+        _takeoverNanos = takeoverMillis * Milli;
         Folder = Directory.CreateTempSubdirectory("hv-pair-").FullName;
         for (int i = 0; i < 2; i++)
         {
@@ -43,7 +51,8 @@ internal sealed class SessionPair : IDisposable
         Outbox = new OutboxStream(PrimaryConsole, 1 << 20, () => Primary?.OnOutboxOverflow());
         PrimaryMachine = new ToyMachine(RamBytes, _filters, Outbox);
         StandbyMachine = new ToyMachine(standbyRamBytes, StandbyDisks, StandbyConsole);
-        Standby = NewStandby(openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
+        Standby = NewStandby(
+            openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
     }
 
     public string Folder { get; }
@@ -87,8 +96,8 @@ internal sealed class SessionPair : IDisposable
             EpochNanos = 5 * Milli,
             OutputEpochNanos = 2 * Milli,
             HeartbeatNanos = 20 * Milli,
-            LeaseNanos = 800 * Milli,
-            ProgressNanos = 4000 * Milli,
+            LeaseNanos = _takeoverNanos * 8 / 10,
+            ProgressNanos = _takeoverNanos * 2,
         },
         Clock = _clock,
         Events = PrimaryLog,
@@ -106,7 +115,7 @@ internal sealed class SessionPair : IDisposable
     public void Await(Func<bool> condition, string otherwise)
     {
         using var never = new ManualResetEventSlim();
-        long deadline = _clock.NowNanos + (20_000 * Milli);
+        long deadline = _clock.NowNanos + (60_000 * Milli);
         while (!condition())
         {
             Assert.True(_clock.NowNanos < deadline, $"{otherwise}\nprimary: {PrimaryLog}\nstandby: {StandbyLog}");
@@ -160,8 +169,8 @@ internal sealed class SessionPair : IDisposable
             {
                 Node = Guid.NewGuid(),
                 Machine = Identity(StandbyMachine) with { RamBytes = ramBytes },
-                TakeoverNanos = 1000 * Milli,
-                ProgressNanos = 4000 * Milli,
+                TakeoverNanos = _takeoverNanos,
+                ProgressNanos = _takeoverNanos * 2,
                 StagedBytesMax = 64 << 20,
             },
             Clock = _clock,
@@ -176,7 +185,8 @@ internal sealed class SessionPair : IDisposable
         var sections = new List<SectionFormat>();
         foreach (ICheckpointed component in machine.Components)
         {
-            sections.Add(new SectionFormat(component.Section.Tag, component.Section.Instance, component.Section.Version));
+            SectionId id = component.Section;
+            sections.Add(new SectionFormat(id.Tag, id.Instance, id.Version));
         }
 
         return new MachineIdentity(

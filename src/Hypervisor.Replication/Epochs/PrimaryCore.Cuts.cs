@@ -1,0 +1,75 @@
+namespace Hypervisor.Replication.Epochs;
+
+/// <summary>When to cut, when to slow the guest, when to let output out.</summary>
+internal sealed partial class PrimaryCore
+{
+    private bool CanCut
+        => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
+            && (!IsFull || _epochs.InFlight == 0);
+
+    /// <summary>Lets out what is acknowledged, while the lease holds (rules 1, 3, 26).</summary>
+    private void TryRelease(long nowNanos)
+    {
+        if (State is not (PrimaryState.Protected or PrimaryState.Ending) || !_lease.IsValid(nowNanos))
+        {
+            return;
+        }
+
+        if (_epochs.AckedEpoch > ReleasedEpoch)
+        {
+            ReleasedEpoch = _epochs.AckedEpoch;
+            _actions.ReleaseOutput(ReleasedEpoch);
+        }
+
+        TryFinishLastEpoch(nowNanos);
+    }
+
+    private void TryCut(long nowNanos)
+    {
+        bool isEpochLong = nowNanos - _epochs.LastCutNanos >= _options.EpochNanos;
+        bool isOutputDue = _isOutputWaiting && nowNanos - _epochs.LastCutNanos >= _options.OutputEpochNanos;
+        bool isLastDue = _endReason is not null && !_isLastCutRequested;
+        bool isDue = isEpochLong || isOutputDue || _isGuestHeld;
+        if (State is not (PrimaryState.Protected or PrimaryState.Ending)
+            || (State == PrimaryState.Ending ? !isLastDue : !isDue)
+            || !CanCut)
+        {
+            return;
+        }
+
+        if (State == PrimaryState.Ending)
+        {
+            _isLastCutRequested = true;
+        }
+
+        _progressNanos = nowNanos;
+        RequestCut();
+    }
+
+    private void RequestCut()
+    {
+        _epochs.RequestCut();
+        _actions.RequestCut(_epochs.OpenEpoch);
+    }
+
+    /// <summary>
+    /// A standby that has no room slows the guest; a cut is made at once, so that it gets room (rule 23).
+    /// </summary>
+    private void LimitUnacked(long nowNanos)
+    {
+        if (_epochs.OpenEpoch > 0 && IsFull != _isGuestHeld)
+        {
+            HoldGuest(IsFull);
+            TryCut(nowNanos);
+        }
+    }
+
+    private void HoldGuest(bool isHeld)
+    {
+        if (_isGuestHeld != isHeld)
+        {
+            _isGuestHeld = isHeld;
+            _actions.HoldGuest(isHeld);
+        }
+    }
+}

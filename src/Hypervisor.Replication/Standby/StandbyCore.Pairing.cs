@@ -1,0 +1,126 @@
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Standby;
+
+/// <summary>From a stranger's Hello to the end of the full copy.</summary>
+internal sealed partial class StandbyCore
+{
+    /// <summary>Somebody connected; the link is a stranger's until its Hello fits.</summary>
+    public void OnConnected(int link, long nowNanos)
+    {
+        _nowNanos = nowNanos;
+        if (_strangers.Count == StrangersMax)
+        {
+            _actions.CloseLink(link, $"{StrangersMax} connections without a Hello are open already");
+            return;
+        }
+
+        _strangers.Add(new Stranger(link, _nowNanos + _options.ProgressNanos));
+    }
+
+    /// <summary>The rim is ready for the full copy, or not.</summary>
+    public void OnFullCopyReady(string? error, long nowNanos)
+    {
+        _nowNanos = nowNanos;
+        _rimWork--;
+        if (State != StandbyState.Preparing)
+        {
+            return;
+        }
+
+        if (error is not null)
+        {
+            Fail(error);
+            return;
+        }
+
+        Enter(StandbyState.Copying, "");
+        Send(new WelcomeMessage
+        {
+            Node = _options.Node,
+            StagedBytesMax = _options.StagedBytesMax,
+            TakeoverNanos = _options.TakeoverNanos,
+            IsAckDurable = _options.IsAckDurable,
+        });
+    }
+
+    /// <summary>The copy is compared, flushed and marked complete, or not.</summary>
+    public void OnFullCopyFinished(string? error, long nowNanos)
+    {
+        _nowNanos = nowNanos;
+        _rimWork--;
+        if (State != StandbyState.Finishing)
+        {
+            return;
+        }
+
+        if (error is not null)
+        {
+            Fail(error);
+            return;
+        }
+
+        _stage.SetBase(_base!);
+        _base = null;
+        Enter(StandbyState.Protecting, "");
+        Send(new FullCopyAckMessage());
+    }
+
+    private void OnStranger(int link, Message message)
+    {
+        ForgetStranger(link);
+        if (message is not HelloMessage hello)
+        {
+            message.Release();
+            _actions.CloseLink(link, $"first frame is {message.Kind}, must be Hello");
+            return;
+        }
+
+        // While the rim still works on what was given up, its buffers are in use.
+        RefusalMessage? refusal = State == StandbyState.Idle && _rimWork == 0
+            ? HelloCheck.FindMismatch(hello, _options, _generation)
+            : HelloCheck.Refuse(
+                "standby", $"a free one wanted by {hello.Node}", $"{State} in generation {_generation}");
+        if (refusal is not null)
+        {
+            refusal.Incarnation = hello.Incarnation;
+            _actions.Send(link, refusal);
+            _actions.CloseLink(link, refusal.Text);
+            return;
+        }
+
+        _link = link;
+        _hello = hello;
+        _generation = hello.Generation;
+        Incarnation = hello.Incarnation;
+        _copy = default;
+        _ackedEpoch = 0;
+        _echoNanos = 0;
+        _bytesReceived = 0;
+        _heardNanos = _nowNanos;
+        ForgetOutputs();
+        _base?.Release(); // not when it was given up: the rim may have been at work on it
+        _stage.Reset(hello.EpochsInFlightMax);
+        _base = _stage.Take(0);
+        Enter(StandbyState.Preparing, "");
+        _rimWork++;
+        _actions.BeginFullCopy(hello, Incarnation);
+    }
+
+    private void OnFullCopyDone(FullCopyDoneMessage done)
+    {
+        if (done.Messages != _copy.Messages || done.CopiedBytes != _copy.Bytes || done.StreamDigest != _copy.Digest)
+        {
+            Reject(done, $"full copy has {_copy.Messages} messages, {_copy.Bytes} bytes, "
+                + $"digest {_copy.Digest:X}, must have "
+                + $"{done.Messages}, {done.CopiedBytes}, {done.StreamDigest:X}");
+            return;
+        }
+
+        Enter(StandbyState.Finishing, "");
+        _rimWork++;
+        _actions.FinishFullCopy(done, _base!);
+    }
+
+    private void ForgetStranger(int link) => _strangers.RemoveAll(stranger => stranger.Link == link);
+}

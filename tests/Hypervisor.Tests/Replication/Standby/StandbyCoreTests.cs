@@ -1,0 +1,345 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Hypervisor.Backends.Block;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+using Hypervisor.Tests.Replication.Epochs;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Standby;
+
+/// <summary>The standby's rules, each by a script: the test plays primary, rim and witness.</summary>
+public sealed class StandbyCoreTests : IStandbyActions
+{
+    private const ulong Incarnation = 77;
+    private const int Link = 1;
+
+    private static readonly Guid s_primary = Guid.NewGuid();
+    private static readonly Guid s_standby = Guid.NewGuid();
+
+    private readonly List<string> _log = [];
+    private readonly List<Message> _sent = [];
+    private readonly StandbyCore _core;
+    private WitnessRequest _asked;
+    private long _now = 1_000_000;
+
+    public StandbyCoreTests()
+    {
+        _core = new StandbyCore(
+            new StandbyOptions { Node = s_standby, Machine = RecordedPrimary.Machine, StagedBytesMax = 1 << 22 }, this);
+    }
+
+    [Fact]
+    public void Rule_07_epoch_with_a_wrong_digest_is_not_committed()
+    {
+        Protect();
+        Stage(1);
+
+        End(1, change: totals => totals with { Digest = totals.Digest ^ 1 });
+
+        Assert.Equal(StandbyState.Failed, _core.State);
+        Assert.DoesNotContain("commit 1", _log);
+        Assert.Contains(_sent, message => message is AbortMessage);
+    }
+
+    [Fact]
+    public void Rule_08_acknowledgement_follows_the_commit()
+    {
+        Protect();
+        Stage(1);
+        End(1);
+        Assert.DoesNotContain(_sent, message => message is EpochAckMessage);
+
+        _core.OnEpochCommitted(1, null, _now);
+
+        Assert.Contains(_sent, message => message is EpochAckMessage { Epoch: 1 });
+    }
+
+    [Fact]
+    public void Rule_09_gap_in_the_epochs_is_refused_and_names_both_numbers()
+    {
+        Protect();
+
+        End(2);
+
+        Assert.Equal("epoch ended is 2, must be 1", _core.Reason);
+    }
+
+    [Fact]
+    public void Rule_13_takeover_waits_for_the_apply()
+    {
+        Protect();
+        Stage(1);
+        End(1);
+        _core.OnEpochCommitted(1, null, _now);
+
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+        Assert.DoesNotContain("flush", _log);
+        _core.OnEpochApplied(1, null, _now);
+
+        Assert.Contains("flush", _log);
+    }
+
+    [Fact]
+    public void Rule_19_epoch_with_a_flush_is_committed_durably()
+    {
+        Protect();
+        Stage(1);
+        _core.OnMessage(Link, Of(1, new DiskWriteMessage
+        {
+            Disk = 0,
+            Operation = BlockOperation.Flush,
+            OffsetBytes = 0,
+            LengthBytes = 0,
+        }), _now);
+
+        Assert.DoesNotContain("commit 1 durably", _log);
+        _core.OnMessage(Link, EndOf(1, hasFlush: true), _now);
+
+        Assert.Contains("commit 1 durably", _log);
+    }
+
+    [Fact]
+    public void Rule_21_goes_live_only_after_flush_generation_and_witness_in_this_order()
+    {
+        Protect();
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+        _core.OnDisksFlushed(null, _now);
+        Answer(InSync());
+        _core.OnGenerationWritten(null, _now);
+        Assert.DoesNotContain("live 2", _log);
+        _core.OnWitnessAnswer(new(_asked.Id, WitnessOutcome.Done, _asked.Desired), _now);
+
+        Assert.Equal(["flush", "ask", "generation 2", "ask", "live 2"], _log.TakeLast(5));
+        Assert.Equal((s_standby, 2ul), (_asked.Desired!.Runner, _asked.Desired.Generation));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Rule_22_error_in_journal_or_apply_ends_protection(bool isCommit)
+    {
+        Protect();
+        Stage(1);
+        End(1);
+        if (isCommit)
+        {
+            _core.OnEpochCommitted(1, "no space left", _now);
+        }
+        else
+        {
+            _core.OnEpochCommitted(1, null, _now);
+            _core.OnEpochApplied(1, "input/output error", _now);
+        }
+
+        Assert.Equal(StandbyState.Failed, _core.State);
+    }
+
+    [Fact]
+    public void Rule_26_broken_link_waits_for_the_whole_timeout()
+    {
+        Protect();
+        _core.OnTick(_now);
+
+        _core.OnLinkLost(Link, LinkLoss.Broken, "reset", _now);
+        _core.OnTick(_now + 999_000_000);
+        Assert.Equal(StandbyState.Protecting, _core.State);
+        _core.OnTick(_now + 1_000_000_000);
+
+        Assert.Equal(StandbyState.TakingOver, _core.State);
+    }
+
+    [Fact]
+    public void Rule_27_loser_of_the_witness_discards_its_copy()
+    {
+        Protect();
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+        _core.OnDisksFlushed(null, _now);
+
+        Answer(InSync() with { IsStandbyInSync = false, Generation = 2, OutdatedSince = 1 });
+
+        Assert.Equal(StandbyState.Idle, _core.State);
+        Assert.Contains("discard", _log);
+    }
+
+    [Fact]
+    public void Rule_28_second_primary_is_refused()
+    {
+        Protect();
+
+        _core.OnConnected(2, _now);
+        _core.OnMessage(2, Hello(RecordedPrimary.Machine), _now);
+
+        Assert.Contains(_sent, message => message is RefusalMessage { Field: "standby" });
+        Assert.Equal(StandbyState.Protecting, _core.State);
+    }
+
+    [Fact]
+    public void Rule_30_planned_end_never_leads_to_a_takeover()
+    {
+        Protect();
+        _core.OnMessage(Link, new PlannedEndMessage { Reason = "off", Incarnation = Incarnation }, _now);
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+
+        _core.OnDisksFlushed(null, _now);
+
+        Assert.Equal(StandbyState.Ended, _core.State);
+    }
+
+    [Fact]
+    public void Rule_33_mismatch_names_the_field_and_both_values()
+    {
+        _core.OnConnected(Link, _now);
+
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine with { RamBytes = 4096 }), _now);
+
+        RefusalMessage refusal = Assert.IsType<RefusalMessage>(Assert.Single(_sent));
+        Assert.Equal("RAM bytes: the primary has 4096, the standby has 1048576", refusal.Text);
+    }
+
+    [Fact]
+    public void Rule_39_incomplete_copy_is_never_promoted()
+    {
+        _core.OnConnected(Link, _now);
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine), _now);
+        _core.OnFullCopyReady(null, _now);
+
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+
+        Assert.Equal(StandbyState.Idle, _core.State);
+        Assert.DoesNotContain("flush", _log);
+    }
+
+    [Fact]
+    public void Buffers_are_left_alone_while_the_rim_works_on_them()
+    {
+        Protect();
+        Stage(1);
+        End(1);
+        _core.OnMessage(Link, new AbortMessage { Reason = "over", Incarnation = Incarnation }, _now);
+        _core.OnConnected(2, _now);
+
+        _core.OnMessage(2, Hello(RecordedPrimary.Machine), _now);
+
+        Assert.Contains(_sent, message => message is RefusalMessage);
+    }
+
+    void IStandbyActions.Send(int link, Message message) => _sent.Add(message);
+
+    void IStandbyActions.CloseLink(int link, string reason) => _log.Add($"close {link}");
+
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => _log.Add("begin");
+
+    void IStandbyActions.ApplyCopied(Message message) => message.Release();
+
+    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base) => _log.Add("finish");
+
+    void IStandbyActions.CommitEpoch(StagedEpoch epoch, bool isDurable)
+        => _log.Add($"commit {epoch.Epoch}{(isDurable ? " durably" : "")}");
+
+    void IStandbyActions.ApplyEpoch(StagedEpoch epoch) => _log.Add($"apply {epoch.Epoch}");
+
+    void IStandbyActions.FlushDisks() => _log.Add("flush");
+
+    void IStandbyActions.WriteGeneration(ulong generation, ulong epoch) => _log.Add($"generation {generation}");
+
+    void IStandbyActions.AskWitness(in WitnessRequest request)
+    {
+        _asked = request;
+        _log.Add("ask");
+    }
+
+    void IStandbyActions.EmitOutput(OutputMessage output) => _log.Add("emit");
+
+    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation) => _log.Add($"live {generation}");
+
+    void IStandbyActions.Discard(string reason) => _log.Add("discard");
+
+    private static HelloMessage Hello(MachineIdentity machine) => new()
+    {
+        Node = s_primary,
+        Generation = 1,
+        LeaseNanos = 600_000_000,
+        EpochsInFlightMax = 2,
+        Machine = machine,
+        Incarnation = Incarnation,
+    };
+
+    private static Message Of(ulong epoch, Message message)
+    {
+        message.Epoch = epoch;
+        message.Incarnation = Incarnation;
+        return message;
+    }
+
+    private static SectionMessage Section()
+    {
+        var section = new SectionMessage();
+        section.Attach(new byte[] { 1, 2, 3 }, null);
+        return section;
+    }
+
+    private static EpochEndMessage EndOf(ulong epoch, bool hasFlush = false, Func<EpochTotals, EpochTotals>? change = null)
+    {
+        var digest = new EpochDigest();
+        SectionMessage section = Section();
+        digest.Add(MessageKind.Section, section.ComputeChecksum());
+        long bytes = section.PayloadBytes;
+        if (hasFlush)
+        {
+            var flush = new DiskWriteMessage
+            {
+                Disk = 0,
+                Operation = BlockOperation.Flush,
+                OffsetBytes = 0,
+                LengthBytes = 0,
+            };
+            digest.Add(MessageKind.DiskWrite, flush.ComputeChecksum());
+            bytes += flush.PayloadBytes;
+        }
+
+        EpochTotals totals = digest.Totals(bytes);
+        var end = new EpochEndMessage
+        {
+            Totals = change is null ? totals : change(totals),
+            SentNanos = 5,
+            ReleasedEpoch = 0,
+            Epoch = epoch,
+        };
+        end.Incarnation = Incarnation;
+        return end;
+    }
+
+    private static WitnessRecord InSync() => new(
+        RecordedPrimary.Machine.PairId, 2, 1, s_primary, s_standby, Incarnation, true, 0, WitnessPhase.Running);
+
+    private void Stage(ulong epoch) => _core.OnMessage(Link, Of(epoch, Section()), _now);
+
+    private void End(ulong epoch, Func<EpochTotals, EpochTotals>? change = null)
+        => _core.OnMessage(Link, EndOf(epoch, change: change), _now);
+
+    private void Answer(WitnessRecord record)
+        => _core.OnWitnessAnswer(new(_asked.Id, WitnessOutcome.Done, record), _now);
+
+    private void Protect()
+    {
+        _core.OnConnected(Link, _now);
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine), _now);
+        _core.OnFullCopyReady(null, _now);
+        _core.OnMessage(Link, Of(0, Section()), _now);
+        var copy = new CopyDigest();
+        copy.Add(Section());
+        _core.OnMessage(Link, Of(0, new FullCopyDoneMessage
+        {
+            Messages = 1,
+            CopiedBytes = copy.Bytes,
+            StreamDigest = copy.Digest,
+            ContentDigests = [],
+        }), _now);
+        _core.OnFullCopyFinished(null, _now);
+        _now += 1000;
+    }
+}
