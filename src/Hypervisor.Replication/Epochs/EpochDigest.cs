@@ -52,7 +52,7 @@ internal struct EpochDigest
 
     /// <summary>Adds a value to a digest: one differing value always differs, whatever follows.</summary>
     /// <remarks>
-    /// Not a CRC of CRCs: that is linear, and a flipped bit in one message undoes one in another message about once in a
+    /// Not a CRC of CRCs: that is linear, and a flipped bit in one message undoes one in another about once in a
     /// thousand pairs. Multiplications between the xors (the finalizer of MurmurHash3, a bijection) end that.
     /// </remarks>
     public static uint Chain(uint digest, uint value)
