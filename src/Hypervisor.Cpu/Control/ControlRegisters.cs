@@ -59,8 +59,7 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
             efer &= ~Efer.LongModeActive;
         }
 
-        bool needsPointers = isPaging && !wasPaging && (efer & Efer.LongModeActive) == 0;
-        if (needsPointers && !CheckPagePointers(_state->Cr3, _state->Cr4))
+        if (isPaging && !wasPaging && !CheckPagePointers(value, _state->Cr3, _state->Cr4))
         {
             return Refuse();
         }
@@ -86,7 +85,7 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
         bool hasContexts = (_state->Cr4 & Cr4.ProcessContextIdentifiers) != 0;
         bool keepsTranslations = hasContexts && (value & NoFlush) != 0;
         ulong next = hasContexts ? value & ~NoFlush : value;
-        if (_state->LongMode != 0 ? (next & ~PhysicalMask) != 0 : !CheckPagePointers(next, _state->Cr4))
+        if (_state->LongMode != 0 ? (next & ~PhysicalMask) != 0 : !CheckPagePointers(_state->Cr0, next, _state->Cr4))
         {
             return Refuse();
         }
@@ -128,8 +127,8 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
 
         const ulong PointerBits = Cr4.PhysicalAddressExtension | Cr4.PageGlobalEnable | Cr4.PageSizeExtensions
             | Cr4.SupervisorExecutionPrevention;
-        bool reloadsPointers = (_state->Cr0 & Cr0.Paging) != 0 && !isLong && ((before ^ value) & PointerBits) != 0;
-        if (reloadsPointers && !CheckPagePointers(_state->Cr3, value))
+        bool reloadsPointers = ((before ^ value) & PointerBits) != 0;
+        if (reloadsPointers && !CheckPagePointers(_state->Cr0, _state->Cr3, value))
         {
             return Refuse();
         }
@@ -198,10 +197,11 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
         return true;
     }
 
-    // The four page-directory-pointer entries are loaded and checked at once. Spec: SDM volume 3, 4.4.1.
-    private bool CheckPagePointers(ulong cr3, ulong cr4)
+    // Under PAE paging the four page-directory-pointer entries are loaded and checked at once; without paging CR3 may
+    // point to anything, a PML4 for example. Spec: SDM volume 3, 4.4.1.
+    private bool CheckPagePointers(ulong cr0, ulong cr3, ulong cr4)
     {
-        bool applies = (cr4 & Cr4.PhysicalAddressExtension) != 0 && (_state->Cr0 & Cr0.ProtectionEnable) != 0
+        bool applies = (cr4 & Cr4.PhysicalAddressExtension) != 0 && (cr0 & Cr0.Paging) != 0
             && (_state->Efer & Efer.LongModeEnable) == 0;
         if (!applies)
         {
