@@ -7,7 +7,8 @@ namespace Hypervisor.Cpu;
 
 /// <summary>The vCPU's section of a checkpoint: every register that is not derived. See src/FORMATS.md.</summary>
 /// <remarks>
-/// Not in it: TLB pointer, event bytes, stack mask, code mode and long mode (all follow from the rest), the recorded fault
+/// Not in it: TLB pointer, event bytes, stack mask, code mode and long mode (all follow from the rest), the recorded
+/// fault
 /// (delivered within the instruction that raised it), lazy flags (RFLAGS is made right first), scratch space.
 /// </remarks>
 internal static unsafe class VcpuSection
@@ -32,7 +33,7 @@ internal static unsafe class VcpuSection
 
         state.U64(ref cpu->Rip);
         state.U64(ref cpu->Rflags);
-        state.U32(ref cpu->Cpl);
+        TransferSmall(ref state, ref cpu->Cpl, 3, "CPL");
         for (int i = 0; i < SegmentRegister.Count; i++)
         {
             TransferSegment(ref state, ref cpu->Segments[i]);
@@ -63,7 +64,7 @@ internal static unsafe class VcpuSection
         state.U64(ref cpu->Pat);
         state.U64(ref cpu->TscOffset);
         state.U32(ref cpu->InterruptShadow);
-        state.U32(ref cpu->Activity);
+        TransferSmall(ref state, ref cpu->Activity, Activity.WaitingForSipi, "activity");
         state.U32(ref cpu->Mxcsr);
         for (int i = 0; i < 8; i++)
         {
@@ -75,8 +76,6 @@ internal static unsafe class VcpuSection
         vcpu.Msrs.Transfer(ref state);
         vcpu.Events.Transfer(ref state);
         TransferAddressLine(vcpu, ref state);
-        Refuse(cpu->Cpl > 3, "CPL", cpu->Cpl);
-        Refuse(cpu->Activity > Activity.WaitingForSipi, "activity", cpu->Activity);
     }
 
     // A guest that was told of features must keep them: another set is refused, not adapted to.
@@ -109,11 +108,16 @@ internal static unsafe class VcpuSection
         vcpu.IsAddressLine20Open = isOpen;
     }
 
-    private static void Refuse(bool isWrong, string what, uint value)
+    // A byte in the section; a value that does not exist is refused before it is used as an index.
+    private static void TransferSmall(ref StateCodec state, ref uint value, uint max, string what)
     {
-        if (isWrong)
+        byte carried = (byte)value;
+        state.U8(ref carried);
+        if (carried > max)
         {
-            throw new StateFormatException($"vCPU {what} {value} does not exist");
+            throw new StateFormatException($"vCPU {what} is {carried}, at most {max} exists");
         }
+
+        value = carried;
     }
 }

@@ -77,6 +77,9 @@ internal sealed class Board : IDisposable
 
     internal IReadOnlyList<Vcpu> Vcpus => _vcpus;
 
+    /// <summary>Name of the CPU model that CPUID reports.</summary>
+    internal string CpuModelName { get; private set; } = "";
+
     /// <summary>All components but the clock, in checkpoint order.</summary>
     internal IReadOnlyList<ICheckpointed> Components => _components;
 
@@ -133,6 +136,7 @@ internal sealed class Board : IDisposable
     {
         var bus = new MachineBus(_busLock, _mmio, _ports);
         CpuModel model = config.CpuModel is null ? CpuModel.Default : CpuModel.Named(config.CpuModel);
+        CpuModelName = model.Name;
         var vcpus = new Vcpu[config.CpuCount];
         for (int i = 0; i < vcpus.Length; i++)
         {

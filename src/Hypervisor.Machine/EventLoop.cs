@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Hypervisor.Core;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.Time;
 using Hypervisor.Devices;
@@ -53,12 +54,12 @@ internal sealed class EventLoop : IEventLoop, IDisposable
     /// <summary>Looks at the timers again: guest time runs on, or their deadlines came from a checkpoint.</summary>
     internal void Wake() => _wake.Set();
 
-    /// <summary>Ends the thread. The bus lock must not be held by the caller.</summary>
-    internal void Stop()
+    /// <summary>Ends the thread. To wait for that, the bus lock must not be held.</summary>
+    internal void Stop(bool waits)
     {
         _isStopping = true;
         _wake.Set();
-        if (_thread.IsAlive && Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
+        if (waits && _thread.IsAlive && Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
         {
             _thread.Join();
         }
@@ -67,8 +68,11 @@ internal sealed class EventLoop : IEventLoop, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Stop();
-        _wake.Dispose();
+        Check.That(_isStopping);
+        if (!_thread.IsAlive)
+        {
+            _wake.Dispose();
+        }
     }
 
     private void OnEarlier()

@@ -13,8 +13,9 @@ namespace Hypervisor.Machine;
 
 /// <summary>A PC: RAM, vCPUs, board, and the threads that run them.</summary>
 /// <remarks>
-/// It is built standing still, with empty RAM. <see cref="Boot"/> or a checkpoint fills it; <see cref="Resume"/> lets it go.
-/// Pause and Resume are called by one thread at a time, the same one for a pair of calls: it holds the bus lock between.
+/// It is built standing still, with empty RAM. <see cref="Boot"/> or a checkpoint fills it, <see cref="Start"/> starts its
+/// threads, the first <see cref="Resume"/> lets the guest go. Pause and the Resume that follows are called by one thread:
+/// it holds the bus lock between them.
 /// </remarks>
 public sealed class Machine : IProtectedMachine, IDisposable
 {
@@ -29,6 +30,8 @@ public sealed class Machine : IProtectedMachine, IDisposable
     private volatile bool _isResetWanted;
     private bool _isEnded;
     private bool _isStarted;
+    private bool _hasRun;
+    private bool _holdsBus;
 
     /// <summary>Assembles a machine; owns <paramref name="drives"/> and <paramref name="serials"/> from here on.</summary>
     /// <param name="config">What the user asked for, checked.</param>
@@ -98,14 +101,11 @@ public sealed class Machine : IProtectedMachine, IDisposable
     {
         Check.That(!_isStarted);
         _isStarted = true;
-        _busLock.Enter(); // as in a pause: the first Resume lets go
         _eventLoop.Start();
         foreach (VcpuThread thread in _threads)
         {
             thread.Start();
         }
-
-        _board.StartInput();
     }
 
     /// <inheritdoc/>
@@ -122,6 +122,7 @@ public sealed class Machine : IProtectedMachine, IDisposable
         }
 
         _busLock.Enter();
+        _holdsBus = true;
         _clock.Stop();
     }
 
@@ -130,10 +131,21 @@ public sealed class Machine : IProtectedMachine, IDisposable
     {
         _clock.Start();
         _eventLoop.Wake();
-        _busLock.Exit();
+        if (_holdsBus)
+        {
+            _holdsBus = false;
+            _busLock.Exit();
+        }
+
         foreach (VcpuThread thread in _threads)
         {
             thread.Resume();
+        }
+
+        if (!_hasRun)
+        {
+            _hasRun = true;
+            _board.StartInput(); // only now: input must not reach a machine that still waits for its state
         }
     }
 
@@ -149,22 +161,29 @@ public sealed class Machine : IProtectedMachine, IDisposable
     /// <inheritdoc/>
     public void AfterLoad() => _board.AfterLoad();
 
-    /// <summary>Ends the threads, flushes and closes the backends. Not from a thread of the machine.</summary>
+    /// <summary>Whether its threads run.</summary>
+    public bool IsStarted => _isStarted;
+
+    /// <summary>What the guest calls its CPU: the name of the model.</summary>
+    public string CpuModelName => _board.CpuModelName;
+
+    /// <summary>Ends the threads and closes the backends. Not from a thread of the machine.</summary>
     public void Dispose()
     {
-        if (_isStarted)
+        if (_holdsBus && _busLock.IsHeldByCurrentThread)
         {
-            if (_busLock.IsHeldByCurrentThread)
-            {
-                _busLock.Exit();
-            }
-
-            foreach (VcpuThread thread in _threads)
-            {
-                thread.Stop();
-            }
+            _holdsBus = false;
+            _busLock.Exit();
         }
 
+        foreach (VcpuThread thread in _threads)
+        {
+            thread.Stop();
+        }
+
+        // A session that stopped the guest for good may have left the bus lock with its own thread: then the event
+        // loop waits for it and touches nothing any more.
+        _eventLoop.Stop(waits: !_holdsBus);
         _eventLoop.Dispose();
         foreach (VcpuThread thread in _threads)
         {

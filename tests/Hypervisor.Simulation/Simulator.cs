@@ -64,7 +64,7 @@ internal static class Simulator
 
         if (faults.Happened.Count == 0)
         {
-            // A standby whose disk is slow several times in a row may exceed the shortest timeouts: safe, and nobody's fault.
+            // A disk that is slow several times in a row may exceed the shortest timeouts: safe, and nobody's fault.
             PrimaryOptions options = universe.Settings.Primary;
             PrimaryStatus status = primary.Status(0);
             if (options.ProgressNanos - options.LeaseNanos < SlowDiskNanos)

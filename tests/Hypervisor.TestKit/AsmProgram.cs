@@ -14,7 +14,8 @@ namespace Hypervisor.TestKit;
 
 /// <summary>A vCPU, 4 MiB of RAM, tables, and a snippet that runs until it halts.</summary>
 /// <remarks>
-/// Every vector has an interrupt gate to a handler of its own that halts, so <see cref="LastVector"/> says how a run ended
+/// Every vector has an interrupt gate to a handler of its own that halts, so <see cref="LastVector"/> says how a run
+/// ended
 /// and the stack has the frame. Selectors are the constants below; a test may overwrite any table before it runs.
 /// </remarks>
 public sealed class AsmProgram : IDisposable
@@ -24,7 +25,8 @@ public sealed class AsmProgram : IDisposable
         Data = 0xC000, StackTop = 0x7000, InnerStackTop = 0x6000, UserStackTop = 0x5000, PageTable = 0x13000;
 
     /// <summary>Selectors of the GDT; 48H to 78H (code and data of 16 bits) and FreeSelector are for tests.</summary>
-    public const ushort Code64 = 0x08, Data0 = 0x10, Code32 = 0x18, UserCode32 = 0x23, UserData = 0x2B, UserCode64 = 0x33,
+    public const ushort Code64 = 0x08, Data0 = 0x10, Code32 = 0x18, UserCode32 = 0x23, UserData = 0x2B,
+        UserCode64 = 0x33,
         TaskState = 0x38, Code16 = 0x48, Data16 = 0x50, FreeSelector = 0x58;
 
     private const ulong PageTables = 0x10000;
@@ -130,7 +132,8 @@ public sealed class AsmProgram : IDisposable
     }
 
     /// <summary>Replaces an IDT gate: type as in SDM volume 3, table 3-2.</summary>
-    public void SetGate(int vector, ushort selector, ulong offset, int type, int dpl = 0, int ist = 0, bool present = true)
+    public void SetGate(
+        int vector, ushort selector, ulong offset, int type, int dpl = 0, int ist = 0, bool present = true)
     {
         ulong low = (offset & 0xFFFF) | ((ulong)selector << 16) | ((ulong)ist << 32) | ((ulong)type << 40)
             | ((ulong)dpl << 45) | (present ? 1ul << 47 : 0) | ((offset & 0xFFFF_0000) << 32);

@@ -5,7 +5,8 @@ using Hypervisor.Cpu.State;
 namespace Hypervisor.Cpu.Control;
 
 /// <summary>Writes of CR0, CR3, CR4, CR8, EFER and XCR0: their checks, and the changes of mode they make.</summary>
-/// <remarks>Spec: SDM volume 3, 2.5, 4.1, 4.10.4, 9.8; volume 2, MOV to control registers. False: #GP(0) is recorded.</remarks>
+/// <remarks>Spec: SDM volume 3, 2.5, 4.1, 4.10.4, 9.8; volume 2, MOV to control registers. False: #GP(0) is
+/// recorded.</remarks>
 internal sealed unsafe class ControlRegisters(Vcpu vcpu)
 {
     private const ulong Cr0Defined = Cr0.ProtectionEnable | Cr0.MonitorCoprocessor | Cr0.Emulation | Cr0.TaskSwitched
@@ -59,7 +60,8 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
             efer &= ~Efer.LongModeActive;
         }
 
-        if (isPaging && !wasPaging && !CheckPagePointers(value, _state->Cr3, _state->Cr4))
+        bool needsPointers = isPaging && !wasPaging && (efer & Efer.LongModeActive) == 0;
+        if (needsPointers && !CheckPagePointers(_state->Cr3, _state->Cr4))
         {
             return Refuse();
         }
@@ -85,7 +87,9 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
         bool hasContexts = (_state->Cr4 & Cr4.ProcessContextIdentifiers) != 0;
         bool keepsTranslations = hasContexts && (value & NoFlush) != 0;
         ulong next = hasContexts ? value & ~NoFlush : value;
-        if (_state->LongMode != 0 ? (next & ~PhysicalMask) != 0 : !CheckPagePointers(_state->Cr0, next, _state->Cr4))
+        bool loadsPointers = _state->LongMode == 0 && (_state->Cr0 & Cr0.Paging) != 0;
+        if ((_state->LongMode != 0 && (next & ~PhysicalMask) != 0)
+            || (loadsPointers && !CheckPagePointers(next, _state->Cr4)))
         {
             return Refuse();
         }
@@ -127,8 +131,8 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
 
         const ulong PointerBits = Cr4.PhysicalAddressExtension | Cr4.PageGlobalEnable | Cr4.PageSizeExtensions
             | Cr4.SupervisorExecutionPrevention;
-        bool reloadsPointers = ((before ^ value) & PointerBits) != 0;
-        if (reloadsPointers && !CheckPagePointers(_state->Cr0, _state->Cr3, value))
+        bool reloadsPointers = (_state->Cr0 & Cr0.Paging) != 0 && !isLong && ((before ^ value) & PointerBits) != 0;
+        if (reloadsPointers && !CheckPagePointers(_state->Cr3, value))
         {
             return Refuse();
         }
@@ -197,13 +201,10 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
         return true;
     }
 
-    // Under PAE paging the four page-directory-pointer entries are loaded and checked at once; without paging CR3 may
-    // point to anything, a PML4 for example. Spec: SDM volume 3, 4.4.1.
-    private bool CheckPagePointers(ulong cr0, ulong cr3, ulong cr4)
+    // The four page-directory-pointer entries are loaded and checked at once. Spec: SDM volume 3, 4.4.1.
+    private bool CheckPagePointers(ulong cr3, ulong cr4)
     {
-        bool applies = (cr4 & Cr4.PhysicalAddressExtension) != 0 && (cr0 & Cr0.Paging) != 0
-            && (_state->Efer & Efer.LongModeEnable) == 0;
-        if (!applies)
+        if ((cr4 & Cr4.PhysicalAddressExtension) == 0)
         {
             return true;
         }

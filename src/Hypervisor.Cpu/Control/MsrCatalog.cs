@@ -8,7 +8,8 @@ namespace Hypervisor.Cpu.Control;
 /// <remarks>Spec: SDM volume 4, chapter 2; volume 3, 11.11.2 (MTRRs), 15.3 (machine check).</remarks>
 internal static unsafe class MsrCatalog
 {
-    // Not affected by: rogue data cache load, L1TF at VM entry, SSB, MDS, page-size MCE, TAA, and the later buffer leaks.
+    // Not affected by: rogue data cache load, L1TF at VM entry, SSB, MDS, page-size MCE, TAA, and the later buffer
+    // leaks.
     private const ulong Immunities = (1 << 0) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 13)
         | (1 << 14) | (1 << 15) | (1 << 20) | (1 << 24) | (1 << 26) | (1 << 27);
 

@@ -2,7 +2,9 @@ using Hypervisor.Core.State;
 
 namespace Hypervisor.Cpu.Control;
 
-/// <summary>MSRs that the emulation only stores: MTRRs, machine check, enables. Others live in CpuState or the APIC.</summary>
+/// <summary>
+/// MSRs that the emulation only stores: MTRRs, machine check, enables. Others live in CpuState or the APIC.
+/// </summary>
 /// <remarks>Spec: SDM volume 3, 11.11 (MTRRs), 15.3 (machine check); volume 4, chapter 2.</remarks>
 internal sealed class MsrFile
 {

@@ -1,6 +1,8 @@
 namespace Hypervisor.Cpu.Control;
 
-/// <summary>The guest's time-stamp counter: guest nanoseconds plus an offset, 1 GHz. Spec: SDM volume 3, 17.17.</summary>
+/// <summary>
+/// The guest's time-stamp counter: guest nanoseconds plus an offset, 1 GHz. Spec: SDM volume 3, 17.17.
+/// </summary>
 internal sealed unsafe class TimeStamp(Vcpu vcpu)
 {
     internal ulong Now => (ulong)vcpu.Timers.Clock.NowNanos + vcpu.State->TscOffset;

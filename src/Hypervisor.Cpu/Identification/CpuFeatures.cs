@@ -24,7 +24,9 @@ public sealed class CpuFeatures
     /// <summary>What the processor under us says of itself.</summary>
     public static CpuFeatures Host { get; } = ReadHost();
 
-    /// <summary>The set as words in <see cref="FeatureWord"/> order: what two hosts compare before one takes over.</summary>
+    /// <summary>
+    /// The set as words in <see cref="FeatureWord"/> order: what two hosts compare before one takes over.
+    /// </summary>
     public ReadOnlySpan<uint> Words => _words;
 
     /// <summary>Whether the set has <paramref name="feature"/>.</summary>

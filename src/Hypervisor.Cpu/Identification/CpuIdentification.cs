@@ -23,7 +23,8 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
     private const uint ApicKilohertz = 1_000_000;
     private const uint LinearAddressBits = 48;
 
-    private static readonly byte[] s_brand = Encoding.ASCII.GetBytes("Hypervisor x86-64 vCPU @ 1.00GHz".PadRight(48, '\0'));
+    private static readonly byte[] s_brand
+        = Encoding.ASCII.GetBytes("Hypervisor x86-64 vCPU @ 1.00GHz".PadRight(48, '\0'));
 
     private readonly CpuState* _state = vcpu.State;
     private readonly CpuFeatures _features = vcpu.Features;

@@ -53,7 +53,8 @@ internal static unsafe class FlagsRegister
         op->Execute = context.Vcpu.Features.Has(Identification.CpuFeature.Smap) ? &SetAccess : null;
     }
 
-    private static ulong IoPrivilege(CpuState* state) => (state->Rflags & Rflags.IoPrivilege) >> Rflags.IoPrivilegeShift;
+    private static ulong IoPrivilege(CpuState* state)
+        => (state->Rflags & Rflags.IoPrivilege) >> Rflags.IoPrivilegeShift;
 
     private static Outcome Push(Vcpu vcpu, Operation* op)
     {

@@ -87,7 +87,8 @@ internal static unsafe class SystemCalls
         state->Rflags = (state->Gpr[11] & kept) | Rflags.AlwaysOne;
         state->LazyShift = ArithmeticFlags.Explicit;
         ushort start = (ushort)(state->Star >> 48);
-        SetFlat(state, SegmentRegister.Cs, (ushort)((start + (isWide ? 16 : 0)) | 3), isWide ? FlatCode64 : FlatCode32, 3);
+        ushort code = (ushort)((start + (isWide ? 16 : 0)) | 3);
+        SetFlat(state, SegmentRegister.Cs, code, isWide ? FlatCode64 : FlatCode32, 3);
         SetFlat(state, SegmentRegister.Ss, (ushort)((start + 8) | 3), FlatData, 3);
         state->Cpl = 3;
         EnterMode(vcpu);

@@ -31,7 +31,9 @@ internal sealed unsafe class ExceptionDelivery(Vcpu vcpu)
     internal void DeliverInterrupt(byte vector, bool isRepeating)
         => Deliver(new InterruptEvent { Vector = vector, IsExternal = true, SetsResume = isRepeating });
 
-    /// <summary>INT n, INT3, INTO: checks the gate's DPL; RIP is after the instruction. False: a fault is recorded.</summary>
+    /// <summary>
+    /// INT n, INT3, INTO: checks the gate's DPL; RIP is after the instruction. False: a fault is recorded.
+    /// </summary>
     internal bool TryDeliverSoftware(byte vector)
         => TryOnce(new InterruptEvent { Vector = vector, IsSoftware = true }, out _);
 

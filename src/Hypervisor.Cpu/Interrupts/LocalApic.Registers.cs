@@ -13,7 +13,9 @@ public sealed partial class LocalApic
     private const int LastMsr = 0x83F;
     private const ulong DestinationShift = 32;
 
-    /// <summary>Reads the register page; only aligned 32-bit accesses are defined, others see the register's bytes.</summary>
+    /// <summary>
+    /// Reads the register page; only aligned 32-bit accesses are defined, others see the register's bytes.
+    /// </summary>
     internal ulong ReadPage(int offset, int sizeBytes)
     {
         lock (_lock)
@@ -112,12 +114,15 @@ public sealed partial class LocalApic
         }
     }
 
-    /// <summary>WRMSR IA32_APIC_BASE. False: #GP (reserved bits, forbidden transition: SDM volume 3, 11.12.5).</summary>
+    /// <summary>
+    /// WRMSR IA32_APIC_BASE. False: #GP (reserved bits, forbidden transition: SDM volume 3, 11.12.5).
+    /// </summary>
     internal bool TryWriteBase(ulong value, int physicalAddressBits)
     {
         lock (_lock)
         {
-            ulong defined = (((1ul << physicalAddressBits) - 1) & ~0xFFFul) | BaseEnabled | BaseExtended | BaseBootstrap;
+            ulong defined = (((1ul << physicalAddressBits) - 1) & ~0xFFFul)
+                | BaseEnabled | BaseExtended | BaseBootstrap;
             bool wasExtended = IsExtended;
             bool extended = (value & BaseExtended) != 0;
             bool enabled = (value & BaseEnabled) != 0;
@@ -135,7 +140,6 @@ public sealed partial class LocalApic
             }
             else if (extended && !wasExtended)
             {
-                _id = (uint)_vcpu.Index;
                 _logicalDestination = ExtendedLogicalId;
             }
 
@@ -204,7 +208,7 @@ public sealed partial class LocalApic
 
     private uint ReadRegister(int offset) => offset switch
     {
-        ApicRegister.Id => IsExtended ? _id : _id << 24,
+        ApicRegister.Id => IsExtended ? Id : Id << 24,
         ApicRegister.Version => VersionValue,
         ApicRegister.TaskPriority => _taskPriority,
         ApicRegister.ArbitrationPriority or ApicRegister.ProcessorPriority => ProcessorPriority(),

@@ -26,7 +26,6 @@ public sealed partial class LocalApic : ICheckpointed
     private readonly ApicTimer _timer;
 
     private ulong _base;
-    private uint _id;
     private uint _taskPriority;
     private uint _logicalDestination;
     private uint _destinationFormat;
@@ -69,6 +68,9 @@ public sealed partial class LocalApic : ICheckpointed
     /// <summary>GPA of the register page.</summary>
     internal ulong PageGpa => _base & ~0xFFFul;
 
+    // Not writable, as on newer CPUs: the board indexes by it.
+    private uint Id => (uint)_vcpu.Index;
+
     private bool IsEnabled => (_base & BaseEnabled) != 0;
 
     private bool IsExtended => (_base & BaseExtended) != 0;
@@ -81,7 +83,6 @@ public sealed partial class LocalApic : ICheckpointed
         lock (_lock)
         {
             _base = BaseAddressReset | BaseEnabled | (_vcpu.Index == 0 ? BaseBootstrap : 0);
-            _id = (uint)_vcpu.Index;
             _hasNmi = false;
             _hasInit = false;
             _hasStartup = false;
@@ -90,7 +91,9 @@ public sealed partial class LocalApic : ICheckpointed
         }
     }
 
-    /// <summary>The INTR output of the 8259 pair, at LINT0; without an enabled APIC at the processor's INTR pin.</summary>
+    /// <summary>
+    /// The INTR output of the 8259 pair, at LINT0; without an enabled APIC at the processor's INTR pin.
+    /// </summary>
     public void SetExternalInterrupt(bool high)
     {
         lock (_lock)
@@ -126,7 +129,7 @@ public sealed partial class LocalApic : ICheckpointed
                 return true;
             }
 
-            return isLogical ? IsInLogicalSet(destination) : destination == _id;
+            return isLogical ? IsInLogicalSet(destination) : destination == Id;
         }
     }
 
@@ -163,7 +166,6 @@ public sealed partial class LocalApic : ICheckpointed
     public void Transfer(ref StateCodec state)
     {
         state.U64(ref _base);
-        state.U32(ref _id);
         state.U32(ref _taskPriority);
         state.U32(ref _logicalDestination);
         state.U32(ref _destinationFormat);
@@ -300,7 +302,8 @@ public sealed partial class LocalApic : ICheckpointed
         _lvtThermal = LvtMasked;
         _lvtPerformance = LvtMasked;
 
-        // Virtual wire mode at the bootstrap CPU, as firmware leaves it: a kernel loaded directly expects the 8259 there.
+        // Virtual wire mode at the bootstrap CPU, as firmware leaves it: a kernel loaded directly expects the 8259
+        // there.
         _lvtLint0 = _vcpu.Index == 0 ? (uint)DeliveryMode.ExternalInterrupt << 8 : LvtMasked;
         _lvtLint1 = _vcpu.Index == 0 ? (uint)DeliveryMode.Nmi << 8 : LvtMasked;
         _lvtError = LvtMasked;
@@ -310,13 +313,14 @@ public sealed partial class LocalApic : ICheckpointed
         _timer.Reset();
     }
 
-    private uint ExtendedLogicalId => ((_id >> 4) << 16) | (1u << (int)(_id & 0xF));
+    private uint ExtendedLogicalId => ((Id >> 4) << 16) | (1u << (int)(Id & 0xF));
 
     private bool IsInLogicalSet(uint destination)
     {
         if (IsExtended)
         {
-            return (destination >> 16) == (_logicalDestination >> 16) && (destination & _logicalDestination & 0xFFFF) != 0;
+            return (destination >> 16) == (_logicalDestination >> 16)
+                && (destination & _logicalDestination & 0xFFFF) != 0;
         }
 
         uint mine = _logicalDestination >> 24;

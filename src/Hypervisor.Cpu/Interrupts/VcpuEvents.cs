@@ -6,7 +6,8 @@ namespace Hypervisor.Cpu.Interrupts;
 /// <summary>What a vCPU does when it looks up between two blocks. Spec: SDM volume 3, 6.9 (order of events).</summary>
 /// <remarks>
 /// Costs nothing while nothing is pending: a pending interrupt that IF holds back is remembered in a flag, and whoever
-/// sets IF raises the event again (<see cref="OnFlagsChanged"/>). A shadow after STI or MOV SS is remembered with the RIP
+/// sets IF raises the event again (<see cref="OnFlagsChanged"/>). A shadow after STI or MOV SS is remembered with the
+/// RIP
 /// that it covers, so it needs no event either.
 /// </remarks>
 internal sealed unsafe class VcpuEvents(Vcpu vcpu)
@@ -34,7 +35,9 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
         vcpu.SetEvent(EventBytes.Interrupt);
     }
 
-    /// <summary>Call after any change of IF or TF: what they hold back or ask for is looked at before the next block.</summary>
+    /// <summary>
+    /// Call after any change of IF or TF: what they hold back or ask for is looked at before the next block.
+    /// </summary>
     internal void OnFlagsChanged()
     {
         ulong flags = _state->Rflags;
@@ -56,7 +59,9 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
         _shadowRip = _state->Rip;
     }
 
-    /// <summary>An event went through the IDT: its handler's first instruction is not stepped for the interrupted one.</summary>
+    /// <summary>
+    /// An event went through the IDT: its handler's first instruction is not stepped for the interrupted one.
+    /// </summary>
     internal void OnDelivered()
     {
         _wasDelivered = true;

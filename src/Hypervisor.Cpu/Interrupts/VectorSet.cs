@@ -5,7 +5,7 @@ using Hypervisor.Core.State;
 namespace Hypervisor.Cpu.Interrupts;
 
 /// <summary>256 bits, one per interrupt vector: IRR, ISR, TMR.</summary>
-internal struct VectorSet
+internal struct VectorSet : System.IEquatable<VectorSet>
 {
     private Words _words;
 
@@ -34,6 +34,18 @@ internal struct VectorSet
 
     /// <summary>32 vectors as one register shows them.</summary>
     internal readonly uint Read(int register) => (uint)(_words[register >> 1] >> ((register & 1) * 32));
+
+    /// <inheritdoc/>
+    public readonly bool Equals(VectorSet other)
+        => _words[0] == other._words[0] && _words[1] == other._words[1] && _words[2] == other._words[2]
+            && _words[3] == other._words[3];
+
+    /// <inheritdoc/>
+    public override readonly bool Equals(object? obj) => obj is VectorSet other && Equals(other);
+
+    /// <inheritdoc/>
+    public override readonly int GetHashCode()
+        => System.HashCode.Combine(_words[0], _words[1], _words[2], _words[3]);
 
     internal void Transfer(ref StateCodec state)
     {

@@ -276,7 +276,8 @@ internal sealed unsafe class SegmentUnit(Vcpu vcpu)
 
         // A null FS or GS keeps the base that an MSR gave it: thread pointers in long mode live so.
         bool isNull = (segment.Attributes & SegmentBits.Unusable) != 0;
-        if (!isNull && !isConforming && ((segment.Attributes & SegmentBits.DplMask) >> SegmentBits.DplShift) < _state->Cpl)
+        uint privilege = (segment.Attributes & SegmentBits.DplMask) >> SegmentBits.DplShift;
+        if (!isNull && !isConforming && privilege < _state->Cpl)
         {
             segment = Null(0);
         }

@@ -7,7 +7,9 @@ internal sealed unsafe class StackFrame(Vcpu vcpu)
 {
     private readonly CpuState* _state = vcpu.State;
 
-    /// <summary>Pushes the low <paramref name="bytes"/> (2, 4 or 8) of a value. False: the exception is recorded.</summary>
+    /// <summary>
+    /// Pushes the low <paramref name="bytes"/> (2, 4 or 8) of a value. False: the exception is recorded.
+    /// </summary>
     internal bool TryPush(int bytes, ulong value) => bytes switch
     {
         2 => vcpu.Mmu.TryPush((ushort)value),
@@ -50,7 +52,9 @@ internal sealed unsafe class StackFrame(Vcpu vcpu)
         }
     }
 
-    /// <summary>SS and ESP for <paramref name="level"/> from a 16- or 32-bit TSS. Spec: SDM volume 3, 7.2.1, 7.6.</summary>
+    /// <summary>
+    /// SS and ESP for <paramref name="level"/> from a 16- or 32-bit TSS. Spec: SDM volume 3, 7.2.1, 7.6.
+    /// </summary>
     internal bool TryReadInner(uint level, out ushort selector, out ulong pointer)
     {
         selector = 0;

@@ -14,7 +14,9 @@ internal sealed unsafe class TaskSwitch(Vcpu vcpu)
     private readonly CpuState* _state = vcpu.State;
     private readonly SegmentUnit _segments = vcpu.Segments;
 
-    /// <summary>Switches for JMP, CALL or IRET: a fault of the new task is delivered in it. False: none began.</summary>
+    /// <summary>
+    /// Switches for JMP, CALL or IRET: a fault of the new task is delivered in it. False: none began.
+    /// </summary>
     internal bool TryTransfer(ushort selector, TaskSwitchCause cause)
     {
         if (!TrySwitch(selector, cause, out bool hasCommitted))

@@ -11,7 +11,7 @@ internal struct CopyDigest
     /// <summary>Payload bytes so far.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>CRC-32C chain over kinds and payload CRCs.</summary>
+    /// <summary>Chain over kinds and payload CRCs.</summary>
     public uint Digest { get; private set; }
 
     /// <summary>Takes in the next one; its payload CRC is known, or computed here.</summary>

@@ -1,33 +1,47 @@
 using System;
 using System.Collections.Generic;
 using System.Threading.Tasks;
+using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.CommandLine;
+using Hypervisor.Core.Time;
 using Hypervisor.Machine;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>A machine as a session sees it: started, waited for, ended.</summary>
+/// <summary>A machine as an unprotected session sees it: started, waited for, ended.</summary>
 internal sealed class GuestMachine : IDisposable
 {
-    private readonly IReadOnlyList<IByteStream> _serials;
-    private readonly TaskCompletionSource<GuestEnd> _end = new();
+    private readonly List<IBlockDevice> _drives;
+    private readonly Machine.Machine _machine;
+    private readonly TaskCompletionSource<GuestEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Assembles the machine; owns <paramref name="serials"/>.</summary>
     /// <exception cref="FailureException">The machine cannot be assembled.</exception>
     public GuestMachine(MachineConfig config, IReadOnlyList<IByteStream> serials)
     {
-        _serials = serials;
-        throw new FailureException($"{config.Name}: this build has no machine to run it on");
+        _drives = MachineParts.OpenDrives(config);
+        _machine = new Machine.Machine(
+            config, _drives, serials, new HostClock(), end => _end.TrySetResult(MachineParts.Describe(end)));
+        try
+        {
+            MachineParts.Boot(_machine, config);
+        }
+        catch (FailureException)
+        {
+            _machine.Dispose();
+            throw;
+        }
     }
+
+    /// <summary>Guest instructions run so far.</summary>
+    public ulong InstructionCount => _machine.InstructionCount;
 
     /// <summary>Lets the guest run.</summary>
     public void Start()
     {
-        foreach (IByteStream serial in _serials)
-        {
-            serial.Start();
-        }
+        _machine.Start();
+        _machine.Resume();
     }
 
     /// <summary>Waits for the end of the guest.</summary>
@@ -40,9 +54,12 @@ internal sealed class GuestMachine : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (IByteStream serial in _serials)
+        if (_machine.IsStarted)
         {
-            serial.Dispose();
+            _machine.Pause();
         }
+
+        MachineParts.Flush(_drives);
+        _machine.Dispose();
     }
 }

@@ -1,3 +1,4 @@
+using System;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Session;
 
@@ -11,7 +12,7 @@ internal sealed class ReportedEvents(StatusReport report, IHostClock clock, bool
     private long _repeatedFrom = -1;
 
     /// <summary>Epoch that a takeover carries on from; set by the session's owner, who sees its statistics.</summary>
-    public long TakeoverEpoch { get; set; } = -1;
+    public Func<long> TakeoverEpoch { get; init; } = () => -1;
 
     /// <inheritdoc/>
     public void OnState(string line) => Send(StatusKind.State, line);
@@ -37,7 +38,7 @@ internal sealed class ReportedEvents(StatusReport report, IHostClock clock, bool
         {
             report.Send(new StatusEvent(StatusKind.Takeover, nowNanos)
             {
-                Epoch = TakeoverEpoch,
+                Epoch = TakeoverEpoch(),
                 ConsoleBytes = _repeatedFrom,
                 Message = $"generation {generation}",
             });

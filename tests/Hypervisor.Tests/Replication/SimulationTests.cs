@@ -45,6 +45,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(12540)]
     [InlineData(1012385)]
     [InlineData(1013326)]
+    [InlineData(1033647)]
+    [InlineData(1084584)]
     public void Seed_that_found_something_once_is_quiet(ulong seed) => Assert.Null(Simulator.Run(seed).Violation);
 
     [Fact]

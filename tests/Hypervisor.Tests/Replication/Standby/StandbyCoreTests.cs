@@ -282,7 +282,8 @@ public sealed class StandbyCoreTests : IStandbyActions
         return section;
     }
 
-    private static EpochEndMessage EndOf(ulong epoch, bool hasFlush = false, Func<EpochTotals, EpochTotals>? change = null)
+    private static EpochEndMessage EndOf(
+        ulong epoch, bool hasFlush = false, Func<EpochTotals, EpochTotals>? change = null)
     {
         var digest = new EpochDigest();
         SectionMessage section = Section();

@@ -1,0 +1,79 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Hypervisor.Backends.Block;
+using Hypervisor.CommandLine;
+using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
+
+namespace Hypervisor.Sessions;
+
+/// <summary>What every session does to bring a machine about: opens its disks, boots it, names its end.</summary>
+internal static class MachineParts
+{
+    /// <summary>Opens all drives, or none.</summary>
+    /// <exception cref="FailureException">An image is missing, locked or no disk.</exception>
+    public static List<IBlockDevice> OpenDrives(MachineConfig config)
+    {
+        List<IBlockDevice> drives = [];
+        try
+        {
+            foreach (DriveOptions drive in config.Drives)
+            {
+                drives.Add(BlockChain.Open(drive, line => Console.Error.WriteLine($"hv: {line}")));
+            }
+        }
+        catch (BlockImageException error)
+        {
+            drives.ForEach(drive => drive.Dispose());
+            throw new FailureException($"--drive: {error.Message}");
+        }
+
+        return drives;
+    }
+
+    /// <summary>Puts kernel or firmware into RAM.</summary>
+    /// <exception cref="FailureException">It cannot be started.</exception>
+    public static void Boot(Machine.Machine machine, MachineConfig config)
+    {
+        if (config.Firmware is not null)
+        {
+            throw new FailureException(
+                $"--firmware {config.Firmware.Name}: other firmware cannot run yet; allowed: the built-in one");
+        }
+
+        try
+        {
+            machine.Boot(new BootRequest
+            {
+                Kernel = config.Kernel,
+                Initrd = config.Initrd,
+                CommandLine = config.CommandLine,
+                CpuCount = config.CpuCount,
+            });
+        }
+        catch (BootException error)
+        {
+            throw new FailureException(error.Message);
+        }
+    }
+
+    /// <summary>A machine's end in a session's words.</summary>
+    public static GuestEnd Describe(MachineEnd end) => end.Kind switch
+    {
+        MachineEndKind.PowerOff => new GuestEnd("the guest powered off", ExitCode.Success),
+        MachineEndKind.Reset => new GuestEnd("the guest reset itself", ExitCode.Success),
+        MachineEndKind.DebugExit => new GuestEnd(
+            $"the guest ended with debug-exit code {end.DebugExitCode}", end.DebugExitCode),
+    };
+
+    /// <summary>Makes everything written durable, at the end of a session.</summary>
+    public static void Flush(IEnumerable<IBlockDevice> drives)
+    {
+        foreach (IBlockDevice drive in drives.Where(drive => !drive.IsReadOnly))
+        {
+            using var blocking = new BlockingBlockDevice(drive);
+            _ = blocking.Flush(); // a failure was reported when it happened
+        }
+    }
+}

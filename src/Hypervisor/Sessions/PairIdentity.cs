@@ -1,0 +1,55 @@
+using System;
+using System.Collections.Generic;
+using System.Net;
+using System.Security.Cryptography;
+using Hypervisor.Backends.Block;
+using Hypervisor.CommandLine;
+using Hypervisor.Core.State;
+using Hypervisor.Machine;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Sessions;
+
+/// <summary>What a half of a pair says of itself.</summary>
+internal static class PairIdentity
+{
+    private const string MachineModel = "pc-1"; // counts up when the board changes under the guest
+
+    /// <summary>What both halves must agree on (fault-tolerance rule 33).</summary>
+    public static MachineIdentity Of(
+        MachineConfig config, Machine.Machine machine, IReadOnlyList<IBlockDevice> drives)
+    {
+        var disks = new DiskIdentity[drives.Count];
+        for (int i = 0; i < disks.Length; i++)
+        {
+            disks[i] = new DiskIdentity(config.Drives[i].Id, drives[i].LengthBytes);
+        }
+
+        var sections = new List<SectionFormat>();
+        foreach (ICheckpointed component in machine.Components)
+        {
+            SectionId id = component.Section;
+            sections.Add(new SectionFormat(id.Tag, id.Instance, id.Version));
+        }
+
+        return new MachineIdentity(
+            config.Uuid, config.Uuid, MachineModel, machine.CpuModelName, config.MemoryBytes, disks, sections);
+    }
+
+    /// <summary>What makes the protection weaker than it could be.</summary>
+    public static PairTaints Taints(ProtectionConfig protection, Endpoint peer)
+        => (protection.IsAckDurable ? PairTaints.None : PairTaints.AckFromMemory)
+            | (IsThisHost(peer) ? PairTaints.SameHost : PairTaints.None);
+
+    /// <summary>A fresh number for a life of the pair, not 0.</summary>
+    public static ulong NextIncarnation()
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+        RandomNumberGenerator.Fill(bytes);
+        return BitConverter.ToUInt64(bytes) | 1;
+    }
+
+    private static bool IsThisHost(Endpoint peer)
+        => peer.Host == "localhost" || (IPAddress.TryParse(peer.Host, out IPAddress? address) && IPAddress.IsLoopback(address));
+}
