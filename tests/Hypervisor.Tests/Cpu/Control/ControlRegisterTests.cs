@@ -68,6 +68,25 @@ public sealed unsafe class ControlRegisterTests
     }
 
     [Fact]
+    public void Paging_with_pae_refuses_page_pointers_with_reserved_bits()
+    {
+        using var program = new AsmProgram(CpuMode.Protected, a =>
+        {
+            a.mov(eax, 0x20);
+            a.mov(cr4, eax);
+            a.mov(eax, 0x10000); // a PML4: its entries may say "writable", page pointers may not
+            a.mov(cr3, eax);
+            a.mov(eax, cr0);
+            a.bts(eax, 31);
+            a.mov(cr0, eax);
+        });
+
+        program.Run();
+
+        Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector);
+    }
+
+    [Fact]
     public void Unreal_mode_keeps_the_large_limit()
     {
         // JMP 48:C000
