@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Hypervisor.Cpu;
+namespace Hypervisor.Cpu.Paging;
 
 /// <summary>One entry of a software TLB; generated code indexes arrays of it.</summary>
 /// <remarks>

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Hypervisor.Cpu.Paging;
 
 namespace Hypervisor.Cpu.State;
 
