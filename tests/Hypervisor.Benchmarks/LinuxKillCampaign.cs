@@ -18,7 +18,9 @@ internal static partial class LinuxKillCampaign
     private const int KillLineMin = 5, KillLineMax = 120;
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
 
-    /// <summary>`linux-kill HV FILES [COUNT] [SEED]`: HV is the program, FILES holds vmlinuz, initrd.gz, disk.img.</summary>
+    /// <summary>
+    /// `linux-kill HV FILES [COUNT] [SEED]`: HV is the program, FILES holds vmlinuz, initrd.gz, disk.img.
+    /// </summary>
     public static int Run(ReadOnlySpan<string> words)
     {
         if (words.Length < 2)
