@@ -1,5 +1,6 @@
 using System;
 using Hypervisor.Cpu.Interrupts;
+using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu;

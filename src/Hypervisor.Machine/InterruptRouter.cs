@@ -5,7 +5,9 @@ using Hypervisor.Devices.Chipset;
 
 namespace Hypervisor.Machine;
 
-/// <summary>The wires between interrupt controllers: lines to PIC and I/O APIC, messages to local APICs. Bus lock held.</summary>
+/// <summary>
+/// The wires between interrupt controllers: lines to PIC and I/O APIC, messages to local APICs. Bus lock held.
+/// </summary>
 internal sealed class InterruptRouter : IApicBus
 {
     private const int IsaIrqCount = 16;

@@ -13,8 +13,10 @@ namespace Hypervisor.Machine;
 
 /// <summary>A PC: RAM, vCPUs, board, and the threads that run them.</summary>
 /// <remarks>
-/// It is built standing still, with empty RAM. <see cref="Boot"/> or a checkpoint fills it, <see cref="Start"/> starts its
-/// threads, the first <see cref="Resume"/> lets the guest go. Pause and the Resume that follows are called by one thread:
+/// It is built standing still, with empty RAM. <see cref="Boot"/> or a checkpoint fills it, <see cref="Start"/>
+/// starts its
+/// threads, the first <see cref="Resume"/> lets the guest go. Pause and the Resume that follows are called by one
+/// thread:
 /// it holds the bus lock between them.
 /// </remarks>
 public sealed class Machine : IProtectedMachine, IDisposable
@@ -33,7 +35,9 @@ public sealed class Machine : IProtectedMachine, IDisposable
     private bool _hasRun;
     private bool _holdsBus;
 
-    /// <summary>Assembles a machine; owns <paramref name="drives"/> and <paramref name="serials"/> from here on.</summary>
+    /// <summary>
+    /// Assembles a machine; owns <paramref name="drives"/> and <paramref name="serials"/> from here on.
+    /// </summary>
     /// <param name="config">What the user asked for, checked.</param>
     /// <param name="drives">One device per drive of the configuration, in its order.</param>
     /// <param name="serials">One stream per serial line of the configuration, in its order.</param>
@@ -88,7 +92,9 @@ public sealed class Machine : IProtectedMachine, IDisposable
         }
     }
 
-    /// <summary>Loads the kernel, or the firmware for the first drive's boot sector, and resets vCPU 0 to start it.</summary>
+    /// <summary>
+    /// Loads the kernel, or the firmware for the first drive's boot sector, and resets vCPU 0 to start it.
+    /// </summary>
     /// <exception cref="BootException">It can't be started; the message is for the user.</exception>
     public void Boot(BootRequest request)
     {
@@ -221,8 +227,9 @@ public sealed class Machine : IProtectedMachine, IDisposable
         {
             _isResetWanted = false;
             _board.Reset();
-            Check.That(_boot is not null || _isStarted);
-            _board.Load(_boot is null ? BootPlan.Reset() : BootLoader.Load(Ram, _boot));
+
+            // A machine that came over the wire has no kernel file: it starts again from its first disk.
+            _board.Load(BootLoader.Load(Ram, _boot ?? new BootRequest { CpuCount = _config.CpuCount }));
         }
     }
 

@@ -13,8 +13,11 @@ internal static class Program
                 return DifferentialProgram.Run(words.AsSpan(1));
             case "epoch-pause":
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
+            case "linux-kill":
+                return LinuxKillCampaign.Run(words.AsSpan(1));
             default:
-                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs]");
+                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs] | "
+                    + "linux-kill HV FILES [COUNT] [SEED]");
                 return 2;
         }
     }

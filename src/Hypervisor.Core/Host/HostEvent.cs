@@ -4,7 +4,9 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Core.Host;
 
-/// <summary>A flag that one thread waits for, with a timeout in nanoseconds. Spec: Linux eventfd(2), ppoll(2).</summary>
+/// <summary>
+/// A flag that one thread waits for, with a timeout in nanoseconds. Spec: Linux eventfd(2), ppoll(2).
+/// </summary>
 /// <remarks>.NET's own waits round a timeout to milliseconds, which a guest's timers would notice.</remarks>
 public sealed unsafe partial class HostEvent : IDisposable
 {

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.Decode;
 
-/// <summary>Decoded instructions that run one after the other, all from one page. The operations follow the header.</summary>
+/// <summary>
+/// Decoded instructions that run one after the other, all from one page. The operations follow the header.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct Block
 {

@@ -71,7 +71,8 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     }
 
     /// <summary>Decodes the one instruction at CS:RIP for a single step. Not cached. Null: fault.</summary>
-    internal Block* Single(byte* host, uint codeMode) => _decoder.TryDecodeOne(host, codeMode, _single) ? _singleBlock : null;
+    internal Block* Single(byte* host, uint codeMode)
+        => _decoder.TryDecodeOne(host, codeMode, _single) ? _singleBlock : null;
 
     /// <inheritdoc/>
     public void BeforeWrite(long ramOffset, int lengthBytes)

@@ -4,7 +4,9 @@ using Iced.Intel;
 
 namespace Hypervisor.Cpu.Decode;
 
-/// <summary>Turns guest code into operations: Iced decodes, the instruction table chooses the semantic functions.</summary>
+/// <summary>
+/// Turns guest code into operations: Iced decodes, the instruction table chooses the semantic functions.
+/// </summary>
 internal sealed unsafe class BlockDecoder
 {
     private const int PageBytes = 4096;

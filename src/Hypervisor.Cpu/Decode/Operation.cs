@@ -5,8 +5,8 @@ namespace Hypervisor.Cpu.Decode;
 
 /// <summary>A decoded instruction, ready to run: what the interpreter reads instead of the guest's bytes.</summary>
 /// <remarks>
-/// Registers are named by their byte offset in <see cref="State.CpuState"/>, so that AH..BH, an absent base (the Zero slot)
-/// and RIP need no special case.
+/// Registers are named by their byte offset in <see cref="State.CpuState"/>, so that AH..BH, an absent base (the Zero
+/// slot) and RIP need no special case.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct Operation
@@ -17,7 +17,9 @@ internal unsafe struct Operation
     /// <summary>Displacement of the memory operand.</summary>
     internal long Displacement;
 
-    /// <summary>Immediate, sign-extended as the instruction says; or a branch target; or what the function put there.</summary>
+    /// <summary>
+    /// Immediate, sign-extended as the instruction says; or a branch target; or what the function put there.
+    /// </summary>
     internal ulong Immediate;
 
     /// <summary>Length in bytes, 1 to 15; 0 only in the marker that ends a stale block.</summary>
@@ -29,7 +31,9 @@ internal unsafe struct Operation
     /// <summary>Second register operand: byte offset in CpuState.</summary>
     internal byte Source;
 
-    /// <summary>Base register of the memory operand: byte offset in CpuState (Zero slot if none, Rip if relative).</summary>
+    /// <summary>
+    /// Base register of the memory operand: byte offset in CpuState (Zero slot if none, Rip if relative).
+    /// </summary>
     internal byte Base;
 
     /// <summary>Index register of the memory operand: byte offset in CpuState (Zero slot if none).</summary>

@@ -75,7 +75,8 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
 
     private uint Word(int index) => _features.Words[index];
 
-    private static uint Chars(string four) => four[0] | ((uint)four[1] << 8) | ((uint)four[2] << 16) | ((uint)four[3] << 24);
+    private static uint Chars(string four)
+        => four[0] | ((uint)four[1] << 8) | ((uint)four[2] << 16) | ((uint)four[3] << 24);
 
     // 32 KiB data and code, 1 MiB unified, all of one core: ways - 1, partitions - 1, line - 1; sets - 1.
     private static (uint Eax, uint Ebx, uint Ecx, uint Edx) ReadCache(uint subleaf) => subleaf switch

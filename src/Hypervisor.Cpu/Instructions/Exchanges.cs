@@ -8,7 +8,9 @@ using Iced.Intel;
 namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>XCHG, XADD, CMPXCHG, CMPXCHG8B, CMPXCHG16B. Spec: SDM volume 2; locking: volume 3, 9.1.</summary>
-/// <remarks>XCHG with memory always locks; the others are done with host atomics whether or not LOCK is there.</remarks>
+/// <remarks>
+/// XCHG with memory always locks; the others are done with host atomics whether or not LOCK is there.
+/// </remarks>
 internal static unsafe class Exchanges
 {
     private const int Rax = 0, Rcx = 1, Rdx = 2, Rbx = 3;
@@ -195,8 +197,8 @@ internal static unsafe class Exchanges
     private static void LowerCompareExchange16(LoweringContext context, in Instruction instruction, Operation* op)
         => op->Execute = &CompareExchange16;
 
-    // .NET has no 16-byte compare-and-swap. With one vCPU nobody else stores to RAM between these two halves: devices do
-    // not write where a driver runs CMPXCHG16B. The translator re-emits the instruction itself.
+    // .NET has no 16-byte compare-and-swap. With one vCPU nobody else stores to RAM between these two halves: devices
+    // do not write where a driver runs CMPXCHG16B. The translator re-emits the instruction itself.
     private static Outcome CompareExchange16(Vcpu vcpu, Operation* op)
     {
         if (!vcpu.Mmu.TryAddress(op, 16, MemoryAccess.Write, out ulong linear))

@@ -5,8 +5,8 @@ namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>Every instruction this CPU implements, by mnemonic. What is not here raises #UD.</summary>
 /// <remarks>
-/// A row says how an instruction becomes an <see cref="Operation"/>: its lowering function looks at the decoded operands
-/// and picks the semantic function. Rows live beside their functions in Instructions/{Group}.cs.
+/// A row says how an instruction becomes an <see cref="Operation"/>: its lowering function looks at the decoded
+/// operands and picks the semantic function. Rows live beside their functions in Instructions/{Group}.cs.
 /// </remarks>
 internal static unsafe class InstructionTable
 {

@@ -6,7 +6,9 @@ using Iced.Intel;
 
 namespace Hypervisor.Cpu.Instructions;
 
-/// <summary>MOV between general registers, memory and immediates, MOVZX, MOVSX, LEA, BSWAP, CMOVcc, SETcc, XLAT.</summary>
+/// <summary>
+/// MOV between general registers, memory and immediates, MOVZX, MOVSX, LEA, BSWAP, CMOVcc, SETcc, XLAT.
+/// </summary>
 internal static unsafe class Moves
 {
     internal static void Define(TableBuilder table)

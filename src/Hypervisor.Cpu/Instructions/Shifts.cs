@@ -7,7 +7,9 @@ using Iced.Intel;
 namespace Hypervisor.Cpu.Instructions;
 
 /// <summary>SHL, SHR, SAR, ROL, ROR, RCL, RCR. Spec: SDM volume 2, "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR".</summary>
-/// <remarks>OF is computed for every count as for a shift by one from the last step, which is what Intel's CPUs do.</remarks>
+/// <remarks>
+/// OF is computed for every count as for a shift by one from the last step, which is what Intel's CPUs do.
+/// </remarks>
 internal static unsafe class Shifts
 {
     internal static void Define(TableBuilder table)

@@ -6,7 +6,9 @@ using Iced.Intel;
 
 namespace Hypervisor.Cpu.Instructions;
 
-/// <summary>PUSH, POP, PUSHA, POPA, ENTER, LEAVE. Segment registers are in SegmentStack, flags in FlagsRegister.</summary>
+/// <summary>
+/// PUSH, POP, PUSHA, POPA, ENTER, LEAVE. Segment registers are in SegmentStack, flags in FlagsRegister.
+/// </summary>
 internal static unsafe class Stack
 {
     private const int Rsp = 4, Rbp = 5;

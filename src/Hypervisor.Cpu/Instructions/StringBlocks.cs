@@ -85,7 +85,9 @@ internal static unsafe class StringBlocks
         return bytes / sizeBytes;
     }
 
-    /// <summary>Moves as many elements as lie in one source page and one target page. 0: go element by element.</summary>
+    /// <summary>
+    /// Moves as many elements as lie in one source page and one target page. 0: go element by element.
+    /// </summary>
     private static long TryMovePiece<T>(Vcpu vcpu, Operation* op)
         where T : unmanaged
     {

@@ -28,7 +28,9 @@ internal sealed unsafe class Mmu : IDisposable
 
     internal Tlb Tlb { get; }
 
-    /// <summary>AND-mask for physical addresses: bit 20 is clear while the A20 gate is shut. Flush after a change.</summary>
+    /// <summary>
+    /// AND-mask for physical addresses: bit 20 is clear while the A20 gate is shut. Flush after a change.
+    /// </summary>
     internal ulong AddressLineMask
     {
         get => _slow.AddressLineMask;
@@ -166,8 +168,8 @@ internal sealed unsafe class Mmu : IDisposable
     }
 
     /// <summary>
-    /// Where to store a memory operand of any size up to 64; null: fault. With <paramref name="keep"/> the pointer holds
-    /// the current bytes. End with <see cref="EndWrite"/>.
+    /// Where to store a memory operand of any size up to 64; null: fault. With <paramref name="keep"/> the pointer
+    /// holds the current bytes. End with <see cref="EndWrite"/>.
     /// </summary>
     internal byte* BeginWrite(Operation* op, int sizeBytes, bool keep)
         => TryAddress(op, sizeBytes, MemoryAccess.Write, out ulong linear)
@@ -183,7 +185,9 @@ internal sealed unsafe class Mmu : IDisposable
             : _slow.BeginWrite(linear, sizeBytes, segment, _slow.CurrentMode(), keep);
     }
 
-    /// <summary>Host address of a range within one page of RAM that the TLB already grants; null: use the slow way.</summary>
+    /// <summary>
+    /// Host address of a range within one page of RAM that the TLB already grants; null: use the slow way.
+    /// </summary>
     internal byte* TryPiece(ulong linear, int sizeBytes, bool isWrite)
     {
         TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
@@ -191,7 +195,9 @@ internal sealed unsafe class Mmu : IDisposable
         return (isWrite ? entry->WriteTag : entry->ReadTag) == page ? (byte*)(linear + entry->Addend) : null;
     }
 
-    /// <summary>Implicit supervisor read (descriptor tables, TSS): no CPL, SMAP enforced. Spec: SDM volume 3, 4.6.1.</summary>
+    /// <summary>
+    /// Implicit supervisor read (descriptor tables, TSS): no CPL, SMAP enforced. Spec: SDM volume 3, 4.6.1.
+    /// </summary>
     internal bool TryReadSystem<T>(ulong linear, out T value)
         where T : unmanaged
     {
@@ -260,7 +266,9 @@ internal sealed unsafe class Mmu : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void AddToStackPointer(long bytes) => SetStackPointer((_state->Gpr[4] + (ulong)bytes) & _state->StackMask);
 
-    /// <summary>Sets RSP within the stack's width: a 16-bit stack keeps the upper bits, a 32-bit one clears them.</summary>
+    /// <summary>
+    /// Sets RSP within the stack's width: a 16-bit stack keeps the upper bits, a 32-bit one clears them.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void SetStackPointer(ulong pointer)
         => _state->Gpr[4] = _state->StackMask == 0xFFFF ? (_state->Gpr[4] & ~0xFFFFul) | pointer : pointer;

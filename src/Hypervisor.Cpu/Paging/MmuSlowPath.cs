@@ -32,7 +32,9 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         return isChecked ? TlbMode.Checked : TlbMode.User;
     }
 
-    /// <summary>Finishes the linear address of an operand whose sum of registers is in <paramref name="linear"/>.</summary>
+    /// <summary>
+    /// Finishes the linear address of an operand whose sum of registers is in <paramref name="linear"/>.
+    /// </summary>
     internal bool TrySegmentedAddress(Operation* op, int sizeBytes, MemoryAccess access, ref ulong linear)
     {
         ulong offset = op->AddressBytes == 8 ? linear : op->AddressBytes == 4 ? (uint)linear : (ushort)linear;
@@ -120,7 +122,9 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         return _state->Scratch;
     }
 
-    /// <summary>Checks a store of up to 64 bytes and says where to put it: RAM or the scratch buffer. Null: fault.</summary>
+    /// <summary>
+    /// Checks a store of up to 64 bytes and says where to put it: RAM or the scratch buffer. Null: fault.
+    /// </summary>
     internal byte* BeginWrite(ulong linear, int sizeBytes, int segment, int mode, bool keep)
     {
         if (!CheckAddress(linear, sizeBytes, segment, mode))

@@ -36,7 +36,9 @@ internal static unsafe class PageWalk
     /// <param name="linear">Canonical linear address.</param>
     /// <param name="access">What will be done.</param>
     /// <param name="isUser">Whether it is a user-mode access (CPL 3 and not an implicit supervisor access).</param>
-    /// <param name="allowUserPages">Supervisor data access only: SMAP does not apply (off, or AC set and explicit).</param>
+    /// <param name="allowUserPages">
+    /// Supervisor data access only: SMAP does not apply (off, or AC set and explicit).
+    /// </param>
     /// <param name="page">The translation.</param>
     /// <param name="errorCode">For #PF, when the result is false.</param>
     internal static bool TryTranslate(
@@ -232,7 +234,9 @@ internal static unsafe class PageWalk
                 && Leaf(entry, 12, entry & 0xFFFF_F000);
         }
 
-        /// <summary>Sets the accessed bits, and the leaf's dirty bit for a write. Returns the leaf's dirty bit.</summary>
+        /// <summary>
+        /// Sets the accessed bits, and the leaf's dirty bit for a write. Returns the leaf's dirty bit.
+        /// </summary>
         internal bool MarkAccessed(bool isWrite)
         {
             bool dirty = false;

@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.Paging;
 
-/// <summary>The software TLBs of one vCPU: one table per kind of privilege, so that a change of CPL flushes nothing.</summary>
+/// <summary>
+/// The software TLBs of one vCPU: one table per kind of privilege, so that a change of CPL flushes nothing.
+/// </summary>
 internal sealed unsafe class Tlb : IDisposable
 {
     /// <summary>Entries per table.</summary>
@@ -120,7 +122,9 @@ internal sealed unsafe class Tlb : IDisposable
         }
     }
 
-    /// <summary>Sends the next store to the page at host address <paramref name="hostPage"/> through the slow path.</summary>
+    /// <summary>
+    /// Sends the next store to the page at host address <paramref name="hostPage"/> through the slow path.
+    /// </summary>
     internal void RearmPage(byte* hostPage)
     {
         for (int i = 0; i < TotalEntries; i++)

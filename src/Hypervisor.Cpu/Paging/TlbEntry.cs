@@ -1,12 +1,12 @@
 using System.Runtime.InteropServices;
 
-namespace Hypervisor.Cpu;
+namespace Hypervisor.Cpu.Paging;
 
 /// <summary>One entry of a software TLB; generated code indexes arrays of it.</summary>
 /// <remarks>
-/// A tag is the linear address of the page, or <see cref="NoMatch"/>. An access looks at the entry of its first byte and
-/// compares the tag with the page of its last byte, so one that crosses a page misses by itself. The write tag is armed
-/// only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable.
+/// A tag is the linear address of the page, or <see cref="NoMatch"/>. An access looks at the entry of its first byte
+/// and compares the tag with the page of its last byte, so one that crosses a page misses by itself. The write tag is
+/// armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 public struct TlbEntry

@@ -5,10 +5,10 @@ namespace Hypervisor.Cpu.State;
 
 /// <summary>The six arithmetic flags, computed only when somebody reads them.</summary>
 /// <remarks>
-/// An operation leaves its result and the carry out of each bit; that is two or three host instructions instead of a dozen.
-/// From them: CF = carry out of the top bit, OF = top carry xor the one below it, AF = carry out of bit 3, ZF, SF and PF
-/// from the result. Any combination in which ZF, SF, PF match a result can be stored so (<see cref="Set"/>); others
-/// (POPF, SAHF, BT) are stored in RFLAGS with <see cref="Explicit"/>.
+/// An operation leaves its result and the carry out of each bit; that is two or three host instructions instead of a
+/// dozen. From them: CF = carry out of the top bit, OF = top carry xor the one below it, AF = carry out of bit 3, ZF,
+/// SF and PF from the result. Any combination in which ZF, SF, PF match a result can be stored so (<see cref="Set"/>);
+/// others (POPF, SAHF, BT) are stored in RFLAGS with <see cref="Explicit"/>.
 /// </remarks>
 internal static unsafe class ArithmeticFlags
 {

@@ -1,8 +1,11 @@
 using System.Runtime.InteropServices;
+using Hypervisor.Cpu.Paging;
 
 namespace Hypervisor.Cpu.State;
 
-/// <summary>Architectural registers of one vCPU, at fixed offsets in native memory that generated code addresses.</summary>
+/// <summary>
+/// Architectural registers of one vCPU, at fixed offsets in native memory that generated code addresses.
+/// </summary>
 /// <remarks>
 /// The first 256 bytes are reachable with a one-byte offset, which is how a decoded operand names its register: general
 /// registers, the <see cref="Zero"/> slot (an absent base or index) and <see cref="Rip"/>.
@@ -38,7 +41,9 @@ public unsafe struct CpuState
     /// <summary>Current privilege level, 0 to 3.</summary>
     public uint Cpl;
 
-    /// <summary>Nonzero when the vCPU must look up at the next block entry. One byte per cause, see EventBytes.</summary>
+    /// <summary>
+    /// Nonzero when the vCPU must look up at the next block entry. One byte per cause, see EventBytes.
+    /// </summary>
     public ulong Events;
 
     /// <summary>The TLB that data accesses use now: one of three, by privilege. See Mmu.</summary>
@@ -83,7 +88,9 @@ public unsafe struct CpuState
     /// <summary>1 during the instruction after STI or MOV/POP SS: interrupts wait.</summary>
     public uint InterruptShadow;
 
-    /// <summary>0 active, 1 halted, 2 shut down (triple fault), 3 waiting for SIPI. Spec: SDM volume 3, 25.4.2.</summary>
+    /// <summary>
+    /// 0 active, 1 halted, 2 shut down (triple fault), 3 waiting for SIPI. Spec: SDM volume 3, 25.4.2.
+    /// </summary>
     public uint Activity;
 
     /// <summary>Exception recorded by Raise, to be delivered.</summary>
@@ -98,7 +105,9 @@ public unsafe struct CpuState
     /// <summary>Puts <see cref="Fpu"/> at 768 and <see cref="Vectors"/> at 1280: whole cache lines.</summary>
     public fixed ulong Alignment[4];
 
-    /// <summary>x87 and MMX in FXSAVE layout (first 160 bytes used). Spec: SDM volume 1, 10.5.1. 16-byte aligned.</summary>
+    /// <summary>
+    /// x87 and MMX in FXSAVE layout (first 160 bytes used). Spec: SDM volume 1, 10.5.1. 16-byte aligned.
+    /// </summary>
     public fixed byte Fpu[512];
 
     /// <summary>ZMM0 to ZMM31, 64 bytes each. 64-byte aligned.</summary>

@@ -15,6 +15,8 @@ internal static class EventBytes
     /// <summary>Another thread stored to a page with decoded code: drop it before going on.</summary>
     internal const int CodeWritten = 2;
 
-    /// <summary>TF, an armed instruction breakpoint, or an interrupt shadow: run one instruction, then look again.</summary>
+    /// <summary>
+    /// TF, an armed instruction breakpoint, or an interrupt shadow: run one instruction, then look again.
+    /// </summary>
     internal const int Step = 3;
 }

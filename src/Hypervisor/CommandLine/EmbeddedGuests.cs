@@ -10,9 +10,13 @@ internal static class EmbeddedGuests
     /// <summary>The guest of the main job: see <see cref="CountingGuest"/>.</summary>
     public const string Counting = "counting";
 
-    /// <summary>The names.</summary>
-    public static IReadOnlyList<string> Names { get; } = [Counting];
+    /// <summary>A loop of known length, to measure the engine: see <see cref="ComputeGuest"/>.</summary>
+    public const string Compute = "compute";
 
-    /// <summary>Assembles the guest of that name; there is one.</summary>
-    public static BootFile Open(string name) => BootFile.FromBytes("kernel", name, CountingGuest.Build());
+    /// <summary>The names.</summary>
+    public static IReadOnlyList<string> Names { get; } = [Counting, Compute];
+
+    /// <summary>Assembles the guest of that name, one of <see cref="Names"/>.</summary>
+    public static BootFile Open(string name)
+        => BootFile.FromBytes("kernel", name, name == Compute ? ComputeGuest.Build() : CountingGuest.Build());
 }

@@ -51,5 +51,6 @@ internal static class PairIdentity
     }
 
     private static bool IsThisHost(Endpoint peer)
-        => peer.Host == "localhost" || (IPAddress.TryParse(peer.Host, out IPAddress? address) && IPAddress.IsLoopback(address));
+        => peer.Host == "localhost"
+            || (IPAddress.TryParse(peer.Host, out IPAddress? address) && IPAddress.IsLoopback(address));
 }

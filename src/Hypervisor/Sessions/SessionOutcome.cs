@@ -3,7 +3,9 @@ using Hypervisor.Replication.Session;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>Passes a replication session's events on, and remembers how it ended and whether the guest runs here.</summary>
+/// <summary>
+/// Passes a replication session's events on, and remembers how it ended and whether the guest runs here.
+/// </summary>
 internal sealed class SessionOutcome(ReportedEvents reported) : ISessionEvents
 {
     private readonly TaskCompletionSource<(bool IsPlanned, string Reason)> _end =

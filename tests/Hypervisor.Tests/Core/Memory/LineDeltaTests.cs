@@ -2,7 +2,7 @@ using System;
 using Hypervisor.Core.Memory;
 using Xunit;
 
-namespace Hypervisor.Tests.Memory; // a namespace Tests.Core would hide Hypervisor.Core from every test
+namespace Hypervisor.Tests.Core.Memory;
 
 public sealed class LineDeltaTests : IDisposable
 {

@@ -33,8 +33,7 @@ internal sealed class SessionPair : IDisposable
 
     /// <summary>
     /// Both sides, the primary not started. The takeover timeout is far longer than any stall of a busy test host,
-    /// except
-    /// where a test waits for it.
+    /// except where a test waits for it.
     /// </summary>
     public SessionPair(
         Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes, int takeoverMillis = 15_000)
