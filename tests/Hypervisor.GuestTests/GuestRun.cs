@@ -1,0 +1,86 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text;
+using System.Threading;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core.Time;
+using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
+using Xunit;
+
+namespace Hypervisor.GuestTests;
+
+/// <summary>A machine in the test's process: a guest that runs from its boot to its own end.</summary>
+internal sealed class GuestRun : IDisposable
+{
+    // Only a guest that hangs ever waits that long.
+    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(5);
+
+    private readonly StringBuilder _console = new(); // locked: written by the machine's threads
+    private readonly ManualResetEventSlim _ended = new(false);
+    private readonly Machine.Machine _machine;
+    private MachineEnd _end;
+
+    private GuestRun(BootRequest boot, string[] images)
+    {
+        DriveOptions[] drives = [.. images.Select((path, i) => new DriveOptions(path) { Id = $"disk{i}" })];
+        var config = new MachineConfig
+        {
+            MemoryBytes = 256 << 20,
+            Drives = drives,
+            Serials = [new SerialConfig(SerialKind.Null)],
+            DebugExitPort = MachineConfig.DebugExitPortDefault,
+            RtcStart = new DateTime(2026, 1, 1),
+        };
+        IBlockDevice[] devices = [.. drives.Select(drive => BlockChain.Open(drive, static _ => { }))];
+        IReadOnlyList<IByteStream> serials = [new CaptureStream(new NullStream(), OnOutput)];
+        _machine = new Machine.Machine(config, devices, serials, new HostClock(), OnEnded);
+        _machine.Boot(boot);
+    }
+
+    /// <summary>Runs a guest to its end and closes its disks.</summary>
+    /// <param name="boot">What starts; without a kernel the first disk.</param>
+    /// <param name="images">Raw disk images.</param>
+    /// <returns>How it ended, and all that it said.</returns>
+    public static (MachineEnd End, string Console) ToEnd(BootRequest boot, params string[] images)
+    {
+        using var run = new GuestRun(boot, images);
+        run._machine.Start();
+        run._machine.Resume();
+        bool isEnded = run._ended.Wait(s_limit);
+        string console = run.ConsoleText();
+        Assert.True(isEnded, $"the guest did not end; its console:\n{console}");
+        return (run._end, console);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _machine.Dispose();
+        _ended.Dispose();
+    }
+
+    private string ConsoleText()
+    {
+        lock (_console)
+        {
+            return _console.ToString();
+        }
+    }
+
+    private void OnOutput(ReadOnlySpan<byte> bytes)
+    {
+        lock (_console)
+        {
+            _console.Append(Encoding.ASCII.GetString(bytes));
+        }
+    }
+
+    private void OnEnded(MachineEnd end)
+    {
+        _end = end;
+        _ended.Set();
+    }
+}

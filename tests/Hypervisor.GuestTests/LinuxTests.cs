@@ -1,0 +1,47 @@
+using Hypervisor.Machine;
+using Hypervisor.Machine.Boot;
+using Xunit;
+
+namespace Hypervisor.GuestTests;
+
+public sealed class LinuxTests
+{
+    [Fact]
+    public void Debian_writes_and_reads_ext4_on_virtio_blk()
+    {
+        using var folder = new TestFolder();
+        string disk = folder.Copy("disk.img", LinuxFiles.DiskPath);
+        BootFile kernel = BootFile.Open("kernel", LinuxFiles.KernelPath);
+
+        (MachineEnd end, string console) = GuestRun.ToEnd(Boot(kernel, "hvtest=ext4"), disk);
+
+        Assert.Contains("BOOTED", console);
+        Assert.Contains("EXT4-OK", console);
+        Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+        (int exitCode, string output) = LinuxFiles.CheckExt4(disk);
+        Assert.True(exitCode == 0, output);
+    }
+
+    [Fact]
+    public void Debian_starts_through_pvh_and_syncs_each_line_of_a_loop()
+    {
+        using var folder = new TestFolder();
+        string disk = folder.Copy("disk.img", LinuxFiles.DiskPath);
+        var kernel = BootFile.FromBytes("kernel", "vmlinux", Vmlinux.Extract(LinuxFiles.KernelPath));
+
+        (MachineEnd end, string console) = GuestRun.ToEnd(Boot(kernel, "hvtest=loop hvcount=20"), disk);
+
+        Assert.Contains("seq 20\r\n", console);
+        Assert.DoesNotContain("seq 21", console);
+        Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+        (int exitCode, string output) = LinuxFiles.CheckExt4(disk);
+        Assert.True(exitCode == 0, output);
+    }
+
+    private static BootRequest Boot(BootFile kernel, string test) => new()
+    {
+        Kernel = kernel,
+        Initrd = LinuxFiles.Initrd,
+        CommandLine = $"console=ttyS0 quiet {test}",
+    };
+}
