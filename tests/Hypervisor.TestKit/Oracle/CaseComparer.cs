@@ -177,9 +177,17 @@ internal static unsafe class CaseComparer
         for (int i = 0; i < 16; i++)
         {
             CheckBytes($"xmm{i}", host + 160 + (16 * i), ours + 160 + (16 * i), 16, differences);
-            CheckBytes($"ymm{i} high", host + 576 + (16 * i), ours + 576 + (16 * i), 16, differences);
+            if (isDone || !IsTargetOfNarrowGather(instruction, i))
+            {
+                CheckBytes($"ymm{i} high", host + 576 + (16 * i), ours + 576 + (16 * i), 16, differences);
+            }
         }
     }
+
+    // Zeroed at the end of a 128-bit gather; after a fault between two elements most often already, but not always
+    // (seed 7, batch 14220, case 352). The guest starts the instruction again and sees zeros.
+    private static bool IsTargetOfNarrowGather(in Instruction instruction, int number)
+        => instruction.IsVsib && instruction.Op0Register.IsXMM() && instruction.Op0Register.GetNumber() == number;
 
     // A component in its initial configuration is not stored.
     private static void Expand(byte* area)
