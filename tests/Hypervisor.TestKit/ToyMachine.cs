@@ -15,9 +15,8 @@ namespace Hypervisor.TestKit;
 /// </summary>
 /// <remarks>
 /// "vCPU" 0 runs the guest's program: per step a record to every disk, a flush, then the step's number on the
-/// console and
-/// at RAM address 0. The others dirty pages. A disk request may be in flight at a cut; it is state, and is issued
-/// again.
+/// console and at RAM address 0. The others dirty pages. A disk request may be in flight at a cut; it is state, and is
+/// issued again.
 /// </remarks>
 public sealed class ToyMachine : IProtectedMachine, IDisposable
 {
@@ -28,8 +27,10 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
     private readonly ToyCpu[] _cpus;
     private readonly ToyProgram _program;
     private readonly List<Thread> _threads = [];
-    private readonly SemaphoreSlim _go = new(0); // one permit per parked thread: none sleeps through a short run
-    private readonly SemaphoreSlim _parked = new(0);
+
+    // The system's semaphores do not spin: on a busy host every yield of a spin costs a whole round of the scheduler.
+    private readonly Semaphore _go = new(0, int.MaxValue); // one permit per parked thread
+    private readonly Semaphore _parked = new(0, int.MaxValue);
     private volatile bool _isPausing = true;
     private volatile bool _isOver;
 
@@ -62,7 +63,7 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
         _isPausing = true;
         for (int i = 0; i < _threads.Count; i++)
         {
-            _parked.Wait();
+            _ = _parked.WaitOne();
         }
     }
 
@@ -109,7 +110,7 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
             if (_isPausing)
             {
                 _ = _parked.Release();
-                _go.Wait();
+                _ = _go.WaitOne();
                 continue;
             }
 

@@ -29,8 +29,9 @@ internal static class StatusText
         StatusKind.Copying => $"full copy {Megabytes(status.DoneBytes)} of {Megabytes(status.TotalBytes)}",
         StatusKind.Epoch => string.Create(
             CultureInfo.InvariantCulture,
-            $"epoch {status.Epoch} · pause {status.PauseMicros / 1000.0:0.00} ms · dirty {status.DirtyPages} pages · "
-            + $"sent {Megabytes(status.BytesSent)} · lag {status.LagMicros / 1000.0:0.0} ms · {status.Message}"),
+            $"epoch {status.Epoch} · pause {status.PauseMicros / 1000.0:0.00} ms · "
+            + $"dirty {status.DirtyPages} pages · sent {Megabytes(status.BytesSent)} · "
+            + $"lag {status.LagMicros / 1000.0:0.0} ms · {status.Message}"),
         StatusKind.Takeover => $"takeover from epoch {status.Epoch}: {status.Message}",
         StatusKind.Running => $"guest runs · {status.Message}",
         StatusKind.Unprotected => $"UNPROTECTED: {status.Message}",

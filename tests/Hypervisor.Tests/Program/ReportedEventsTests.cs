@@ -16,10 +16,7 @@ public sealed class ReportedEventsTests : IDisposable
     [Fact]
     public void Standby_that_runs_the_guest_says_where_it_took_over()
     {
-        ReportedEvents events = NewEvents(isStandby: true);
-        events.TakeoverEpoch = 12;
-
-        events.OnGuestRunning(3);
+        NewEvents(isStandby: true).OnGuestRunning(3);
 
         Assert.Equal("hv: takeover from epoch 12: generation 3\nhv: guest runs · generation 3\n", _lines.ToString());
     }
@@ -41,7 +38,7 @@ public sealed class ReportedEventsTests : IDisposable
     }
 
     private ReportedEvents NewEvents(bool isStandby)
-        => new(StatusReport.ToText(_lines), new StillClock(), isStandby);
+        => new(StatusReport.ToText(_lines), new StillClock(), isStandby) { TakeoverEpoch = () => 12 };
 
     private sealed class StillClock : IHostClock
     {

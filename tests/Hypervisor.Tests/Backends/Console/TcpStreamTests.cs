@@ -29,7 +29,7 @@ public sealed class TcpStreamTests
     public void Start_waits_for_the_peer_when_asked_to()
     {
         using var line = TcpStream.Listen("127.0.0.1", 0, waitsForPeer: true);
-        var starter = new Thread(line.Start);
+        var starter = new Thread(line.Start) { IsBackground = true };
         starter.Start();
         Assert.True(starter.IsAlive);
 

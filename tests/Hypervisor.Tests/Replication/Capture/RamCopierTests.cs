@@ -82,7 +82,10 @@ public sealed class RamCopierTests : IDisposable
             {
                 Store(page, 2);
             }
-        });
+        })
+        {
+            IsBackground = true, // held back for ever, it must not keep the process
+        };
         storing.Start();
 
         _copier.Abort();
@@ -120,42 +123,45 @@ public sealed class RamCopierTests : IDisposable
     private void Store(int page, byte value) => _ram.WritableBytes(page * 4096, 1)[0] = value;
 
     /// <summary>Threads that store in a loop, and stop between two stores when the gate is closed.</summary>
+    /// <remarks>
+    /// The system's semaphores do not spin, as <see cref="Barrier"/> does before it sleeps: on a busy host every yield
+    /// of a spin gives the processor away for a whole round, and hundreds of them looked like a test that hangs.
+    /// </remarks>
     private sealed class StoreGate : IDisposable
     {
         private readonly List<Thread> _threads = [];
-        private readonly Barrier _closed;
-        private readonly Barrier _open;
+        private readonly Semaphore _parked = new(0, int.MaxValue);
+        private readonly Semaphore _go = new(0, int.MaxValue);
         private volatile bool _isClosing;
         private volatile bool _isOver;
 
         public StoreGate(int threads, Action<int, Random> store)
         {
-            _closed = new Barrier(threads + 1);
-            _open = new Barrier(threads + 1);
             for (int i = 0; i < threads; i++)
             {
                 int number = i;
-                var thread = new Thread(() => Run(number, store));
+                var thread = new Thread(() => Run(number, store)) { IsBackground = true };
                 _threads.Add(thread);
                 thread.Start();
             }
         }
 
+        /// <summary>Returns when every thread is parked: one permit of each opening is one parking.</summary>
         public void Close()
         {
             _isClosing = true;
-            _closed.SignalAndWait();
+            _threads.ForEach(_ => _parked.WaitOne());
             _isClosing = false;
         }
 
-        public void Open() => _open.SignalAndWait();
+        public void Open() => _go.Release(_threads.Count);
 
         public void Dispose()
         {
             _isOver = true; // the gate is open: nobody waits at it
             _threads.ForEach(thread => thread.Join());
-            _closed.Dispose();
-            _open.Dispose();
+            _parked.Dispose();
+            _go.Dispose();
         }
 
         private void Run(int number, Action<int, Random> store)
@@ -166,8 +172,8 @@ public sealed class RamCopierTests : IDisposable
                 store(number, random);
                 if (_isClosing)
                 {
-                    _closed.SignalAndWait();
-                    _open.SignalAndWait();
+                    _ = _parked.Release();
+                    _ = _go.WaitOne();
                 }
             }
         }

@@ -96,7 +96,7 @@ public sealed class EpochTagFilterTests : IDisposable
         var sim = new SimDisk(DiskBytes);
         var filter = new EpochTagFilter(sim, 0);
         filter.Observe(_replica, epoch: 0);
-        var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _));
+        var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _)) { IsBackground = true };
         copier.Start();
         SpinWait.SpinUntil(() => sim.Pending.Count == 1);
 
@@ -130,7 +130,10 @@ public sealed class EpochTagFilterTests : IDisposable
                 int length = Math.Min(random.Next(1, 20) * 512, DiskBytes - offset);
                 Run(BlockOperation.Write, offset, length, (byte)random.Next());
             }
-        });
+        })
+        {
+            IsBackground = true, // an assertion below must not keep the process
+        };
         guest.Start();
 
         for (int pass = 0; pass < 3; pass++)
