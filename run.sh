@@ -57,14 +57,7 @@ hv() {
 # Makes vmlinuz, initrd.gz and disk.img by the recipe in guest/linux, which downloads Debian's kernel and busybox once.
 linux_files() {
   build_hv
-  mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-  if ! compgen -G "$cache/linux-image-*.deb" >/dev/null && ! apt-cache show busybox-static >/dev/null 2>&1; then
-    # Fresh systems have no package lists: fetch them into the cache, which needs no root and changes no system.
-    printf 'Dir::State::lists "%s";\nDir::Cache "%s";\n' "$cache/apt/lists" "$cache/apt" >"$cache/apt.conf"
-    export APT_CONFIG=$cache/apt.conf
-    say "fetching Debian's package lists (once)"
-    apt-get -qq -o APT::Sandbox::User=root update >"$cache/apt.log" 2>&1 || true
-  fi
+  mkdir -p "$cache"
   sh "$root/guest/linux/build.sh" "$cache" "$out/hv/Hypervisor.Guest.dll" 2>"$cache/linux.log" \
     || die "linux: $(tail -n 1 "$cache/linux.log"); ./run.sh alone runs the embedded guest without it"
 }

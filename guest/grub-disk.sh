@@ -18,6 +18,10 @@ trap 'rm -rf "$work"' EXIT
 die() { echo "grub disk: $*" >&2; exit 1; }
 
 [ -f "$linux/vmlinuz" ] || die "no $linux/vmlinuz: run linux/build.sh first"
+if [ -f "$cache/apt.conf" ]; then
+    export APT_CONFIG="$cache/apt.conf" # the package lists that linux/build.sh fetched
+fi
+
 for package in grub-pc-bin grub-common; do
     ls "$cache/${package}"_*.deb >/dev/null 2>&1 ||
         (cd "$cache" && apt-get download "$package" >/dev/null) || die "apt-get download $package failed"

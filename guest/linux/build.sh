@@ -21,6 +21,16 @@ kernel_package() {
         sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
 }
 
+# Fresh systems have no package lists: fetch them into the cache, which needs no root and changes no system.
+need_lists() {
+    apt-cache show busybox-static >/dev/null 2>&1 && return
+    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
+    printf 'Dir::State::lists "%s";\nDir::Cache "%s";\n' "$cache/apt/lists" "$cache/apt" >"$cache/apt.conf"
+    export APT_CONFIG="$cache/apt.conf"
+    say "fetching Debian's package lists"
+    apt-get -qq -o APT::Sandbox::User=root update >"$cache/apt.log" 2>&1 || true # the download says what is wrong
+}
+
 fetch() {
     say "downloading $1"
     (cd "$cache" && apt-get download "$1" >/dev/null) || die "apt-get download $1 failed (try apt-get update)"
@@ -31,6 +41,10 @@ cache=$(cd "$cache" && pwd)
 out=$cache/linux
 if [ -f "$out/complete" ] && [ "$out/complete" -nt "$guest" ]; then
     exit 0
+fi
+
+if [ -z "$(have 'linux-image-*-cloud-amd64')" ] || [ -z "$(have busybox-static)" ]; then
+    need_lists
 fi
 
 if [ -z "$(have 'linux-image-*-cloud-amd64')" ]; then

@@ -68,15 +68,18 @@ internal static unsafe class StringBlocks
         return Finish(state, op);
     }
 
-    /// <summary>Elements that fit before the page, or a 16-bit index, ends; 0 when going backwards.</summary>
+    /// <summary>Elements that fit before the page, or the index, ends in the direction of the move.</summary>
     private static long PieceCount(CpuState* state, Operation* op, ulong offset, ulong linear, int sizeBytes)
     {
-        if ((state->Rflags & Rflags.Direction) != 0)
+        long inPage = (long)(linear & (PageBytes - 1));
+        if (IsBackward(state))
         {
-            return 0;
+            ulong last = Truncate(ulong.MaxValue, op->AddressBytes) - (ulong)(sizeBytes - 1);
+            bool crosses = inPage + sizeBytes > PageBytes || offset > last;
+            return crosses ? 0 : ((long)Math.Min((ulong)inPage, offset) / sizeBytes) + 1;
         }
 
-        long bytes = PageBytes - (long)(linear & (PageBytes - 1));
+        long bytes = PageBytes - inPage;
         if (op->AddressBytes == 2)
         {
             bytes = Math.Min(bytes, 0x1_0000 - (long)offset);
@@ -84,6 +87,8 @@ internal static unsafe class StringBlocks
 
         return bytes / sizeBytes;
     }
+
+    private static bool IsBackward(CpuState* state) => (state->Rflags & Rflags.Direction) != 0;
 
     /// <summary>
     /// Moves as many elements as lie in one source page and one target page. 0: go element by element.
@@ -107,23 +112,27 @@ internal static unsafe class StringBlocks
             PieceCount(state, op, targetOffset, target, sizeof(T)));
         piece = (long)Math.Min((ulong)piece, count);
         int bytes = (int)piece * sizeof(T);
+        bool isBackward = IsBackward(state);
+        ulong below = isBackward ? (ulong)(bytes - sizeof(T)) : 0; // the first element is the piece's highest
         if (piece < 2
-            || !vcpu.Mmu.TrySegment(op->Segment, sourceOffset, bytes, MemoryAccess.Read, out _)
-            || !vcpu.Mmu.TrySegment(SegmentRegister.Es, targetOffset, bytes, MemoryAccess.Write, out _))
+            || !vcpu.Mmu.TrySegment(op->Segment, sourceOffset - below, bytes, MemoryAccess.Read, out source)
+            || !vcpu.Mmu.TrySegment(SegmentRegister.Es, targetOffset - below, bytes, MemoryAccess.Write, out target))
         {
             return 0;
         }
 
         byte* from = vcpu.Mmu.TryPiece(source, bytes, isWrite: false);
         byte* to = vcpu.Mmu.TryPiece(target, bytes, isWrite: true);
-        if (from == null || to == null || (to > from && to < from + bytes))
+        bool repeatsPattern = isBackward ? to < from && from < to + bytes : to > from && to < from + bytes;
+        if (from == null || to == null || repeatsPattern)
         {
-            return 0; // not plain RAM, or an overlap that repeats a pattern
+            return 0; // not plain RAM, or what is read was written by the piece itself
         }
 
         Buffer.MemoryCopy(from, to, bytes, bytes);
-        state->Gpr[Rsi] = Add(state->Gpr[Rsi], bytes, op->AddressBytes);
-        state->Gpr[Rdi] = Add(state->Gpr[Rdi], bytes, op->AddressBytes);
+        int step = isBackward ? -bytes : bytes;
+        state->Gpr[Rsi] = Add(state->Gpr[Rsi], step, op->AddressBytes);
+        state->Gpr[Rdi] = Add(state->Gpr[Rdi], step, op->AddressBytes);
         return piece;
     }
 
@@ -141,7 +150,10 @@ internal static unsafe class StringBlocks
 
         long piece = (long)Math.Min((ulong)PieceCount(state, op, offset, target, sizeof(T)), count);
         int bytes = (int)piece * sizeof(T);
-        if (piece < 2 || !vcpu.Mmu.TrySegment(SegmentRegister.Es, offset, bytes, MemoryAccess.Write, out _))
+        bool isBackward = IsBackward(state);
+        ulong below = isBackward ? (ulong)(bytes - sizeof(T)) : 0;
+        if (piece < 2
+            || !vcpu.Mmu.TrySegment(SegmentRegister.Es, offset - below, bytes, MemoryAccess.Write, out target))
         {
             return 0;
         }
@@ -153,7 +165,7 @@ internal static unsafe class StringBlocks
         }
 
         new Span<T>(to, (int)piece).Fill(Operands.Get<T>(state, 0));
-        state->Gpr[Rdi] = Add(state->Gpr[Rdi], bytes, op->AddressBytes);
+        state->Gpr[Rdi] = Add(state->Gpr[Rdi], isBackward ? -bytes : bytes, op->AddressBytes);
         return piece;
     }
 }
