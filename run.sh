@@ -5,6 +5,7 @@
 #   ./run.sh linux           Debian's kernel to a shell on the serial console
 #   ./run.sh test            everything that CI runs
 #   ./run.sh bench|sim …     benchmarks, simulator
+#   ./run.sh bench spine     the promised speed, boot, pause, memory and takeover, measured into a table
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
 #
@@ -116,7 +117,13 @@ case ${1:-} in
   linux) linux_files; hv linux --files "$cache/linux" "${@:2}" ;;
   test) run_everything ;;
   diff) run_project Hypervisor.Benchmarks "$@" ;;
-  bench) run_project Hypervisor.Benchmarks "${@:2}" ;;
+  bench)
+    if [[ ${2:-} == spine ]]; then
+      linux_files
+      run_project Hypervisor.Benchmarks spine "$out/hv/hv" "$cache/linux" "${@:3}"
+    fi
+    run_project Hypervisor.Benchmarks "${@:2}"
+    ;;
   sim) run_project Hypervisor.Simulation "${@:2}" ;;
   *) hv "$@" ;;
 esac

@@ -15,9 +15,11 @@ internal static class Program
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
+            case "spine":
+                return SpineBenchmark.Run(words.AsSpan(1));
             default:
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs] | "
-                    + "linux-kill HV FILES [COUNT] [SEED]");
+                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
                 return 2;
         }
     }

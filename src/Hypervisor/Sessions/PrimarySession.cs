@@ -129,8 +129,19 @@ internal sealed class PrimarySession : IDisposable
         }
 
         ReportEpoch();
+        ReportPauses();
         bool isPlanned = _outcome.End.IsCompleted && _outcome.End.Result.IsPlanned;
         return isPlanned && _guestEnd.Task.IsCompleted ? _guestEnd.Task.Result.ExitCode : ExitCode.Failure;
+    }
+
+    private void ReportPauses()
+    {
+        PrimaryStatistics statistics = _replicator.Statistics;
+        if (statistics.Epochs > 0)
+        {
+            string line = PauseText.Describe(statistics);
+            _report.Send(new StatusEvent(StatusKind.State, _clock.NowNanos) { Message = line });
+        }
     }
 
     private void ReportEpoch()

@@ -39,7 +39,8 @@ internal static class Session
                     End("Ctrl-A x");
                     break;
                 case EscapeCommand.Status:
-                    System.Console.Error.Write($"\r\nhv: {config.Name} runs\r\n");
+                    ulong count = Volatile.Read(ref started)?.InstructionCount ?? 0;
+                    System.Console.Error.Write($"\r\nhv: {config.Name} runs; {count} guest instructions so far\r\n");
                     break;
                 case EscapeCommand.Help:
                     System.Console.Error.Write(Keys);

@@ -1,0 +1,176 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Globalization;
+using System.IO;
+using System.Text.RegularExpressions;
+using System.Threading;
+
+namespace Hypervisor.Benchmarks;
+
+/// <summary>One started `hv`: its lines with the time at which each came, and its end.</summary>
+internal sealed class HvProcess : IDisposable
+{
+    private readonly Process _process;
+    private readonly long _startTicks = Stopwatch.GetTimestamp();
+    private readonly Thread[] _readers;
+    private readonly Lock _lock = new(); // protects the lines
+    private readonly List<(string Text, double Millis)> _lines = [];
+    private readonly Func<string, bool> _keeps;
+
+    /// <param name="hv">The program.</param>
+    /// <param name="words">Its arguments.</param>
+    /// <param name="keeps">Which lines of its output are worth remembering.</param>
+    public HvProcess(string hv, IEnumerable<string> words, Func<string, bool> keeps)
+    {
+        _keeps = keeps;
+        var start = new ProcessStartInfo(hv, words)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        _process = Process.Start(start)!;
+        _readers = [Read(_process.StandardOutput), Read(_process.StandardError)];
+    }
+
+    /// <summary>Process id.</summary>
+    public int Id => _process.Id;
+
+    /// <summary>Whether it is over.</summary>
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>Types text at its console.</summary>
+    public void Type(string text)
+    {
+        _process.StandardInput.Write(text);
+        _process.StandardInput.Flush();
+    }
+
+    /// <summary>Waits for a line that matches, the <paramref name="nth"/> one.</summary>
+    /// <returns>The match, and when the line came, in milliseconds from the start of the process.</returns>
+    /// <exception cref="InvalidOperationException">The process ended, or time is over, without it.</exception>
+    public (Match Found, double Millis) WaitFor(Regex line, TimeSpan patience, int nth = 1)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            bool isLast = HasEnded || Stopwatch.GetElapsedTime(began) > patience;
+            if (isLast && HasEnded)
+            {
+                Array.ForEach(_readers, reader => reader.Join());
+            }
+
+            if (TryFind(line, nth) is { } found)
+            {
+                return found;
+            }
+
+            if (isLast)
+            {
+                throw new InvalidOperationException($"no line '{line}' came; {Tail()}");
+            }
+
+            Thread.Sleep(2); // the line carries its own time
+        }
+    }
+
+    /// <summary>Waits for the end.</summary>
+    /// <returns>When it came, in milliseconds from the start of the process.</returns>
+    /// <exception cref="InvalidOperationException">Wrong exit code, or time is over.</exception>
+    public double WaitForEnd(int exitCode, TimeSpan patience)
+    {
+        if (!_process.WaitForExit(patience))
+        {
+            throw new InvalidOperationException($"still running after {patience}; {Tail()}");
+        }
+
+        double millis = Stopwatch.GetElapsedTime(_startTicks).TotalMilliseconds;
+        Array.ForEach(_readers, reader => reader.Join());
+        return _process.ExitCode == exitCode
+            ? millis
+            : throw new InvalidOperationException($"exit code {_process.ExitCode}, not {exitCode}; {Tail()}");
+    }
+
+    /// <summary>Largest resident memory so far of any process of this host, in MiB; 0 when it is gone.</summary>
+    public static double PeakMebibytes(int process)
+    {
+        try
+        {
+            foreach (string line in File.ReadLines($"/proc/{process}/status"))
+            {
+                if (line.StartsWith("VmHWM:", StringComparison.Ordinal))
+                {
+                    ReadOnlySpan<char> kibibytes = line.AsSpan("VmHWM:".Length, line.Length - "VmHWM: kB".Length);
+                    return long.Parse(kibibytes, NumberStyles.Any, CultureInfo.InvariantCulture) / 1024.0;
+                }
+            }
+        }
+        catch (IOException)
+        {
+            // It ended between two looks.
+        }
+
+        return 0;
+    }
+
+    /// <summary>Ends the process and its children if they still run.</summary>
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill(entireProcessTree: true);
+            _process.WaitForExit();
+        }
+
+        Array.ForEach(_readers, reader => reader.Join());
+        _process.Dispose();
+    }
+
+    private Thread Read(StreamReader stream)
+    {
+        var reader = new Thread(() =>
+        {
+            while (stream.ReadLine() is { } line)
+            {
+                double millis = Stopwatch.GetElapsedTime(_startTicks).TotalMilliseconds;
+                if (_keeps(line))
+                {
+                    lock (_lock)
+                    {
+                        _lines.Add((line, millis));
+                    }
+                }
+            }
+        })
+        { IsBackground = true };
+        reader.Start();
+        return reader;
+    }
+
+    private (Match Found, double Millis)? TryFind(Regex line, int nth)
+    {
+        lock (_lock)
+        {
+            foreach ((string text, double millis) in _lines)
+            {
+                Match match = line.Match(text);
+                if (match.Success && --nth == 0)
+                {
+                    return (match, millis);
+                }
+            }
+        }
+
+        return null;
+    }
+
+    private string Tail()
+    {
+        lock (_lock)
+        {
+            int first = Math.Max(0, _lines.Count - 12);
+            return "its last lines: " + string.Join(" / ", _lines[first..].ConvertAll(line => line.Text));
+        }
+    }
+}

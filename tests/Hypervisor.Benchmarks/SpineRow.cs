@@ -1,0 +1,8 @@
+namespace Hypervisor.Benchmarks;
+
+/// <summary>One row of the table.</summary>
+/// <param name="What">What was measured.</param>
+/// <param name="Goal">What it is to be, in the same unit.</param>
+/// <param name="Measured">What it is.</param>
+/// <param name="IsMet">Whether the goal is met; null where there is none.</param>
+internal sealed record SpineRow(string What, string Goal, string Measured, bool? IsMet);
