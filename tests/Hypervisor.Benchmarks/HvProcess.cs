@@ -40,17 +40,10 @@ internal sealed class HvProcess : IDisposable
     /// <summary>Whether it is over.</summary>
     public bool HasEnded => _process.HasExited;
 
-    /// <summary>Types text at its console.</summary>
-    public void Type(string text)
-    {
-        _process.StandardInput.Write(text);
-        _process.StandardInput.Flush();
-    }
-
-    /// <summary>Waits for a line that matches, the <paramref name="nth"/> one.</summary>
+    /// <summary>Waits for a line that matches.</summary>
     /// <returns>The match, and when the line came, in milliseconds from the start of the process.</returns>
     /// <exception cref="InvalidOperationException">The process ended, or time is over, without it.</exception>
-    public (Match Found, double Millis) WaitFor(Regex line, TimeSpan patience, int nth = 1)
+    public (Match Found, double Millis) WaitFor(Regex line, TimeSpan patience)
     {
         long began = Stopwatch.GetTimestamp();
         while (true)
@@ -61,7 +54,7 @@ internal sealed class HvProcess : IDisposable
                 Array.ForEach(_readers, reader => reader.Join());
             }
 
-            if (TryFind(line, nth) is { } found)
+            if (TryFind(line) is { } found)
             {
                 return found;
             }
@@ -148,14 +141,14 @@ internal sealed class HvProcess : IDisposable
         return reader;
     }
 
-    private (Match Found, double Millis)? TryFind(Regex line, int nth)
+    private (Match Found, double Millis)? TryFind(Regex line)
     {
         lock (_lock)
         {
             foreach ((string text, double millis) in _lines)
             {
                 Match match = line.Match(text);
-                if (match.Success && --nth == 0)
+                if (match.Success)
                 {
                     return (match, millis);
                 }

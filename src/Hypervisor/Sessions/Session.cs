@@ -39,8 +39,7 @@ internal static class Session
                     End("Ctrl-A x");
                     break;
                 case EscapeCommand.Status:
-                    ulong count = Volatile.Read(ref started)?.InstructionCount ?? 0;
-                    System.Console.Error.Write($"\r\nhv: {config.Name} runs; {count} guest instructions so far\r\n");
+                    System.Console.Error.Write($"\r\nhv: {config.Name} runs\r\n");
                     break;
                 case EscapeCommand.Help:
                     System.Console.Error.Write(Keys);
