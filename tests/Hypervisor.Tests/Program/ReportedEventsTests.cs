@@ -16,8 +16,10 @@ public sealed class ReportedEventsTests : IDisposable
     [Fact]
     public void Standby_that_runs_the_guest_says_where_it_took_over()
     {
-        ReportedEvents events = NewEvents(isStandby: true);
-        events.TakeoverEpoch = 12;
+        var events = new ReportedEvents(StatusReport.ToText(_lines), new StillClock(), isStandby: true)
+        {
+            TakeoverEpoch = () => 12,
+        };
 
         events.OnGuestRunning(3);
 
