@@ -164,10 +164,10 @@ internal sealed class StandbyWorker : IDisposable
                 _journal.Apply(order.Staged!);
                 break;
             case OrderKind.Flush:
-                _journal.FlushDisks();
+                // The end of protection: a journal that stayed would be replayed over whatever is written after it.
+                _journal.Finish();
                 break;
             case OrderKind.WriteGeneration:
-                // The disks are flushed: from here on they are the guest's, and a replay would be a step back.
                 new StandbyMark(StandbyPhase.Promoted, _incarnation, _generation, order.Number).Store(_markPath);
                 _journal.Begin(_incarnation);
                 break;

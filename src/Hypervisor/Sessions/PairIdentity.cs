@@ -6,6 +6,7 @@ using Hypervisor.Backends.Block;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.State;
 using Hypervisor.Machine;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
 
@@ -41,6 +42,13 @@ internal static class PairIdentity
     public static PairTaints Taints(ProtectionConfig protection, Endpoint peer)
         => (protection.IsAckDurable ? PairTaints.None : PairTaints.AckFromMemory)
             | (IsThisHost(peer) ? PairTaints.SameHost : PairTaints.None);
+
+    /// <summary>The pair's state, and what makes the protection weaker, for the status line.</summary>
+    public static string Describe(PrimaryState state, PairTaints taints)
+        => $"{state}"
+            + (taints.HasFlag(PairTaints.SameHost) ? ", both halves on this machine" : "")
+            + (taints.HasFlag(PairTaints.AckFromMemory) ? ", acknowledged from memory" : "")
+            + (taints.HasFlag(PairTaints.UncapturedDevice) ? ", a device is not captured" : "");
 
     /// <summary>A fresh number for a life of the pair, not 0.</summary>
     public static ulong NextIncarnation()

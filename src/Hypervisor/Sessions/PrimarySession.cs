@@ -158,7 +158,7 @@ internal sealed class PrimarySession : IDisposable
                 DirtyPages = statistics.LastDirtyPages,
                 BytesSent = status.BytesSent,
                 LagMicros = status.LagNanos / 1000,
-                Message = status.State.ToString(),
+                Message = PairIdentity.Describe(status.State, status.Taints),
             });
         }
     }

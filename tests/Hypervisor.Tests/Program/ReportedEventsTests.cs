@@ -16,7 +16,12 @@ public sealed class ReportedEventsTests : IDisposable
     [Fact]
     public void Standby_that_runs_the_guest_says_where_it_took_over()
     {
-        NewEvents(isStandby: true).OnGuestRunning(3);
+        var events = new ReportedEvents(StatusReport.ToText(_lines), new StillClock(), isStandby: true)
+        {
+            TakeoverEpoch = () => 12,
+        };
+
+        events.OnGuestRunning(3);
 
         Assert.Equal("hv: takeover from epoch 12: generation 3\nhv: guest runs · generation 3\n", _lines.ToString());
     }
@@ -38,7 +43,7 @@ public sealed class ReportedEventsTests : IDisposable
     }
 
     private ReportedEvents NewEvents(bool isStandby)
-        => new(StatusReport.ToText(_lines), new StillClock(), isStandby) { TakeoverEpoch = () => 12 };
+        => new(StatusReport.ToText(_lines), new StillClock(), isStandby);
 
     private sealed class StillClock : IHostClock
     {

@@ -28,8 +28,8 @@ public sealed class OutboxStreamTests : IDisposable
         Assert.Equal("free", _sink.Text);
     }
 
-    [Fact] // rules 1, 2, 3
-    public void Output_leaves_by_whole_epochs_in_order_and_not_before_its_release()
+    [Fact] // rules 1 and 2 as well
+    public void Rule_03_output_leaves_by_whole_epochs_in_order_and_not_before_its_release()
     {
         _outbox.BeginEpoch(1);
         Write("one");
@@ -66,8 +66,8 @@ public sealed class OutboxStreamTests : IDisposable
         Assert.False(_outbox.TryPeek(7, new byte[3]));
     }
 
-    [Fact] // rule 3
-    public void Dropped_output_never_leaves_nor_does_anything_after_it()
+    [Fact]
+    public void Rule_03_dropped_output_never_leaves_nor_does_anything_after_it()
     {
         _outbox.BeginEpoch(1);
         Write("lost");
@@ -96,8 +96,8 @@ public sealed class OutboxStreamTests : IDisposable
         Assert.Equal(8, offset);
     }
 
-    [Fact] // rule 23
-    public void Full_outbox_says_so_once_and_keeps_what_it_has()
+    [Fact]
+    public void Rule_23_full_outbox_says_so_once_and_keeps_what_it_has()
     {
         _outbox.BeginEpoch(1);
         Write(new string('a', 199_999));

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Text;
 using Hypervisor.Backends.Block;
+using Hypervisor.Core.Memory;
 using Hypervisor.Devices.Virtio;
 using Hypervisor.TestKit;
 using Xunit;
@@ -60,6 +61,53 @@ public sealed class VirtioBlkTests : IDisposable
         _bench.Harness.EventLoop.RunPosted();
 
         Assert.Equal((BlkDriver.MsiAddress, BlkDriver.MsiData), Assert.Single(_bench.Harness.Messages));
+    }
+
+    [Fact]
+    public void Rule_11_read_marks_every_page_that_it_writes_dirty_and_no_other()
+    {
+        var driver = new BlkDriver(_bench);
+        int slot = driver.Prepare(BlkDriver.In, 0, null, 8192);
+        Clean(_bench);
+
+        driver.Pci.Kick(0);
+        _bench.Harness.EventLoop.RunPosted();
+
+        long data = (long)(BlkDriver.SlotGpa(slot) + 0x1000) / 4096;
+        long[] expected = [(long)driver.Queue.Used / 4096, data - 1, data, data + 1]; // data - 1: the status byte
+        Assert.Equal(expected, DirtyPages(_bench));
+    }
+
+    [Fact]
+    public void Rule_11_entropy_marks_its_page_dirty()
+    {
+        const long Target = 0x30_0000;
+        using var bench = new VirtioBench(context => new VirtioRng(context, 0));
+        VirtioPciDriver pci = bench.Probe();
+        Assert.True(pci.Negotiate(VirtioPciDriver.Version1));
+        var queue = new VirtqueueDriver(bench.Harness.Ram, 0x10_0000, 64);
+        pci.SetUpQueue(0, queue, 1);
+        pci.Start();
+        queue.Add(((ulong)Target, 32u, true));
+        Clean(bench);
+
+        pci.Kick(0);
+
+        Assert.Equal([(long)queue.Used / 4096, Target / 4096], DirtyPages(bench));
+    }
+
+    [Fact]
+    public void Rule_15_bytes_that_reach_the_disk_are_those_of_the_submission()
+    {
+        _disk.IsImmediate = false;
+        var driver = new BlkDriver(_bench);
+        byte[] data = BlkDriver.Pattern(512, 5);
+        int slot = driver.Submit(BlkDriver.Out, 3, data);
+
+        _bench.Harness.Ram.TryWrite(BlkDriver.SlotGpa(slot) + 0x1000, new byte[512]); // a guest that cannot wait
+        _disk.CompleteAll();
+
+        Assert.Equal(data, _disk.Data[1536..2048]);
     }
 
     [Fact]
@@ -291,4 +339,18 @@ public sealed class VirtioBlkTests : IDisposable
 
     private static VirtioBench Bench(IBlockDevice disk, VirtioBlkOptions options, long ramBytes = 1 << 24)
         => new(context => new VirtioBlk(context, 0, disk, options), ramBytes);
+
+    private static void Clean(VirtioBench bench)
+    {
+        for (long page = 0; page < bench.Harness.Ram.PageCount; page++)
+        {
+            bench.Harness.Ram.ClearFlags(page, PageState.Dirty);
+        }
+    }
+
+    private static long[] DirtyPages(VirtioBench bench)
+    {
+        byte[] states = bench.Harness.Ram.StateBytes.ToArray();
+        return [.. states.Index().Where(page => page.Item == (byte)PageState.Dirty).Select(page => (long)page.Index)];
+    }
 }

@@ -60,7 +60,7 @@ public sealed class VirtioCheckpointTests : IDisposable
     }
 
     [Fact]
-    public void Requests_in_flight_are_issued_again_in_their_order_and_complete_once()
+    public void Rule_14_requests_in_flight_are_issued_again_in_their_order_and_complete_once()
     {
         var before = new SimDisk(DiskBytes);
         VirtioBench primary = NewBench("virtio-blk-pci", before);

@@ -117,7 +117,7 @@ public sealed class VirtqueueTests : IDisposable
     }
 
     [Fact]
-    public void Writes_to_the_guest_mark_their_pages_dirty()
+    public void Rule_11_writes_to_the_guest_mark_their_pages_dirty()
     {
         _driver.Add((Buffer, 4096u, true));
         _queue.TryPop(_chain);

@@ -206,6 +206,26 @@ public sealed class EpochJournalTests
         Assert.InRange(_first.LengthBytes + _second.LengthBytes, 1, 2000);
     }
 
+    [Theory]
+    [InlineData(BlockOperation.Discard)]
+    [InlineData(BlockOperation.WriteZeroes)]
+    public void Rule_24_discards_and_zeroes_reach_the_disks_in_their_order(BlockOperation operation)
+    {
+        EpochJournal journal = NewJournal();
+        StagedEpoch epoch = Epoch(
+            1, Write(0, 0, 0x11), Write(1, 0, 0x22), Without(operation, 0, 0), Without(operation, 1, 0),
+            Write(1, 0, 0x33));
+
+        journal.Append(epoch, isDurable: true);
+        journal.Apply(epoch);
+
+        Assert.Equal(0, _disks[0].Bytes[0]);
+        Assert.Equal(0x33, _disks[1].Bytes[0]);
+        LosePower();
+        Assert.Equal((7ul, 1ul), NewJournal(isFresh: false).Recover());
+        Assert.Equal(0, _disks[0].Bytes[0]);
+    }
+
     [Fact]
     public void Rule_21_finished_journal_replays_nothing_over_newer_writes()
     {
@@ -237,7 +257,10 @@ public sealed class EpochJournalTests
     }
 
     private static DiskWriteMessage Zeroes(ushort disk, long offset)
-        => new() { Disk = disk, Operation = BlockOperation.WriteZeroes, OffsetBytes = offset, LengthBytes = 16 };
+        => Without(BlockOperation.WriteZeroes, disk, offset);
+
+    private static DiskWriteMessage Without(BlockOperation operation, ushort disk, long offset)
+        => new() { Disk = disk, Operation = operation, OffsetBytes = offset, LengthBytes = 16 };
 
     private static StagedEpoch Epoch(ulong number, params DiskWriteMessage[] writes)
     {

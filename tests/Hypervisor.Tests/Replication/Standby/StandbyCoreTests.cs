@@ -33,6 +33,28 @@ public sealed class StandbyCoreTests : IStandbyActions
     }
 
     [Fact]
+    public void Rule_05_takeover_lets_out_what_a_committed_epoch_implies_and_nothing_else()
+    {
+        Protect();
+        StageOutput(1);
+        _core.OnEpochCommitted(1, null, _now);
+        _core.OnEpochApplied(1, null, _now);
+        Assert.DoesNotContain("emit 1", _log); // the primary is there to let it out
+        _core.OnMessage(Link, Of(2, Output(2)), _now); // epoch 2 never ends
+
+        _core.OnLinkLost(Link, LinkLoss.ClosedByPeer, "end of stream", _now);
+        _core.OnDisksFlushed(null, _now);
+        Answer(InSync());
+        _core.OnGenerationWritten(null, _now);
+        Assert.DoesNotContain("emit 1", _log); // not before the witness is won
+        Answer(_asked.Desired!);
+
+        Assert.Equal(StandbyState.Live, _core.State);
+        Assert.Equal(["emit 1"], _log.Where(line => line.StartsWith("emit", StringComparison.Ordinal)));
+        Assert.True(_log.IndexOf("emit 1") < _log.IndexOf("live 2"));
+    }
+
+    [Fact]
     public void Rule_07_epoch_with_a_wrong_digest_is_not_committed()
     {
         Protect();
@@ -88,13 +110,7 @@ public sealed class StandbyCoreTests : IStandbyActions
     {
         Protect();
         Stage(1);
-        _core.OnMessage(Link, Of(1, new DiskWriteMessage
-        {
-            Disk = 0,
-            Operation = BlockOperation.Flush,
-            OffsetBytes = 0,
-            LengthBytes = 0,
-        }), _now);
+        _core.OnMessage(Link, Of(1, Flush()), _now);
 
         Assert.DoesNotContain("commit 1 durably", _log);
         _core.OnMessage(Link, EndOf(1, hasFlush: true), _now);
@@ -200,6 +216,25 @@ public sealed class StandbyCoreTests : IStandbyActions
         Assert.Equal("RAM bytes: the primary has 4096, the standby has 1048576", refusal.Text);
     }
 
+    [Theory]
+    [InlineData(2UL, 0u)]
+    [InlineData(1UL, 1u)]
+    public void Rule_25_full_copy_with_another_count_or_digest_is_given_up(ulong messages, uint flip)
+    {
+        _core.OnConnected(Link, _now);
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine), _now);
+        _core.OnFullCopyReady(null, _now);
+        _core.OnMessage(Link, Of(0, Section()), _now);
+        var copy = new CopyDigest();
+        copy.Add(Section());
+
+        _core.OnMessage(Link, Of(0, CopyDone(copy.Bytes, copy.Digest ^ flip, messages)), _now);
+
+        Assert.Equal(StandbyState.Idle, _core.State);
+        Assert.DoesNotContain("finish", _log);
+        Assert.Contains(_sent, message => message is AbortMessage);
+    }
+
     [Fact]
     public void Rule_39_incomplete_copy_is_never_promoted()
     {
@@ -252,7 +287,7 @@ public sealed class StandbyCoreTests : IStandbyActions
         _log.Add("ask");
     }
 
-    void IStandbyActions.EmitOutput(OutputMessage output) => _log.Add("emit");
+    void IStandbyActions.EmitOutput(OutputMessage output) => _log.Add($"emit {output.Epoch}");
 
     void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation) => _log.Add($"live {generation}");
 
@@ -282,6 +317,19 @@ public sealed class StandbyCoreTests : IStandbyActions
         return section;
     }
 
+    private static FullCopyDoneMessage CopyDone(long bytes, uint digest, ulong messages = 1)
+        => new() { Messages = messages, CopiedBytes = bytes, StreamDigest = digest, ContentDigests = [] };
+
+    private static DiskWriteMessage Flush()
+        => new() { Disk = 0, Operation = BlockOperation.Flush, OffsetBytes = 0, LengthBytes = 0 };
+
+    private static OutputMessage Output(byte value)
+    {
+        var output = new OutputMessage { Stream = 0, OffsetBytes = 100 * value };
+        output.Attach(new byte[] { value }, null);
+        return output;
+    }
+
     private static EpochEndMessage EndOf(
         ulong epoch, bool hasFlush = false, Func<EpochTotals, EpochTotals>? change = null)
     {
@@ -291,13 +339,7 @@ public sealed class StandbyCoreTests : IStandbyActions
         long bytes = section.PayloadBytes;
         if (hasFlush)
         {
-            var flush = new DiskWriteMessage
-            {
-                Disk = 0,
-                Operation = BlockOperation.Flush,
-                OffsetBytes = 0,
-                LengthBytes = 0,
-            };
+            DiskWriteMessage flush = Flush();
             digest.Add(MessageKind.DiskWrite, flush.ComputeChecksum());
             bytes += flush.PayloadBytes;
         }
@@ -319,6 +361,22 @@ public sealed class StandbyCoreTests : IStandbyActions
 
     private void Stage(ulong epoch) => _core.OnMessage(Link, Of(epoch, Section()), _now);
 
+    /// <summary>An epoch of a section and a byte of output, up to its END.</summary>
+    private void StageOutput(ulong epoch)
+    {
+        var digest = new EpochDigest();
+        Message[] messages = [Section(), Output((byte)epoch)];
+        long bytes = 0;
+        foreach (Message message in messages)
+        {
+            digest.Add(message.Kind, message.ComputeChecksum());
+            bytes += message.PayloadBytes;
+            _core.OnMessage(Link, Of(epoch, message), _now);
+        }
+
+        End(epoch, _ => digest.Totals(bytes));
+    }
+
     private void End(ulong epoch, Func<EpochTotals, EpochTotals>? change = null)
         => _core.OnMessage(Link, EndOf(epoch, change: change), _now);
 
@@ -333,13 +391,7 @@ public sealed class StandbyCoreTests : IStandbyActions
         _core.OnMessage(Link, Of(0, Section()), _now);
         var copy = new CopyDigest();
         copy.Add(Section());
-        _core.OnMessage(Link, Of(0, new FullCopyDoneMessage
-        {
-            Messages = 1,
-            CopiedBytes = copy.Bytes,
-            StreamDigest = copy.Digest,
-            ContentDigests = [],
-        }), _now);
+        _core.OnMessage(Link, Of(0, CopyDone(copy.Bytes, copy.Digest)), _now);
         _core.OnFullCopyFinished(null, _now);
         _now += 1000;
     }

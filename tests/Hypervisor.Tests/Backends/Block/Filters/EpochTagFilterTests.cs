@@ -25,7 +25,7 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
-    public void Every_change_is_shown_with_disk_and_epoch_before_it_starts()
+    public void Rule_24_every_change_is_shown_with_disk_and_epoch_before_it_starts()
     {
         _filter.Observe(_replica, epoch: 7);
 
@@ -116,6 +116,43 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
+    public void Rule_15_write_in_flight_when_tagging_begins_reaches_the_copy_before_any_newer_one()
+    {
+        var sim = new SimDisk(DiskBytes);
+        var filter = new EpochTagFilter(sim, 0);
+        filter.Submit(Filled(1));
+        filter.Observe(_replica, epoch: 0);
+        var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _));
+        copier.Start();
+        SpinWait.SpinUntil(() => sim.Pending.Count == 2);
+        filter.Submit(Filled(2));
+
+        sim.Complete(0); // SimDisk lets no overlapping request pass another one, as any image
+        sim.Complete(0);
+        copier.Join();
+        sim.CompleteAll();
+
+        Assert.Equal(new byte[] { 1, 2 }, _replica.FirstBytes);
+        Assert.Equal(2, sim.Data[0]);
+    }
+
+    [Fact]
+    public void Rule_15_observer_is_shown_the_bytes_that_were_submitted()
+    {
+        var sim = new SimDisk(DiskBytes);
+        var filter = new EpochTagFilter(sim, 0);
+        filter.Observe(_replica, epoch: 1);
+        filter.Submit(Filled(1));
+        filter.Submit(Filled(2));
+
+        sim.CompleteAll();
+
+        Assert.Equal(new byte[] { 1, 2 }, _replica.FirstBytes);
+        Assert.Equal(2, sim.Data[0]);
+        Assert.Equal(_replica.Bytes[0], sim.Data[0]);
+    }
+
+    [Fact]
     public void Copy_while_the_guest_writes_gives_the_same_disk()
     {
         Run(BlockOperation.Write, 0, DiskBytes, fill: 0x55);
@@ -150,6 +187,13 @@ public sealed class EpochTagFilterTests : IDisposable
         Assert.True(_replica.Bytes.AsSpan().SequenceEqual(_disk.Content));
     }
 
+    private static BlockRequest Filled(byte fill) => new(_ => { })
+    {
+        Operation = BlockOperation.Write,
+        LengthBytes = 512,
+        Buffer = Enumerable.Repeat(fill, 512).ToArray(),
+    };
+
     private BlockStatus Run(BlockOperation operation, long offset, int length, byte fill = 0)
     {
         using var done = new ManualResetEventSlim();
@@ -172,6 +216,9 @@ public sealed class EpochTagFilterTests : IDisposable
     {
         public byte[] Bytes { get; } = new byte[DiskBytes];
 
+        /// <summary>Byte 0 of the disk after each range and each write that was shown.</summary>
+        public List<byte> FirstBytes { get; } = [];
+
         public List<(int Disk, ulong Epoch, BlockOperation Operation)> Tags { get; } = [];
 
         public List<(int Disk, BlockOperation Operation, BlockStatus Status)> Failures { get; } = [];
@@ -182,11 +229,15 @@ public sealed class EpochTagFilterTests : IDisposable
             if (request.Operation == BlockOperation.Write)
             {
                 request.Buffer.Span.CopyTo(Bytes.AsSpan((int)request.OffsetBytes));
+                FirstBytes.Add(Bytes[0]);
             }
         }
 
         public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
-            => bytes.Span.CopyTo(Bytes.AsSpan((int)offsetBytes));
+        {
+            bytes.Span.CopyTo(Bytes.AsSpan((int)offsetBytes));
+            FirstBytes.Add(Bytes[0]);
+        }
 
         public void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status)
             => Failures.Add((disk, operation, status));

@@ -1,0 +1,29 @@
+using Hypervisor.CommandLine;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Sessions;
+using Xunit;
+
+namespace Hypervisor.Tests.Program;
+
+public sealed class PairIdentityTests
+{
+    [Theory]
+    [InlineData("localhost", PairTaints.SameHost)]
+    [InlineData("127.0.0.1", PairTaints.SameHost)]
+    [InlineData("::1", PairTaints.SameHost)]
+    [InlineData("192.0.2.7", PairTaints.None)]
+    [InlineData("standby.example", PairTaints.None)]
+    public void Rule_32_peer_on_this_machine_is_known(string host, PairTaints expected)
+        => Assert.Equal(
+            expected, PairIdentity.Taints(new ProtectionConfig { WitnessPath = "" }, new Endpoint(host, 7000)));
+
+    [Theory]
+    [InlineData(PairTaints.None, "Protected")]
+    [InlineData(PairTaints.SameHost, "Protected, both halves on this machine")]
+    [InlineData(
+        PairTaints.SameHost | PairTaints.AckFromMemory,
+        "Protected, both halves on this machine, acknowledged from memory")]
+    public void Rule_32_status_says_that_both_halves_share_a_machine(PairTaints taints, string expected)
+        => Assert.Equal(expected, PairIdentity.Describe(PrimaryState.Protected, taints));
+}

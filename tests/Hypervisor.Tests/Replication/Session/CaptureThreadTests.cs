@@ -1,0 +1,183 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Text;
+using Hypervisor.Backends.Console;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
+using Hypervisor.Core.Time;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Session;
+using Hypervisor.Replication.Wire;
+using Hypervisor.TestKit;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Session;
+
+/// <summary>What happens inside the pause of a cut, seen by a machine that acts in Pause and Resume.</summary>
+public sealed class CaptureThreadTests : IDisposable
+{
+    private const int WaitMillisMax = 60_000;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("hv-capture-").FullName;
+    private readonly GuestRam _standby = new(GuestRam.BytesMin);
+    private readonly ToyConsole _first = new();
+    private readonly ToyConsole _second = new();
+    private readonly OutboxStream[] _outboxes;
+    private readonly EagerMachine _machine;
+    private readonly PrimarySetup _setup;
+    private readonly Inbox<PrimaryEvent> _inbox = new();
+    private readonly CaptureThread _capture;
+    private readonly CaptureRun _run;
+
+    public CaptureThreadTests()
+    {
+        _outboxes = [NewOutbox(_first), NewOutbox(_second)];
+        _machine = new EagerMachine(_outboxes);
+        _setup = new PrimarySetup
+        {
+            Machine = _machine,
+            Disks = [],
+            Outboxes = _outboxes,
+            StandbyHost = "",
+            StandbyPort = 0,
+            Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
+            Options = new PrimaryOptions { Node = Guid.NewGuid(), Machine = RecordedMachine() },
+            Clock = new HostClock(),
+            Events = new SessionLog(),
+            NextIncarnation = () => 1,
+        };
+        _capture = new CaptureThread(_setup, new CaptureMeter());
+        _run = new CaptureRun(_setup, _inbox);
+        _capture.StartGuest(static () => { });
+        _capture.StartFullCopy(_run);
+        Await(PrimaryEventKind.CopyConverged);
+    }
+
+    public void Dispose()
+    {
+        _run.Stop();
+        _capture.Close(_run);
+        _capture.Dispose();
+        _inbox.Dispose();
+        _machine.Ram.Dispose();
+        _standby.Dispose();
+        _first.Dispose();
+        _second.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public void Rule_02_every_outbox_belongs_to_the_next_epoch_before_the_guest_runs_on()
+    {
+        Cut(0);
+        _machine.Says = "after the cut";
+        Cut(1);
+
+        Array.ForEach(_outboxes, outbox => outbox.Release(1)); // everything that belongs to epoch 1
+
+        Assert.DoesNotContain("after the cut", _first.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("after the cut", _second.Text, StringComparison.Ordinal);
+        Cut(2);
+        Array.ForEach(_outboxes, outbox => outbox.Release(2));
+        Assert.EndsWith("after the cut", _first.Text, StringComparison.Ordinal);
+        Assert.EndsWith("after the cut", _second.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Rule_10_sections_and_pages_are_those_of_one_pause()
+    {
+        for (ulong epoch = 0; epoch < 3; epoch++) // fewer than the pool has section chunks
+        {
+            List<PrimaryEvent> events = Cut(epoch);
+
+            SectionMessage? section = null;
+            foreach (PrimaryEvent item in events)
+            {
+                section = item.Message as SectionMessage ?? section;
+            }
+
+            byte[] saved = section!.Bulk.ToArray();
+            var counter = new Counter();
+            CheckpointSection.Read(counter, saved);
+
+            // The machine counts in its section and in RAM together, whenever it runs, also between cut and copy.
+            Assert.Equal(counter.Value, BitConverter.ToInt64(_standby.ReadOnlyBytes(0, sizeof(long))));
+        }
+    }
+
+    private static OutboxStream NewOutbox(ToyConsole sink) => new(sink, 1 << 16, static () => { });
+
+    private static MachineIdentity RecordedMachine() => Epochs.RecordedPrimary.Machine;
+
+    private List<PrimaryEvent> Cut(ulong epoch)
+    {
+        _capture.Cut(_run, epoch);
+        return Await(PrimaryEventKind.CaptureDone);
+    }
+
+    private List<PrimaryEvent> Await(PrimaryEventKind kind)
+    {
+        var events = new List<PrimaryEvent>();
+        do
+        {
+            Assert.True(_inbox.TryTake(WaitMillisMax, out PrimaryEvent item));
+            events.Add(item);
+            if (item.Message is RamBlockMessage ram)
+            {
+                RamDelta.Apply(ram.Bulk.Span, _standby);
+            }
+        }
+        while (events[^1].Kind != kind);
+        return events;
+    }
+
+    /// <summary>A machine whose guest acts in the very moment in which it may run.</summary>
+    private sealed class EagerMachine(OutboxStream[] outboxes) : IProtectedMachine
+    {
+        private readonly Counter _counter = new();
+
+        public GuestRam Ram { get; } = new(GuestRam.BytesMin);
+
+        public IReadOnlyList<ICheckpointed> Components => [_counter];
+
+        public string Says { get; set; } = "";
+
+        public void Pause()
+        {
+        }
+
+        public void Resume()
+        {
+            _counter.Value++;
+            BitConverter.TryWriteBytes(Ram.WritableBytes(0, sizeof(long)), _counter.Value);
+            byte[] text = Encoding.ASCII.GetBytes(Says);
+            Array.ForEach(outboxes, outbox => outbox.Write(text));
+            Says = "";
+        }
+
+        public void RearmWrites()
+        {
+        }
+
+        public void AfterLoad()
+        {
+        }
+    }
+
+    private sealed class Counter : ICheckpointed
+    {
+        private long _value;
+
+        public SectionId Section => new(0x544E_4F43, 0, 1); // "CONT"
+
+        public long Value
+        {
+            get => _value;
+            set => _value = value;
+        }
+
+        public void Transfer(ref StateCodec state) => state.I64(ref _value);
+    }
+}

@@ -1,0 +1,221 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Net;
+using Hypervisor.Backends.Block;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.State;
+using Hypervisor.Core.Time;
+using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Session;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+using Hypervisor.TestKit;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Session;
+
+/// <summary>The standby's worker over real journal files; the test is the session.</summary>
+public sealed class StandbyWorkerTests : IDisposable
+{
+    private const int DiskBytes = 64 << 10;
+    private const int AnswerMillisMax = 60_000;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("hv-worker-").FullName;
+    private readonly ToyDisk _disk = new(DiskBytes);
+    private readonly ToyConsole _console = new();
+    private readonly ToyMachine _machine;
+    private readonly FileJournalStore _first;
+    private readonly FileJournalStore _second;
+    private readonly Inbox<StandbyEvent> _answers = new();
+    private StandbyWorker _worker;
+
+    public StandbyWorkerTests()
+    {
+        _machine = new ToyMachine(GuestRam.BytesMin, [_disk], _console);
+        _first = new FileJournalStore(Path.Combine(_folder, "first"));
+        _second = new FileJournalStore(Path.Combine(_folder, "second"));
+        _worker = NewWorker();
+    }
+
+    public void Dispose()
+    {
+        _worker.Dispose();
+        _answers.Dispose();
+        _first.Dispose();
+        _second.Dispose();
+        _machine.Dispose();
+        _disk.Dispose();
+        _console.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public void Rule_25_full_copy_that_ends_in_the_primarys_digest_is_taken()
+    {
+        Begin();
+        _worker.ApplyCopied(Block(1));
+
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        Assert.Equal(1, _disk.Content[0]);
+    }
+
+    [Fact]
+    public void Rule_25_full_copy_that_ends_in_another_digest_of_RAM_is_refused()
+    {
+        Begin();
+
+        _worker.FinishFullCopy(Done(DigestOfRam() ^ 1), State(0));
+
+        Assert.Contains("digest of RAM", Await(StandbyEventKind.FullCopyFinished), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Rule_22_full_copy_with_a_piece_that_failed_does_not_finish()
+    {
+        Begin();
+        _disk.WriteStatus = BlockStatus.IoError;
+        _worker.ApplyCopied(Block(1));
+        Assert.Contains("IoError", Await(StandbyEventKind.Failure), StringComparison.Ordinal);
+        _disk.WriteStatus = BlockStatus.Ok;
+        _worker.ApplyCopied(Block(2));
+
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+
+        Assert.Contains("failed", Await(StandbyEventKind.FullCopyFinished), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Rule_21_nothing_is_replayed_over_what_is_written_after_the_end_of_protection()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        StagedEpoch epoch = State(1);
+        epoch.Add(Write(1, 0x11));
+        _worker.Commit(epoch, isDurable: true);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+        Assert.Null(Await(StandbyEventKind.EpochApplied));
+
+        _worker.Flush(); // a planned end: no generation is written behind it
+        Assert.Null(Await(StandbyEventKind.DisksFlushed));
+        _worker.Dispose();
+        using (var writer = new BlockingBlockDevice(_disk))
+        {
+            Assert.Equal(BlockStatus.Ok, writer.Write(0, new byte[512])); // somebody else runs the guest from this disk
+        }
+
+        _worker = NewWorker();
+
+        Assert.Equal((0ul, 0ul), _worker.Recovered);
+        Assert.Equal(0, _disk.Content[0]);
+    }
+
+    private static FullCopyDoneMessage Done(ulong digest) => new()
+    {
+        Messages = 1,
+        CopiedBytes = 1,
+        StreamDigest = 0,
+        ContentDigests = [digest],
+    };
+
+    private static DiskBlockMessage Block(byte fill)
+    {
+        var block = new DiskBlockMessage { Disk = 0, IsZero = false, OffsetBytes = 0, LengthBytes = 512 };
+        byte[] bytes = new byte[512];
+        Array.Fill(bytes, fill);
+        block.Attach(bytes, null);
+        return block;
+    }
+
+    private static DiskWriteMessage Write(ulong epoch, byte fill)
+    {
+        var write = new DiskWriteMessage
+        {
+            Epoch = epoch,
+            Disk = 0,
+            Operation = BlockOperation.Write,
+            OffsetBytes = 0,
+            LengthBytes = 512,
+        };
+        byte[] bytes = new byte[512];
+        Array.Fill(bytes, fill);
+        write.Attach(bytes, null);
+        return write;
+    }
+
+    private StagedEpoch State(ulong epoch)
+    {
+        byte[] state = new byte[64 << 10];
+        var section = new SectionMessage { Epoch = epoch };
+        section.Attach(state.AsMemory(0, SectionCapture.Save(_machine.Components, state)), null);
+        var staged = new StagedEpoch();
+        staged.Begin(epoch);
+        staged.Add(section);
+        return staged;
+    }
+
+    private ulong DigestOfRam()
+    {
+        var digest = new RamDigest();
+        for (long page = 0; page < _machine.Ram.PageCount; page++)
+        {
+            digest.Add(_machine.Ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
+        }
+
+        return digest.Value;
+    }
+
+    private MachineIdentity Identity()
+    {
+        var sections = new List<SectionFormat>();
+        foreach (ICheckpointed component in _machine.Components)
+        {
+            SectionId id = component.Section;
+            sections.Add(new SectionFormat(id.Tag, id.Instance, id.Version));
+        }
+
+        return new MachineIdentity(
+            Guid.Empty, Guid.Empty, "toy", "toy", GuestRam.BytesMin, [new DiskIdentity("a", DiskBytes)], sections);
+    }
+
+    private void Begin()
+    {
+        _worker.BeginFullCopy(new HelloMessage
+        {
+            Node = Guid.NewGuid(),
+            Generation = 1,
+            LeaseNanos = 1,
+            EpochsInFlightMax = 2,
+            Machine = Identity(),
+            Incarnation = 7,
+        });
+        Assert.Null(Await(StandbyEventKind.FullCopyReady));
+    }
+
+    /// <summary>The error that the worker's next answer holds; null for success.</summary>
+    private string? Await(StandbyEventKind kind)
+    {
+        Assert.True(_answers.TryTake(AnswerMillisMax, out StandbyEvent answer));
+        Assert.Equal(kind, answer.Kind);
+        return answer.Text;
+    }
+
+    private StandbyWorker NewWorker() => new(
+        new StandbySetup
+        {
+            CreateMachine = _ => _machine,
+            Disks = [_disk],
+            Consoles = [_console],
+            StateFolder = _folder,
+            Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
+            Options = new StandbyOptions { Node = Guid.NewGuid(), Machine = Identity() },
+            Clock = new HostClock(),
+            Events = new SessionLog(),
+        },
+        _answers, _first, _second);
+}
