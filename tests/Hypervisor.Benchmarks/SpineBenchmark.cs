@@ -179,7 +179,8 @@ internal static partial class SpineBenchmark
         });
         yield return new SpineRow(
             "SIGKILL of the primary to the standby's first guest instruction, 10 drills", "",
-            string.Create(CultureInfo.InvariantCulture, $"median {Median(millis):0} ms, max {millis.Max():0} ms"), null);
+            string.Create(
+                CultureInfo.InvariantCulture, $"median {Median(millis):0} ms, max {millis.Max():0} ms"), null);
     }
 
     // In this process: only the machine itself knows how many instructions ran.

@@ -71,8 +71,15 @@ public sealed unsafe class GuestRam : IDisposable
     /// <summary>The state bytes as a span: one per page.</summary>
     public Span<byte> StateBytes => new(_states, checked((int)PageCount));
 
-    /// <summary>Sets who copies a <see cref="PageState.CopyPending"/> page before a store. Call while paused.</summary>
-    public void WatchCopies(IPageWatcher? copier) => _copier = copier;
+    /// <summary>
+    /// Sets who copies a <see cref="PageState.CopyPending"/> page before a store; the one before gives way.
+    /// </summary>
+    public void WatchCopies(IPageWatcher copier) => Interlocked.Exchange(ref _copier, copier);
+
+    /// <summary>
+    /// Takes <paramref name="copier"/> off, unless a successor is in its place already. Call while paused.
+    /// </summary>
+    public void UnwatchCopies(IPageWatcher copier) => Interlocked.CompareExchange(ref _copier, null, copier);
 
     /// <summary>Sets who drops decoded code when a <see cref="PageState.Code"/> page is stored to.</summary>
     public void WatchCode(IPageWatcher? code) => _code = code;

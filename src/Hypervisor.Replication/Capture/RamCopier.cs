@@ -200,7 +200,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     /// </summary>
     public void Dispose()
     {
-        _ram.WatchCopies(null);
+        _ram.UnwatchCopies(this); // the next life of the pair may have put its own there
         _shadow.Dispose();
         _still.Dispose();
         _staging.Dispose();

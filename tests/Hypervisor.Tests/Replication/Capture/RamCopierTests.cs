@@ -31,6 +31,20 @@ public sealed class RamCopierTests : IDisposable
     }
 
     [Fact]
+    public void Copier_that_ends_late_leaves_its_successor_in_place()
+    {
+        var late = new RamCopier(_ram, _pool, chunk => chunk.Dispose());
+        using var successor = new RamCopier(_ram, _pool, chunk => chunk.Dispose());
+        Store(7, 1);
+        successor.Cut();
+
+        late.Dispose();
+
+        Store(7, 2); // a copy-pending page without a copier would end the process
+        successor.Abort();
+    }
+
+    [Fact]
     public void Page_stored_to_before_its_copy_leaves_with_the_content_of_the_cut()
     {
         Store(7, 1);
