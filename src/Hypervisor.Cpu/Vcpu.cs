@@ -1,5 +1,4 @@
 using System;
-using System.Runtime.InteropServices;
 using System.Threading;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
@@ -36,9 +35,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Ram = ram;
         Bus = bus;
         Timers = timers;
-        State = (CpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(CpuState), 64);
-        NativeMemory.Clear(State, (nuint)sizeof(CpuState));
-        Core.Check.That(((ulong)State->Vectors & 63) == 0); // stubs use aligned vector moves
+        Memory = new VcpuMemory();
         Mmu = new Mmu(this);
         Segments = new SegmentUnit(this);
         Stack = new StackFrame(this);
@@ -56,6 +53,11 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Events = new VcpuEvents(this);
         LocalApic = new LocalApic(this, config.ApicBus, config.BusLock);
         _interpreter = new Interpreter.Interpreter(this);
+        if (config.Engine == ExecutionEngine.Translator && TranslatorEngine.IsSupported)
+        {
+            Translator = new TranslatorEngine(this, _interpreter, config.TranslatedCodeBytes);
+        }
+
         Reset();
     }
 
@@ -66,7 +68,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     public int Index { get; }
 
     /// <summary>Registers, in native memory because generated code addresses them.</summary>
-    public CpuState* State { get; }
+    public CpuState* State => Memory.State;
 
     /// <summary>Guest RAM.</summary>
     public GuestRam Ram { get; }
@@ -105,6 +107,12 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
 
     /// <summary>Memory as instructions see it.</summary>
     internal Mmu Mmu { get; }
+
+    /// <summary>Registers, TLB and what else generated code addresses.</summary>
+    internal VcpuMemory Memory { get; }
+
+    /// <summary>The translator; null: everything is interpreted.</summary>
+    internal TranslatorEngine? Translator { get; }
 
     /// <summary>Decoded code.</summary>
     internal BlockCache Blocks { get; }
@@ -155,7 +163,30 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     internal FillRandom Entropy { get; }
 
     /// <summary>Runs until something outside is needed.</summary>
-    public VcpuExit Run() => _interpreter.Run();
+    public VcpuExit Run()
+    {
+        Blocks.OwnerThread = Environment.CurrentManagedThreadId;
+        VcpuExit exit;
+        do
+        {
+            if (State->Events != 0)
+            {
+                continue;
+            }
+
+            if (Translator is not null)
+            {
+                Translator.RunBlocks();
+            }
+            else
+            {
+                _interpreter.RunBlocks();
+            }
+        }
+        while (!Events.TryHandle(out exit));
+        Blocks.OwnerThread = 0;
+        return exit;
+    }
 
     /// <summary>Makes <see cref="Run"/> return soon, within a block. Any thread.</summary>
     public void RequestExit() => SetEvent(EventBytes.Stop);
@@ -273,9 +304,9 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Translator?.Dispose();
         Blocks.Dispose();
         Stubs.Dispose();
-        Mmu.Dispose();
-        NativeMemory.AlignedFree(State);
+        Memory.Dispose();
     }
 }

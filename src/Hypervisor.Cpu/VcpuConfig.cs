@@ -29,6 +29,12 @@ public sealed class VcpuConfig
     /// <summary>Fills a buffer with random bytes, for RDRAND and RDSEED.</summary>
     public required FillRandom Entropy { get; init; }
 
+    /// <summary>What runs the guest's code.</summary>
+    public ExecutionEngine Engine { get; init; }
+
+    /// <summary>Bytes of memory for translated code.</summary>
+    public long TranslatedCodeBytes { get; init; } = 128L << 20;
+
     /// <summary>
     /// Called with no promise about locks when a halted vCPU has something to look at: its thread must call Run again.
     /// </summary>

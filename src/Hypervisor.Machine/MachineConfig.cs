@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core.Memory;
+using Hypervisor.Cpu;
 using Hypervisor.Machine.Boot;
 
 namespace Hypervisor.Machine;

@@ -17,6 +17,12 @@ internal unsafe struct Block
     /// <summary>The first operation.</summary>
     internal Operation* Operations;
 
+    /// <summary>64-byte lines of the page that its instructions lie in.</summary>
+    internal ulong Lines;
+
     /// <summary>How many operations, at least 1.</summary>
     internal int Count;
+
+    /// <summary>How often a translator found it and left it to the interpreter.</summary>
+    internal int Hits;
 }

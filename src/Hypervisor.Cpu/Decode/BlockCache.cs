@@ -70,6 +70,24 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         return slot->Key == key ? slot->Block : FindSlow(host, codeMode);
     }
 
+    /// <summary>Counts a visit; true once there were <paramref name="hits"/> of them.</summary>
+    internal bool IsHot(byte* host, int hits)
+    {
+        Block* block = Find(host, codeMode: 2);
+        return block != null && block != _singleBlock && ++block->Hits > hits;
+    }
+
+    /// <summary>Remembers that translated code was made from some lines of a page.</summary>
+    internal void MarkCode(long page, ulong lines)
+    {
+        _codeLines[page] |= lines;
+        if ((_ram.States[page] & (byte)PageState.Code) == 0)
+        {
+            _ram.SetFlags(page, PageState.Code);
+            _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
+        }
+    }
+
     /// <summary>Decodes the one instruction at CS:RIP for a single step. Not cached. Null: fault.</summary>
     internal Block* Single(byte* host, uint codeMode)
         => _decoder.TryDecodeOne(host, codeMode, _single) ? _singleBlock : null;
@@ -109,16 +127,17 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     /// <summary>Drops everything. Between blocks only.</summary>
     internal void Clear()
     {
-        foreach (ulong key in _byKey.Keys)
+        for (long page = 0; page < _ram.PageCount; page++)
         {
-            long page = PageOf(key);
-            if (_firstInPage[page] != null)
+            if (_codeLines[page] != 0)
             {
                 _firstInPage[page] = null;
                 _codeLines[page] = 0;
                 _ram.ClearFlags(page, PageState.Code);
             }
         }
+
+        _vcpu.Translator?.Clear();
 
         _byKey.Clear();
         NativeMemory.Clear(_slots, (nuint)(SlotCount * sizeof(Slot)));
@@ -182,47 +201,61 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         long offset = _vcpu.Mmu.RamOffset(host);
         long page = offset >> 12;
         block->Key = key;
+        block->Hits = 0;
+        block->Lines = Lines((int)(offset & 0xFFF), codeBytes);
         block->NextInPage = _firstInPage[page];
         _firstInPage[page] = block;
         _byKey.Add(key, (nint)block);
-
-        _codeLines[page] |= Lines((int)(offset & 0xFFF), codeBytes);
-        if ((_ram.States[page] & (byte)PageState.Code) == 0)
-        {
-            _ram.SetFlags(page, PageState.Code);
-            _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
-        }
-
+        MarkCode(page, block->Lines);
         return block;
     }
 
     private void DropRange(long ramOffset, int lengthBytes)
     {
         long page = ramOffset >> 12;
-        if ((_codeLines[page] & Lines((int)(ramOffset & 0xFFF), lengthBytes)) == 0)
+        ulong lines = Lines((int)(ramOffset & 0xFFF), lengthBytes);
+        if ((_codeLines[page] & lines) == 0)
         {
             return;
         }
 
-        for (Block* block = _firstInPage[page]; block != null; block = block->NextInPage)
+        ulong left = _vcpu.Translator?.Drop(page, lines) ?? 0;
+        Block** previous = &_firstInPage[page];
+        for (Block* block = *previous; block != null; block = block->NextInPage)
         {
-            _byKey.Remove(block->Key);
-            Slot* slot = _slots + SlotIndex(block->Key);
-            if (slot->Key == block->Key)
+            if ((block->Lines & lines) == 0)
             {
-                slot->Key = 0;
+                left |= block->Lines;
+                previous = &block->NextInPage;
+                continue;
             }
 
-            for (int i = 0; i < block->Count; i++)
-            {
-                block->Operations[i].Execute = &Stale;
-                block->Operations[i].Length = 0;
-            }
+            *previous = block->NextInPage;
+            DropBlock(block);
         }
 
-        _firstInPage[page] = null;
-        _codeLines[page] = 0;
-        _ram.ClearFlags(page, PageState.Code);
+        _codeLines[page] = left;
+        if (left == 0)
+        {
+            _ram.ClearFlags(page, PageState.Code);
+        }
+    }
+
+    // It may be the one that runs: its operations lead out of it.
+    private void DropBlock(Block* block)
+    {
+        _byKey.Remove(block->Key);
+        Slot* slot = _slots + SlotIndex(block->Key);
+        if (slot->Key == block->Key)
+        {
+            slot->Key = 0;
+        }
+
+        for (int i = 0; i < block->Count; i++)
+        {
+            block->Operations[i].Execute = &Stale;
+            block->Operations[i].Length = 0;
+        }
     }
 
     // Bit n of the result: line n of the page overlaps [offset, offset + length).
@@ -232,8 +265,6 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         int last = (offset + lengthBytes - 1) >> LineShift;
         return (ulong.MaxValue << first) & (ulong.MaxValue >> (63 - last));
     }
-
-    private long PageOf(ulong key) => _vcpu.Mmu.RamOffset((byte*)(key & ~(0xFul << 60))) >> 12;
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Slot

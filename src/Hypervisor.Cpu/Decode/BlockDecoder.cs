@@ -98,7 +98,8 @@ internal sealed unsafe class BlockDecoder
 
     private static Outcome TooLong(Vcpu vcpu, Operation* op) => vcpu.Raise(ExceptionVector.GeneralProtection, 0);
 
-    private InstructionTraits Lower(in Instruction instruction, uint codeMode, Operation* op)
+    /// <summary>Fills <paramref name="op"/> for a decoded instruction.</summary>
+    internal InstructionTraits Lower(in Instruction instruction, uint codeMode, Operation* op)
     {
         if (instruction.IsInvalid)
         {
@@ -125,19 +126,5 @@ internal sealed unsafe class BlockDecoder
         }
 
         return row.Traits;
-    }
-
-    private sealed class PointerReader : CodeReader
-    {
-        private byte* _next;
-        private byte* _end;
-
-        internal void Set(byte* start, int count)
-        {
-            _next = start;
-            _end = start + count;
-        }
-
-        public override int ReadByte() => _next < _end ? *_next++ : -1;
     }
 }

@@ -1,4 +1,3 @@
-using System;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.State;
 
@@ -13,21 +12,52 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
     /// <summary>Instructions run so far.</summary>
     internal ulong InstructionCount { get; private set; }
 
-    /// <summary>Runs until an exit.</summary>
-    internal VcpuExit Run()
+    /// <summary>Runs until an event. One poll per block is what bounds the time to a pause.</summary>
+    internal void RunBlocks()
     {
-        _vcpu.Blocks.OwnerThread = Environment.CurrentManagedThreadId;
-        VcpuExit exit;
-        do
+        while (_state->Events == 0)
         {
-            if (_state->Events == 0)
+            RunNext();
+        }
+    }
+
+    /// <summary>Runs the block at CS:RIP (or the delivery of the fault that fetching it raises).</summary>
+    internal void RunNext()
+    {
+        Block* block = Lookup(isSingle: false);
+        if (block != null)
+        {
+            _ = RunBlock(block);
+        }
+    }
+
+    /// <summary>Runs the first instruction of the block at CS:RIP.</summary>
+    internal void RunFirst()
+    {
+        Block* block = Lookup(isSingle: false);
+        if (block != null)
+        {
+            _ = RunOne(block->Operations);
+        }
+    }
+
+    /// <summary>Runs <paramref name="op"/>, whose first byte is at RIP; a fault is delivered.</summary>
+    internal Outcome RunOne(Operation* op)
+    {
+        ulong start = _state->Rip;
+        _state->Rip = start + op->Length;
+        Outcome outcome = op->Execute(_vcpu, op);
+        InstructionCount++;
+        if (outcome >= Outcome.Fault)
+        {
+            _state->Rip = start;
+            if (outcome == Outcome.Fault)
             {
-                RunBlocks();
+                _vcpu.Exceptions.DeliverFault();
             }
         }
-        while (!_vcpu.Events.TryHandle(out exit));
-        _vcpu.Blocks.OwnerThread = 0;
-        return exit;
+
+        return outcome;
     }
 
     /// <summary>Runs exactly one instruction (or the delivery of the fault it raises).</summary>
@@ -35,19 +65,6 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
     {
         Block* block = Lookup(isSingle: true);
         return block != null ? RunBlock(block) : Outcome.Fault;
-    }
-
-    // One poll of the events per block is what bounds the time to a pause.
-    private void RunBlocks()
-    {
-        while (_state->Events == 0)
-        {
-            Block* block = Lookup(isSingle: false);
-            if (block != null)
-            {
-                _ = RunBlock(block);
-            }
-        }
     }
 
     private Outcome RunBlock(Block* block)

@@ -1,4 +1,3 @@
-using System;
 using System.Runtime.CompilerServices;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.State;
@@ -10,18 +9,15 @@ namespace Hypervisor.Cpu.Paging;
 /// Every access that can fault does so before it changes anything. A method that returns false or null has recorded the
 /// exception; the caller returns <see cref="Outcome.Fault"/> at once.
 /// </remarks>
-internal sealed unsafe class Mmu : IDisposable
+internal sealed unsafe class Mmu
 {
-    private const ulong PageMask = ~0xFFFul;
-    private const int IndexMask = Tlb.EntryCount - 1;
-
     private readonly CpuState* _state;
     private readonly MmuSlowPath _slow;
 
     internal Mmu(Vcpu vcpu)
     {
         _state = vcpu.State;
-        Tlb = new Tlb();
+        Tlb = new Tlb(vcpu.Memory.Tlb, vcpu.Memory.Jumps);
         _slow = new MmuSlowPath(vcpu, Tlb);
         UpdateMode();
     }
@@ -36,6 +32,15 @@ internal sealed unsafe class Mmu : IDisposable
         get => _slow.AddressLineMask;
         set => _slow.AddressLineMask = value;
     }
+
+    /// <summary>TlbMode of data accesses now.</summary>
+    internal int CurrentMode => _slow.CurrentMode();
+
+    /// <summary>
+    /// For generated code: host address of an access; null with <paramref name="isFault"/> unset: interpret it.
+    /// </summary>
+    internal byte* Access(ulong linear, Translation.AccessDescriptor access, out bool isFault)
+        => _slow.Access(linear, access, out isFault);
 
     /// <summary>Chooses the TLB table anew: call after a change of CPL, RFLAGS.AC, CR0.AM or CR4.SMAP.</summary>
     internal void UpdateMode() => _state->Tlb = Tlb.Table(_slow.CurrentMode());
@@ -85,8 +90,8 @@ internal sealed unsafe class Mmu : IDisposable
     internal bool TryReadLinear<T>(ulong linear, int segment, out T value)
         where T : unmanaged
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        if (entry->ReadTag == ((linear + (ulong)(sizeof(T) - 1)) & PageMask))
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        if (TlbEntry.Hits(entry->ReadTag, linear, sizeof(T)))
         {
             value = *(T*)(linear + entry->Addend);
             return true;
@@ -102,8 +107,8 @@ internal sealed unsafe class Mmu : IDisposable
     internal bool TryWriteLinear<T>(ulong linear, int segment, T value)
         where T : unmanaged
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        if (entry->WriteTag == ((linear + (ulong)(sizeof(T) - 1)) & PageMask))
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        if (TlbEntry.Hits(entry->WriteTag, linear, sizeof(T)))
         {
             *(T*)(linear + entry->Addend) = value;
             return true;
@@ -136,8 +141,8 @@ internal sealed unsafe class Mmu : IDisposable
     internal T* BeginUpdateLinear<T>(ulong linear, int segment)
         where T : unmanaged
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        return entry->WriteTag == ((linear + (ulong)(sizeof(T) - 1)) & PageMask)
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry->WriteTag, linear, sizeof(T))
             ? (T*)(linear + entry->Addend)
             : (T*)_slow.BeginWrite(linear, sizeof(T), segment, _slow.CurrentMode(), true);
     }
@@ -161,8 +166,8 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>As <see cref="BeginRead"/>, at a linear address.</summary>
     internal byte* BeginReadLinear(ulong linear, int sizeBytes, int segment)
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        return entry->ReadTag == ((linear + (ulong)(sizeBytes - 1)) & PageMask)
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry->ReadTag, linear, sizeBytes)
             ? (byte*)(linear + entry->Addend)
             : _slow.Read(linear, sizeBytes, segment, _slow.CurrentMode());
     }
@@ -179,8 +184,8 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>As <see cref="BeginWrite"/>, at a linear address.</summary>
     internal byte* BeginWriteLinear(ulong linear, int sizeBytes, int segment, bool keep)
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        return entry->WriteTag == ((linear + (ulong)(sizeBytes - 1)) & PageMask)
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry->WriteTag, linear, sizeBytes)
             ? (byte*)(linear + entry->Addend)
             : _slow.BeginWrite(linear, sizeBytes, segment, _slow.CurrentMode(), keep);
     }
@@ -190,9 +195,10 @@ internal sealed unsafe class Mmu : IDisposable
     /// </summary>
     internal byte* TryPiece(ulong linear, int sizeBytes, bool isWrite)
     {
-        TlbEntry* entry = _state->Tlb + ((linear >> 12) & IndexMask);
-        ulong page = (linear + (ulong)(sizeBytes - 1)) & PageMask;
-        return (isWrite ? entry->WriteTag : entry->ReadTag) == page ? (byte*)(linear + entry->Addend) : null;
+        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(isWrite ? entry->WriteTag : entry->ReadTag, linear, sizeBytes)
+            ? (byte*)(linear + entry->Addend)
+            : null;
     }
 
     /// <summary>
@@ -202,7 +208,7 @@ internal sealed unsafe class Mmu : IDisposable
         where T : unmanaged
     {
         TlbEntry* entry = Tlb.Slot(TlbMode.Supervisor, linear);
-        byte* data = entry->ReadTag == ((linear + (ulong)(sizeof(T) - 1)) & PageMask)
+        byte* data = TlbEntry.Hits(entry->ReadTag, linear, sizeof(T))
             ? (byte*)(linear + entry->Addend)
             : _slow.Read(linear, sizeof(T), SegmentRegister.Ds, TlbMode.Supervisor);
         value = data != null ? *(T*)data : default;
@@ -280,14 +286,11 @@ internal sealed unsafe class Mmu : IDisposable
         int mode = _state->Cpl == 3 ? TlbMode.User : TlbMode.Supervisor;
         TlbEntry* entry = Tlb.Slot(mode, linear);
         isFault = false;
-        return entry->ExecuteTag == (linear & PageMask)
+        return TlbEntry.Hits(entry->ExecuteTag, linear, 1)
             ? (byte*)(linear + entry->Addend)
             : _slow.Fetch(linear, mode, out isFault);
     }
 
     /// <summary>RAM offset of a host address that <see cref="TryFetch"/> gave.</summary>
     internal long RamOffset(byte* host) => host - _slow.RamBase;
-
-    /// <inheritdoc/>
-    public void Dispose() => Tlb.Dispose();
 }

@@ -2,6 +2,7 @@ using System;
 using Hypervisor.Core.Memory;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.State;
+using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
 
@@ -170,6 +171,35 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         return _state->Scratch;
     }
 
+    /// <summary>For generated code, see <see cref="Mmu.Access"/>. Stores go to RAM only, within a page.</summary>
+    internal byte* Access(ulong linear, AccessDescriptor access, out bool isFault)
+    {
+        isFault = true;
+        if ((linear & access.AlignmentMask) != 0)
+        {
+            vcpu.Raise(ExceptionVector.GeneralProtection, 0);
+            return null;
+        }
+
+        byte* data;
+        if (!access.IsWrite)
+        {
+            data = Read(linear, access.SizeBytes, access.Segment, CurrentMode());
+            isFault = data == null;
+            return data;
+        }
+
+        if ((int)(linear & 0xFFF) + access.SizeBytes > 0x1000)
+        {
+            isFault = false;
+            return null;
+        }
+
+        data = BeginWrite(linear, access.SizeBytes, access.Segment, CurrentMode(), keep: false);
+        isFault = data == null;
+        return data != _state->Scratch ? data : null;
+    }
+
     /// <summary>Stores the scratch buffer where BeginWrite decided.</summary>
     internal void EndWrite()
     {
@@ -191,7 +221,7 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         }
 
         TlbEntry* entry = tlb.Slot(mode, linear);
-        return entry->ExecuteTag == (linear & ~0xFFFul) ? (byte*)(linear + entry->Addend) : null;
+        return TlbEntry.Hits(entry->ExecuteTag, linear, 1) ? (byte*)(linear + entry->Addend) : null;
     }
 
     // In legacy modes linear addresses wrap at 4 GiB.
@@ -267,7 +297,7 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
     {
         if (mode != TlbMode.Checked && !IsWatched(linear) && IsPlain(host - _ram.Base))
         {
-            tlb.Slot(mode, linear)->WriteTag = linear & ~0xFFFul;
+            tlb.Slot(mode, linear)->WriteTag = TlbEntry.TagOf(linear);
         }
     }
 

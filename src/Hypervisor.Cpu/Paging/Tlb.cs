@@ -1,25 +1,28 @@
 using System;
-using System.Runtime.InteropServices;
+using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
 
 /// <summary>
 /// The software TLBs of one vCPU: one table per kind of privilege, so that a change of CPL flushes nothing.
 /// </summary>
-internal sealed unsafe class Tlb : IDisposable
+/// <remarks>What is known of linear addresses otherwise (<see cref="JumpCache"/>) is flushed with them.</remarks>
+internal sealed unsafe class Tlb
 {
-    /// <summary>Entries per table.</summary>
-    internal const int EntryCount = 1024;
+    /// <summary>Size of all tables.</summary>
+    internal const int TotalBytes = TlbMode.Count * TlbEntry.TableBytes;
 
-    private const int IndexMask = EntryCount - 1;
-    private const int TotalEntries = EntryCount * TlbMode.Count;
+    private const int TotalSlots = TlbEntry.SlotCount * TlbMode.Count;
     private const int LargeFilterBits = 4096;
 
-    private readonly TlbEntry* _entries;
-    private readonly bool[] _isGlobal = new bool[TotalEntries];
+    // Tags that match nothing, for a whole array.
+    private static readonly ulong[] s_unused = MakeUnused();
 
-    // Entries that a flush without global pages must visit; past its end the whole table is scanned.
-    private readonly ushort[] _filled = new ushort[TotalEntries];
+    private readonly byte* _tables;
+    private readonly bool[] _isGlobal = new bool[TotalSlots];
+
+    // Slots that a flush without global pages must visit; past its end the whole table is scanned.
+    private readonly ushort[] _filled = new ushort[TotalSlots];
     private int _filledCount;
 
     // Which 2 MiB regions have entries that come from large pages: INVLPG of one address must drop them all.
@@ -27,32 +30,44 @@ internal sealed unsafe class Tlb : IDisposable
     private bool _hasLarge;
     private bool _hasHuge;
 
-    internal Tlb()
+    /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
+    /// <param name="jumps">Known jump targets.</param>
+    internal Tlb(byte* tables, JumpCache jumps)
     {
-        _entries = (TlbEntry*)NativeMemory.AlignedAlloc((nuint)(TotalEntries * sizeof(TlbEntry)), 64);
+        _tables = tables;
+        Jumps = jumps;
         FlushAll();
     }
 
+    /// <summary>Where generated code finds jump targets.</summary>
+    internal JumpCache Jumps { get; }
+
     /// <summary>The table for <paramref name="mode"/>.</summary>
-    internal TlbEntry* Table(int mode) => _entries + (mode * EntryCount);
+    internal TlbEntry* Table(int mode) => (TlbEntry*)(_tables + (mode * TlbEntry.TableBytes));
 
     /// <summary>The slot of <paramref name="linear"/> in the table of <paramref name="mode"/>.</summary>
-    internal TlbEntry* Slot(int mode, ulong linear) => Table(mode) + ((linear >> 12) & IndexMask);
+    internal TlbEntry* Slot(int mode, ulong linear) => TlbEntry.Of(Table(mode), linear);
+
+    /// <summary>Whether the entry that <paramref name="linear"/> was just found in is of a global page.</summary>
+    internal bool IsGlobal(int mode, ulong linear)
+        => _isGlobal[(mode * TlbEntry.SlotCount) + TlbEntry.SlotOf(linear)];
 
     /// <summary>Enters a translation. A tag stays unarmed where the flag is false.</summary>
     internal void Fill(
         int mode, ulong linear, byte* hostPage, in PageTranslation page, bool canRead, bool canWrite, bool canExecute)
     {
+        int slot = TlbEntry.SlotOf(linear);
         TlbEntry* entry = Slot(mode, linear);
-        ulong tag = linear & ~0xFFFul;
-        entry->ReadTag = canRead ? tag : TlbEntry.NoMatch;
-        entry->WriteTag = canWrite ? tag : TlbEntry.NoMatch;
-        entry->ExecuteTag = canExecute ? tag : TlbEntry.NoMatch;
-        entry->Addend = (ulong)hostPage - tag;
+        ulong tag = TlbEntry.TagOf(linear);
+        ulong unused = TlbEntry.Unused(slot);
+        entry->ReadTag = canRead ? tag : unused;
+        entry->WriteTag = canWrite ? tag : unused;
+        entry->ExecuteTag = canExecute ? tag : unused;
+        entry->Addend = (ulong)hostPage + tag;
 
-        int index = (int)(entry - _entries);
+        int index = (mode * TlbEntry.SlotCount) + slot;
         _isGlobal[index] = page.IsGlobal;
-        if (!page.IsGlobal && _filledCount < TotalEntries)
+        if (!page.IsGlobal && _filledCount < TotalSlots)
         {
             _filled[_filledCount++] = (ushort)index;
         }
@@ -69,17 +84,24 @@ internal sealed unsafe class Tlb : IDisposable
     /// <summary>Drops every entry.</summary>
     internal void FlushAll()
     {
-        new Span<byte>(_entries, TotalEntries * sizeof(TlbEntry)).Fill(0xFF);
+        for (int mode = 0; mode < TlbMode.Count; mode++)
+        {
+            s_unused.CopyTo(Array(mode, TlbEntry.ReadAt));
+            s_unused.CopyTo(Array(mode, TlbEntry.WriteAt));
+            s_unused.CopyTo(Array(mode, TlbEntry.ExecuteAt));
+        }
+
         _filledCount = 0;
-        Array.Clear(_largeRegions);
+        System.Array.Clear(_largeRegions);
         _hasLarge = false;
         _hasHuge = false;
+        Jumps.FlushAll();
     }
 
     /// <summary>Drops every entry that is not global. Spec: SDM volume 3, 4.10.4.1.</summary>
     internal void FlushNonGlobal()
     {
-        if (_filledCount == TotalEntries)
+        if (_filledCount == TotalSlots)
         {
             FlushAll(); // the list overflowed; flushing more than asked is always allowed
             return;
@@ -90,11 +112,12 @@ internal sealed unsafe class Tlb : IDisposable
             int index = _filled[i];
             if (!_isGlobal[index])
             {
-                Invalidate(_entries + index);
+                Invalidate(index / TlbEntry.SlotCount, index % TlbEntry.SlotCount);
             }
         }
 
         _filledCount = 0;
+        Jumps.FlushNonGlobal();
     }
 
     /// <summary>Drops the entries of the page that holds <paramref name="linear"/>, global or not.</summary>
@@ -109,16 +132,18 @@ internal sealed unsafe class Tlb : IDisposable
 
         for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            Invalidate(Slot(mode, linear));
+            Invalidate(mode, TlbEntry.SlotOf(linear));
         }
+
+        Jumps.FlushPage(linear);
     }
 
     /// <summary>Sends the next store to every page through the slow path again. At a cut.</summary>
     internal void RearmWrites()
     {
-        for (int i = 0; i < TotalEntries; i++)
+        for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            _entries[i].WriteTag = TlbEntry.NoMatch;
+            s_unused.CopyTo(Array(mode, TlbEntry.WriteAt));
         }
     }
 
@@ -127,23 +152,40 @@ internal sealed unsafe class Tlb : IDisposable
     /// </summary>
     internal void RearmPage(byte* hostPage)
     {
-        for (int i = 0; i < TotalEntries; i++)
+        for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            TlbEntry* entry = _entries + i;
-            if (entry->WriteTag != TlbEntry.NoMatch && entry->WriteTag + entry->Addend == (ulong)hostPage)
+            Span<ulong> tags = Array(mode, TlbEntry.WriteAt);
+            Span<ulong> addends = Array(mode, TlbEntry.AddendAt);
+            for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
             {
-                entry->WriteTag = TlbEntry.NoMatch;
+                if (addends[slot] - tags[slot] == (ulong)hostPage)
+                {
+                    tags[slot] = s_unused[slot];
+                }
             }
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => NativeMemory.AlignedFree(_entries);
-
-    private static void Invalidate(TlbEntry* entry)
+    private static ulong[] MakeUnused()
     {
-        entry->ReadTag = TlbEntry.NoMatch;
-        entry->WriteTag = TlbEntry.NoMatch;
-        entry->ExecuteTag = TlbEntry.NoMatch;
+        ulong[] tags = new ulong[TlbEntry.SlotCount];
+        for (int slot = 0; slot < tags.Length; slot++)
+        {
+            tags[slot] = TlbEntry.Unused(slot);
+        }
+
+        return tags;
+    }
+
+    private Span<ulong> Array(int mode, int at)
+        => new(_tables + (mode * TlbEntry.TableBytes) + at, TlbEntry.SlotCount);
+
+    private void Invalidate(int mode, int slot)
+    {
+        var entry = (TlbEntry*)((ulong*)Table(mode) + slot);
+        ulong unused = s_unused[slot];
+        entry->ReadTag = unused;
+        entry->WriteTag = unused;
+        entry->ExecuteTag = unused;
     }
 }

@@ -40,8 +40,32 @@ internal sealed unsafe class CodeMemory : IDisposable
         return entry;
     }
 
+    /// <summary>Bytes that are left.</summary>
+    internal long FreeBytes => _lengthBytes - _usedBytes;
+
+    /// <summary>From an address to write at to the one that runs.</summary>
+    internal long ToExecute => _execute - _write;
+
+    /// <summary>Lets <paramref name="emitter"/> append up to <paramref name="lengthBytesMax"/> bytes.</summary>
+    internal void Begin(Emitter emitter, int lengthBytesMax)
+    {
+        Check.That(lengthBytesMax <= FreeBytes);
+        emitter.Begin(_write + _usedBytes, _execute + _usedBytes, lengthBytesMax);
+    }
+
+    /// <summary>Keeps what was appended.</summary>
+    internal void End(Emitter emitter)
+        => _usedBytes = Math.Min(_lengthBytes, (_usedBytes + emitter.Length + Alignment - 1) & -Alignment);
+
     /// <summary>Forgets all code. Nothing of it may be running or be called again.</summary>
     internal void Clear() => _usedBytes = 0;
+
+    /// <summary>Forgets all code but the first bytes.</summary>
+    internal void Truncate(long usedBytes)
+    {
+        Check.That(usedBytes <= _usedBytes);
+        _usedBytes = usedBytes;
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,38 +1,77 @@
 using System;
-using System.Buffers.Binary;
 using Hypervisor.Core;
 
 namespace Hypervisor.Cpu.Translation;
 
 /// <summary>
-/// Appends x86-64 machine code to a buffer: one method per instruction form that generated code uses.
+/// Appends x86-64 machine code to memory: one method per instruction form that generated code uses.
 /// </summary>
 /// <remarks>
-/// Registers are numbers as in the encoding (<see cref="HostRegister"/>); memory operands are [base + disp32].
+/// Registers are numbers as in the encoding (<see cref="HostRegister"/>). The bytes are written through one view and run
+/// through another; addresses that this class takes and gives are of the view that runs.
 /// Spec: SDM volume 2, chapter 2.
 /// </remarks>
-internal ref struct Emitter(Span<byte> buffer)
+internal sealed unsafe partial class Emitter
 {
-    private readonly Span<byte> _buffer = buffer;
+    private byte* _at;
+    private byte* _start;
+    private byte* _end;
+    private long _toExecute;
 
-    /// <summary>Bytes appended so far.</summary>
-    internal int Length { get; private set; }
+    /// <summary>Bytes appended since <see cref="Begin"/>.</summary>
+    internal int Length => (int)(_at - _start);
 
-    /// <summary>The code.</summary>
-    internal readonly ReadOnlySpan<byte> Code => _buffer[..Length];
+    /// <summary>Bytes that still fit.</summary>
+    internal int Room => (int)(_end - _at);
 
-    internal void Byte(byte value) => _buffer[Length++] = value;
+    /// <summary>Where the next instruction will run.</summary>
+    internal byte* Here => _at + _toExecute;
 
-    internal void Bytes(scoped ReadOnlySpan<byte> bytes)
+    /// <summary>The code since <see cref="Begin"/>.</summary>
+    internal ReadOnlySpan<byte> Code => new(_start, Length);
+
+    /// <summary>Starts over at <paramref name="write"/>; the code will run at <paramref name="execute"/>.</summary>
+    internal void Begin(byte* write, byte* execute, int lengthBytes)
     {
-        bytes.CopyTo(_buffer[Length..]);
-        Length += bytes.Length;
+        _start = write;
+        _at = write;
+        _end = write + lengthBytes;
+        _toExecute = execute - write;
+    }
+
+    internal void Byte(byte value)
+    {
+        Check.That(_at < _end);
+        *_at++ = value;
+    }
+
+    internal void Bytes(ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(new Span<byte>(_at, Room));
+        _at += bytes.Length;
     }
 
     internal void U32(uint value)
     {
-        BinaryPrimitives.WriteUInt32LittleEndian(_buffer[Length..], value);
-        Length += sizeof(uint);
+        Check.That(Room >= sizeof(uint));
+        *(uint*)_at = value;
+        _at += sizeof(uint);
+    }
+
+    internal void U64(ulong value)
+    {
+        Check.That(Room >= sizeof(ulong));
+        *(ulong*)_at = value;
+        _at += sizeof(ulong);
+    }
+
+    /// <summary>Fills up to the next multiple of <paramref name="alignment"/> with INT3.</summary>
+    internal void Align(int alignment)
+    {
+        while (((ulong)Here & (ulong)(alignment - 1)) != 0)
+        {
+            Byte(0xCC);
+        }
     }
 
     internal void Push(int register)
@@ -50,9 +89,25 @@ internal ref struct Emitter(Span<byte> buffer)
     /// <summary>MOV target, source; 64 bits.</summary>
     internal void Move(int target, int source)
     {
-        Byte(Rex(wide: true, source, target));
+        Byte(Rex(wide: true, source, 0, target));
         Byte(0x89);
         Byte((byte)(0xC0 | ((source & 7) << 3) | (target & 7)));
+    }
+
+    /// <summary>MOV target, immediate; clears the upper half.</summary>
+    internal void MoveImmediate32(int target, uint value)
+    {
+        RexIfHigh(target);
+        Byte((byte)(0xB8 | (target & 7)));
+        U32(value);
+    }
+
+    /// <summary>MOV target, immediate of 64 bits.</summary>
+    internal void MoveImmediate64(int target, ulong value)
+    {
+        Byte(Rex(wide: true, 0, 0, target));
+        Byte((byte)(0xB8 | (target & 7)));
+        U64(value);
     }
 
     /// <summary>MOV target, [base + displacement]; 64 bits.</summary>
@@ -62,6 +117,21 @@ internal ref struct Emitter(Span<byte> buffer)
     /// <summary>MOV [base + displacement], source; 64 bits.</summary>
     internal void Store(int baseRegister, int displacement, int source)
         => General(wide: true, 0x89, source, baseRegister, displacement);
+
+    /// <summary>MOV target, [base + index * 2^shift + displacement]; 64 bits.</summary>
+    internal void LoadIndexed(int target, int baseRegister, int index, int shift, int displacement)
+        => Indexed(wide: true, 0x8B, target, baseRegister, index, shift, displacement);
+
+    /// <summary>MOV [base + index], source; 64 bits.</summary>
+    internal void StoreIndexed(int baseRegister, int index, int source)
+        => Indexed(wide: true, 0x89, source, baseRegister, index, 0, 0);
+
+    /// <summary>MOV QWORD [base + index], sign-extended immediate.</summary>
+    internal void StoreImmediateIndexed(int baseRegister, int index, int value)
+    {
+        Indexed(wide: true, 0xC7, 0, baseRegister, index, 0, 0);
+        U32((uint)value);
+    }
 
     /// <summary>MOV QWORD [base + displacement], sign-extended immediate.</summary>
     internal void StoreImmediate64(int baseRegister, int displacement, int value)
@@ -75,6 +145,22 @@ internal ref struct Emitter(Span<byte> buffer)
     {
         General(wide: false, 0xC7, 0, baseRegister, displacement);
         U32(value);
+    }
+
+    /// <summary>LEA target, [base + displacement].</summary>
+    internal void Lea(int target, int baseRegister, int displacement)
+        => General(wide: true, 0x8D, target, baseRegister, displacement);
+
+    /// <summary>LEA target, [base + index * 2^shift + displacement]; base or index may be -1.</summary>
+    internal void LeaIndexed(bool wide, int target, int baseRegister, int index, int shift, int displacement)
+    {
+        if (index < 0 && baseRegister >= 0)
+        {
+            General(wide, 0x8D, target, baseRegister, displacement);
+            return;
+        }
+
+        Indexed(wide, 0x8D, target, baseRegister, index, shift, displacement);
     }
 
     /// <summary>AND DWORD register, immediate: clears the upper half of the register.</summary>
@@ -97,48 +183,52 @@ internal ref struct Emitter(Span<byte> buffer)
     internal void OrMemory64(int baseRegister, int displacement, int source)
         => General(wide: true, 0x09, source, baseRegister, displacement);
 
+    /// <summary>SUB target, source; 64 bits.</summary>
+    internal void Subtract(int target, int source)
+    {
+        Byte(Rex(wide: true, source, 0, target));
+        Byte(0x29);
+        Byte((byte)(0xC0 | ((source & 7) << 3) | (target & 7)));
+    }
+
+    /// <summary>TEST register, register; 64 bits.</summary>
+    internal void Test(int register)
+    {
+        Byte(Rex(wide: true, register, 0, register));
+        Byte(0x85);
+        Byte((byte)(0xC0 | ((register & 7) << 3) | (register & 7)));
+    }
+
+    /// <summary>PEXT target, source, [base + displacement]; 64 bits. Touches no flags.</summary>
+    internal void Pext(int target, int source, int baseRegister, int displacement)
+    {
+        Vex3(map: 2, prefix: 2, wide: true, is256: false, target, source, baseRegister);
+        Byte(0xF5);
+        MemoryOperand(target, baseRegister, displacement);
+    }
+
+    /// <summary>SHRX target, target, count; 64 bits. Touches no flags.</summary>
+    internal void ShiftRight(int target, int count)
+    {
+        Vex3(map: 2, prefix: 3, wide: true, is256: false, target, count, target);
+        Byte(0xF7);
+        Byte((byte)(0xC0 | ((target & 7) << 3) | (target & 7)));
+    }
+
     internal void PushFlags() => Byte(0x9C);
 
     internal void PopFlags() => Byte(0x9D);
 
+    /// <summary>LAHF; SETO AL: the arithmetic flags into AX.</summary>
+    internal void PackFlags() => Bytes([0x9F, 0x0F, 0x90, 0xC0]);
+
+    /// <summary>ADD AL, 7FH; SAHF: the arithmetic flags out of AX.</summary>
+    internal void UnpackFlags() => Bytes([0x04, 0x7F, 0x9E]);
+
     internal void Return() => Byte(0xC3);
 
-    /// <summary>MOVUPS xmm, [base + displacement]: leaves bits above 127 alone.</summary>
-    internal void LoadXmm(int vector, int baseRegister, int displacement)
-        => TwoByte(wide: false, 0x10, vector, baseRegister, displacement);
-
-    /// <summary>MOVUPS [base + displacement], xmm.</summary>
-    internal void StoreXmm(int baseRegister, int displacement, int vector)
-        => TwoByte(wide: false, 0x11, vector, baseRegister, displacement);
-
-    /// <summary>VMOVUPS ymm, [base + displacement].</summary>
-    internal void LoadYmm(int vector, int baseRegister, int displacement)
-        => Vex256(0x10, vector, baseRegister, displacement);
-
-    /// <summary>VMOVUPS [base + displacement], ymm.</summary>
-    internal void StoreYmm(int baseRegister, int displacement, int vector)
-        => Vex256(0x11, vector, baseRegister, displacement);
-
-    /// <summary>VZEROUPPER: upper halves clean, so that the caller's SSE code pays nothing.</summary>
-    internal void ZeroUpper() => Bytes([0xC5, 0xF8, 0x77]);
-
-    internal void LoadMxcsr(int baseRegister, int displacement)
-        => TwoByte(wide: false, 0xAE, 2, baseRegister, displacement);
-
-    internal void StoreMxcsr(int baseRegister, int displacement)
-        => TwoByte(wide: false, 0xAE, 3, baseRegister, displacement);
-
-    internal void Fxsave64(int baseRegister, int displacement)
-        => TwoByte(wide: true, 0xAE, 0, baseRegister, displacement);
-
-    internal void Fxrstor64(int baseRegister, int displacement)
-        => TwoByte(wide: true, 0xAE, 1, baseRegister, displacement);
-
-    /// <summary>FNINIT: an empty x87 stack, all exceptions masked.</summary>
-    internal void InitializeFpu() => Bytes([0xDB, 0xE3]);
-
-    private static byte Rex(bool wide, int reg, int rm)
-        => (byte)(0x40 | (wide ? 8 : 0) | ((reg >> 3) << 2) | (rm >> 3));
+    private static byte Rex(bool wide, int reg, int index, int rm)
+        => (byte)(0x40 | (wide ? 8 : 0) | ((reg >> 3) << 2) | ((index >> 3) << 1) | (rm >> 3));
 
     private void RexIfHigh(int register)
     {
@@ -150,7 +240,7 @@ internal ref struct Emitter(Span<byte> buffer)
 
     private void General(bool wide, byte opcode, int reg, int baseRegister, int displacement)
     {
-        byte rex = Rex(wide, reg, baseRegister);
+        byte rex = Rex(wide, reg, 0, baseRegister);
         if (rex != 0x40)
         {
             Byte(rex);
@@ -160,39 +250,71 @@ internal ref struct Emitter(Span<byte> buffer)
         MemoryOperand(reg, baseRegister, displacement);
     }
 
-    private void TwoByte(bool wide, byte opcode, int reg, int baseRegister, int displacement)
+    private void Indexed(bool wide, byte opcode, int reg, int baseRegister, int index, int shift, int displacement)
     {
-        byte rex = Rex(wide, reg, baseRegister);
+        byte rex = Rex(wide, reg, Math.Max(index, 0), Math.Max(baseRegister, 0));
         if (rex != 0x40)
         {
             Byte(rex);
         }
 
-        Byte(0x0F);
         Byte(opcode);
-        MemoryOperand(reg, baseRegister, displacement);
+        IndexedOperand(reg, baseRegister, index, shift, displacement);
     }
 
-    // Three-byte VEX: inverted R, X, B and map 1; then W 0, no second source, L 1, no prefix.
-    private void Vex256(byte opcode, int vector, int baseRegister, int displacement)
+    // Three-byte VEX. The register fields are inverted.
+    private void Vex3(int map, int prefix, bool wide, bool is256, int reg, int second, int rm)
     {
-        Check.That(vector < 16);
         Byte(0xC4);
-        Byte((byte)(0x41 | (vector >= 8 ? 0 : 0x80) | (baseRegister >= 8 ? 0 : 0x20)));
-        Byte(0x7C);
-        Byte(opcode);
-        MemoryOperand(vector, baseRegister, displacement);
+        Byte((byte)(map | 0x40 | (reg >= 8 ? 0 : 0x80) | (rm >= 8 ? 0 : 0x20)));
+        Byte((byte)((wide ? 0x80 : 0) | ((~second & 15) << 3) | (is256 ? 4 : 0) | prefix));
     }
 
-    // ModRM with a 32-bit displacement; RSP and R12 as base need a SIB byte.
+    // ModRM, the shortest displacement; RSP and R12 as base need a SIB byte, RBP and R13 a displacement.
     private void MemoryOperand(int reg, int baseRegister, int displacement)
     {
-        Byte((byte)(0x80 | ((reg & 7) << 3) | (baseRegister & 7)));
+        int mod = displacement == 0 && (baseRegister & 7) != HostRegister.Rbp ? 0
+            : displacement == (sbyte)displacement ? 0x40
+            : 0x80;
+        Byte((byte)(mod | ((reg & 7) << 3) | (baseRegister & 7)));
         if ((baseRegister & 7) == HostRegister.Rsp)
         {
             Byte(0x24);
         }
 
-        U32((uint)displacement);
+        Displacement(mod, displacement);
+    }
+
+    private void IndexedOperand(int reg, int baseRegister, int index, int shift, int displacement)
+    {
+        Check.That(index != HostRegister.Rsp);
+        int indexBits = index < 0 ? HostRegister.Rsp : index & 7;
+        if (baseRegister < 0)
+        {
+            // No base: SIB with base 101 and mod 00 means a 32-bit displacement.
+            Byte((byte)(((reg & 7) << 3) | HostRegister.Rsp));
+            Byte((byte)((shift << 6) | (indexBits << 3) | HostRegister.Rbp));
+            U32((uint)displacement);
+            return;
+        }
+
+        int mod = displacement == 0 && (baseRegister & 7) != HostRegister.Rbp ? 0
+            : displacement == (sbyte)displacement ? 0x40
+            : 0x80;
+        Byte((byte)(mod | ((reg & 7) << 3) | HostRegister.Rsp));
+        Byte((byte)((shift << 6) | (indexBits << 3) | (baseRegister & 7)));
+        Displacement(mod, displacement);
+    }
+
+    private void Displacement(int mod, int displacement)
+    {
+        if (mod == 0x40)
+        {
+            Byte((byte)displacement);
+        }
+        else if (mod == 0x80)
+        {
+            U32((uint)displacement);
+        }
     }
 }

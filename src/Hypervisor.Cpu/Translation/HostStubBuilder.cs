@@ -11,7 +11,7 @@ namespace Hypervisor.Cpu.Translation;
 /// instruction does not use. Nothing in a stub can fault: memory was translated and checked before, floating-point
 /// exceptions are masked (MXCSR) or deferred to an instruction that does not come (x87).
 /// </remarks>
-internal sealed class HostStubBuilder
+internal sealed unsafe class HostStubBuilder
 {
     private const int StubBytesMax = 1024;
     private const int DefaultMxcsr = 0x1F80;
@@ -24,7 +24,8 @@ internal sealed class HostStubBuilder
         HostRegister.Rax, HostRegister.Rsi, HostRegister.Rdi, HostRegister.Rbx, HostRegister.Rbp, HostRegister.R12,
     ];
 
-    private readonly byte[] _buffer = new byte[StubBytesMax];
+    private readonly byte[] _buffer = GC.AllocateArray<byte>(StubBytesMax, pinned: true);
+    private readonly Emitter _emitter = new();
     private readonly byte[] _encoding = new byte[16];
     private readonly InstructionInfoFactory _information = new();
     private readonly ByteWriter _writer;
@@ -81,14 +82,19 @@ internal sealed class HostStubBuilder
     /// <summary>Generates the stub of what was prepared. The bytes are valid until the next call.</summary>
     internal ReadOnlySpan<byte> Build(StubParts parts)
     {
-        var emitter = new Emitter(_buffer);
-        Enter(ref emitter, parts);
+        Emitter emitter = _emitter;
+        fixed (byte* buffer = _buffer)
+        {
+            emitter.Begin(buffer, buffer, StubBytesMax); // position-independent: it is copied to where it runs
+        }
+
+        Enter(emitter, parts);
         emitter.Bytes(Encoding);
-        Leave(ref emitter, parts);
+        Leave(emitter, parts);
         return emitter.Code;
     }
 
-    private void Enter(ref Emitter emitter, StubParts parts)
+    private void Enter(Emitter emitter, StubParts parts)
     {
         for (int register = 0; register < HostRegister.Count; register++)
         {
@@ -104,7 +110,7 @@ internal sealed class HostStubBuilder
             emitter.PopFlags();
         }
 
-        MoveArguments(ref emitter);
+        MoveArguments(emitter);
         if (parts.HasFlag(StubParts.Fpu))
         {
             // FXRSTOR faults on reserved MXCSR bits, so the image's own field never gets to it.
@@ -135,7 +141,7 @@ internal sealed class HostStubBuilder
         }
     }
 
-    private void Leave(ref Emitter emitter, StubParts parts)
+    private void Leave(Emitter emitter, StubParts parts)
     {
         if (parts.HasFlag(StubParts.Flags))
         {
@@ -156,7 +162,7 @@ internal sealed class HostStubBuilder
 
             if (IsIn(_vectorsWritten, register))
             {
-                StoreVector(ref emitter, register);
+                StoreVector(emitter, register);
             }
         }
 
@@ -190,7 +196,7 @@ internal sealed class HostStubBuilder
     }
 
     // Legacy SSE leaves the register above bit 127 as it was; VEX clears it to its very end.
-    private void StoreVector(ref Emitter emitter, int register)
+    private void StoreVector(Emitter emitter, int register)
     {
         int offset = StateOffset.Vector(register);
         if (!_isVex)
@@ -207,7 +213,7 @@ internal sealed class HostStubBuilder
     }
 
     // The choice of registers keeps each argument in place or moves it to a register that holds no other argument.
-    private void MoveArguments(ref Emitter emitter)
+    private void MoveArguments(Emitter emitter)
     {
         if (_state != HostRegister.Rdi)
         {

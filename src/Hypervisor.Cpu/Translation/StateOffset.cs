@@ -5,8 +5,10 @@ namespace Hypervisor.Cpu.Translation;
 /// <summary>Where generated code finds the fields of <see cref="CpuState"/>: byte offsets.</summary>
 internal static unsafe class StateOffset
 {
+    internal static readonly int Rip;
     internal static readonly int Rflags;
     internal static readonly int LazyShift;
+    internal static readonly int Events;
     internal static readonly int Mxcsr;
     internal static readonly int Fpu;
 
@@ -16,13 +18,33 @@ internal static unsafe class StateOffset
     /// <summary>Second half of the scratch buffer: memory accesses use the first only.</summary>
     internal static readonly int StubScratch;
 
+    // EngineState: below the registers.
+    internal static readonly int CodeBase;
+    internal static readonly int SavedRcx;
+    internal static readonly int SavedRax;
+    internal static readonly int SavedTarget;
+    internal static readonly int SavedCode;
+    internal static readonly int TlbSlotBits;
+    internal static readonly int JumpSlotBits;
+    internal static readonly int Aligned16Bits;
+    internal static readonly int Aligned32Bits;
+    internal static readonly int AccessFunction;
+    internal static readonly int ExitRip;
+    internal static readonly int ExitReason;
+    internal static readonly int ExitArgument;
+    internal static readonly int PackedFlags;
+    internal static readonly int HostMxcsr;
+
     private static readonly int s_vectors;
+    private static readonly int s_segments;
 
     // Measured on a real instance: taking addresses in a null one makes the JIT insert a null check.
     static StateOffset()
     {
         var state = default(CpuState);
         byte* start = (byte*)&state;
+        Rip = (int)((byte*)&state.Rip - start);
+        Events = (int)((byte*)&state.Events - start);
         Rflags = (int)((byte*)&state.Rflags - start);
         LazyShift = (int)((byte*)&state.LazyShift - start);
         Mxcsr = (int)((byte*)&state.Mxcsr - start);
@@ -30,9 +52,37 @@ internal static unsafe class StateOffset
         FpuMxcsr = Fpu + 24;
         StubScratch = (int)(state.Scratch - start) + 64;
         s_vectors = (int)(state.Vectors - start);
+        s_segments = (int)((byte*)&state.Segments - start);
+
+        var engine = default(EngineState);
+        byte* below = (byte*)&engine + EngineState.Bytes;
+        CodeBase = (int)((byte*)&engine.CodeBase - below);
+        SavedRcx = (int)((byte*)&engine.SavedRcx - below);
+        SavedRax = (int)((byte*)&engine.SavedRax - below);
+        SavedTarget = (int)((byte*)&engine.SavedTarget - below);
+        SavedCode = (int)((byte*)&engine.SavedCode - below);
+        TlbSlotBits = (int)((byte*)&engine.TlbSlotBits - below);
+        JumpSlotBits = (int)((byte*)&engine.JumpSlotBits - below);
+        Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
+        Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
+        AccessFunction = (int)((byte*)&engine.AccessFunction - below);
+        ExitRip = (int)((byte*)&engine.ExitRip - below);
+        ExitReason = (int)((byte*)&engine.ExitReason - below);
+        ExitArgument = (int)((byte*)&engine.ExitArgument - below);
+        PackedFlags = (int)((byte*)&engine.PackedFlags - below);
+        HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
     }
 
     internal static int Gpr(int register) => register * 8;
 
     internal static int Vector(int register) => s_vectors + (register * 64);
+
+    /// <summary>Base of a segment register: its first field.</summary>
+    internal static int SegmentBase(int segment) => s_segments + (segment * sizeof(Segment));
+
+    /// <summary>First slot of a TLB array, see <see cref="Paging.TlbEntry"/>.</summary>
+    internal static int Tlb(int mode, int array) => VcpuMemory.TlbAt + (mode * Paging.TlbEntry.TableBytes) + array;
+
+    /// <summary>First tag of a jump cache; the code pointers follow.</summary>
+    internal static int Jumps(int mode) => VcpuMemory.JumpsAt + (mode * JumpCache.TableBytes);
 }

@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Cpu;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 
@@ -37,7 +38,7 @@ internal sealed class MachineOptions
         "--cpu", "MODEL", "x86-64-v1, x86-64-v2 or x86-64-v3 [default: the best of them that the host has].");
 
     private static readonly Option<string> s_engine = OptionShapes.One(
-        "--engine", "ENGINE", "What executes the guest: interpreter [default].");
+        "--engine", "ENGINE", "What executes the guest: interpreter [default] or translator.");
 
     private static readonly Option<string> s_guest = OptionShapes.One(
         "--guest", "NAME", $"An embedded test guest instead of --kernel: {string.Join(", ", EmbeddedGuests.Names)}.");
@@ -127,6 +128,7 @@ internal sealed class MachineOptions
             s_name.Name, machine.Name,
             s_uuid.Name, machine.Uuid.ToString("D"),
             s_memory.Name, SizeText.Write(machine.MemoryBytes),
+            s_engine.Name, machine.Engine == ExecutionEngine.Translator ? "translator" : "interpreter",
             s_cpus.Name, machine.CpuCount.ToString(CultureInfo.InvariantCulture),
             s_rtc.Name, $"base={RtcText.Write(machine.RtcStart)}",
             .. machine.CpuModel is null ? (string[])[] : [s_cpu.Name, machine.CpuModel],
@@ -227,7 +229,8 @@ internal sealed class MachineOptions
     private static ExecutionEngine ReadEngine(string? text) => text switch
     {
         null or "interpreter" => ExecutionEngine.Interpreter,
-        _ => throw new UsageException($"--engine: '{text}' is not known; allowed: interpreter"),
+        "translator" => ExecutionEngine.Translator,
+        _ => throw new UsageException($"--engine: '{text}' is not known; allowed: interpreter, translator"),
     };
 
     private static int? ReadDebugExit(ParseResult words)

@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Cpu.State;
+
+/// <summary>What generated code keeps for itself, just below the registers: all of it derived, none of it state.</summary>
+/// <remarks>128 bytes that end where <see cref="CpuState"/> begins: reachable with a one-byte offset.</remarks>
+[StructLayout(LayoutKind.Sequential)]
+public unsafe struct EngineState
+{
+    /// <summary>Its size.</summary>
+    public const int Bytes = 128;
+
+    /// <summary>Linear address of the page that the running code lies on.</summary>
+    public ulong CodeBase;
+
+    /// <summary>The guest's RCX while RCX tests something.</summary>
+    public ulong SavedRcx;
+
+    /// <summary>The guest's RAX while RAX carries flags.</summary>
+    public ulong SavedRax;
+
+    /// <summary>Target of an indirect call while its return address is pushed.</summary>
+    public ulong SavedTarget;
+
+    /// <summary>Code of that target.</summary>
+    public ulong SavedCode;
+
+    /// <summary>Address bits that choose a TLB slot, for PEXT.</summary>
+    public ulong TlbSlotBits;
+
+    /// <summary>Address bits that choose a slot of the jump cache.</summary>
+    public ulong JumpSlotBits;
+
+    /// <summary>Bits of a distance from the page that must be 0 for an access aligned to 16 bytes.</summary>
+    public ulong Aligned16Bits;
+
+    /// <summary>As <see cref="Aligned16Bits"/>, for 32 bytes.</summary>
+    public ulong Aligned32Bits;
+
+    /// <summary>Where generated code calls for a memory access that the TLB does not grant.</summary>
+    public void* AccessFunction;
+
+    /// <summary>Handle of the vCPU, for that function.</summary>
+    public nint Handle;
+
+    /// <summary>Where an access that failed leaves to: RIP of its instruction.</summary>
+    public ulong ExitRip;
+
+    /// <summary>Why it leaves, see ExitReason.</summary>
+    public ulong ExitReason;
+
+    /// <summary>Out: what the reason is about.</summary>
+    public ulong ExitArgument;
+
+    /// <summary>Flags at the border between C# and generated code: OF in the low byte, SF to CF in the next.</summary>
+    public ulong PackedFlags;
+
+    /// <summary>MXCSR of the host while the guest's is in the register.</summary>
+    public ulong HostMxcsr;
+
+}

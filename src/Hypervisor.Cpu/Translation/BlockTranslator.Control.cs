@@ -1,0 +1,321 @@
+using Hypervisor.Cpu.State;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>Jumps, calls, returns, and the stack.</content>
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int WordBytes = 8;
+
+    private bool EmitConditional(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.NearBranch64)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        int target = (int)(long)instruction.NearBranchTarget;
+        if (instruction.ConditionCode != ConditionCode.None && instruction.IsJccShortOrNear)
+        {
+            EmitDirectExit(_code.JumpForwardIf((int)instruction.ConditionCode - 1), target);
+            return false;
+        }
+
+        if (instruction.Mnemonic is not (Mnemonic.Jrcxz or Mnemonic.Loop)
+            || instruction.Code is Code.Loop_rel8_64_ECX)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        if (instruction.Mnemonic == Mnemonic.Loop)
+        {
+            _code.Lea(Rcx, Rcx, -1);
+            byte* done = _code.JumpShortIfRcxZero();
+            EmitDirectExit(_code.JumpForward(), target);
+            _code.LandShort(done);
+            return false;
+        }
+
+        byte* zero = _code.JumpShortIfRcxZero();
+        byte* over = _code.JumpShort();
+        _code.LandShort(zero);
+        EmitDirectExit(_code.JumpForward(), target);
+        _code.LandShort(over);
+        return false;
+    }
+
+    private bool EmitJump(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.NearBranch64)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        EmitDirectExit(_code.JumpForward(), (int)(long)instruction.NearBranchTarget);
+        return true;
+    }
+
+    // The jump at hole goes to an offset from this page.
+    private void EmitDirectExit(byte* hole, int target)
+    {
+        if (target is < 0 or >= PageBytes)
+        {
+            Later(OutOfLineKind.FarJump, hole, argument: (uint)target);
+            return;
+        }
+
+        int link = _cache.NewLink(hole, isBackward: target <= _offset);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, target, (uint)link));
+    }
+
+    // A direct jump to another page: its mapping may have changed, so it goes through the jump cache.
+    private void EmitFarJump(int target)
+    {
+        EmitLinear(target);
+        byte* miss = EmitLookup();
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.Land(miss);
+        _code.Jump(_set.Miss);
+    }
+
+    // Looks for the target in R9. On a hit R10 is its slot, and the guest's RCX is saved but not in RCX. Gives the hole
+    // of the jump to take on a miss.
+    private byte* EmitLookup()
+    {
+        _code.Pext(R10, R9, State, StateOffset.JumpSlotBits);
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(_variant.Mode));
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        byte* hit = _code.JumpShortIfRcxZero();
+        byte* miss = _code.JumpForward();
+        _code.LandShort(hit);
+        return miss;
+    }
+
+    private bool EmitIndirectJump(in Instruction instruction)
+    {
+        if (!instruction.IsJmpNearIndirect || !TryEmitTarget(instruction))
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        return true;
+    }
+
+    // R9 = the target in a register or in memory.
+    private bool TryEmitTarget(in Instruction instruction)
+    {
+        if (instruction.Op0Kind == OpKind.Register)
+        {
+            if (instruction.Op0Register.GetSize() != WordBytes)
+            {
+                return false;
+            }
+
+            int guest = instruction.Op0Register - Register.RAX;
+            int host = GuestRegisters.HostOf(guest);
+            if (host < 0)
+            {
+                _code.Load(R9, State, StateOffset.Gpr(guest));
+            }
+            else
+            {
+                _code.Move(R9, host);
+            }
+
+            return true;
+        }
+
+        if (instruction.MemorySize.GetSize() != WordBytes || !IsAddressable(instruction))
+        {
+            return false;
+        }
+
+        int address = EmitAddress(instruction);
+        EmitCheck(address, WordBytes, SegmentOf(instruction), isWrite: false);
+        _code.LoadIndexed(R9, address, R10, 0, 0);
+        return true;
+    }
+
+    private bool EmitCall(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.NearBranch64)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        EmitPushReturn((int)instruction.NextIP);
+        EmitDirectExit(_code.JumpForward(), (int)(long)instruction.NearBranchTarget);
+        return true;
+    }
+
+    // The target is looked up first: when it is not known, nothing has happened yet and the interpreter may fault.
+    private bool EmitIndirectCall(in Instruction instruction)
+    {
+        if (!instruction.IsCallNearIndirect || !TryEmitTarget(instruction))
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.Store(State, StateOffset.SavedTarget, R9);
+        _code.Store(State, StateOffset.SavedCode, R10);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        EmitPushReturn((int)instruction.NextIP);
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.Load(R9, State, StateOffset.SavedTarget);
+        _code.JumpMemory(State, StateOffset.SavedCode);
+        return true;
+    }
+
+    private void EmitPushReturn(int nextOffset)
+    {
+        EmitPushSlot();
+        _code.Load(R11, State, StateOffset.CodeBase);
+        _code.Lea(R11, R11, nextOffset);
+        EmitPushed(R11);
+    }
+
+    // Makes sure that the word below the stack pointer can be stored to: [R9 + R10].
+    private void EmitPushSlot()
+    {
+        _code.Lea(R9, GuestRegisters.StackPointer, -WordBytes);
+        EmitCheck(R9, WordBytes, SegmentRegister.Ss, isWrite: true);
+    }
+
+    private void EmitPushed(int register)
+    {
+        _code.StoreIndexed(R9, R10, register);
+        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
+    }
+
+    private bool EmitReturn(in Instruction instruction)
+    {
+        if (instruction.Code is not (Code.Retnq or Code.Retnq_imm16))
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
+        EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
+        _code.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
+        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        return true;
+    }
+
+    private bool TryEmitPush(in Instruction instruction)
+    {
+        switch (instruction.Code)
+        {
+            case Code.Push_r64:
+            case Code.Push_rm64 when instruction.Op0Kind == OpKind.Register:
+                EmitPushSlot();
+                int guest = instruction.Op0Register - Register.RAX;
+                int host = GuestRegisters.HostOf(guest);
+                if (host < 0)
+                {
+                    host = R11;
+                    _code.Load(host, State, StateOffset.Gpr(guest));
+                }
+
+                EmitPushed(host);
+                return true;
+            case Code.Pushq_imm8:
+            case Code.Pushq_imm32:
+                EmitPushSlot();
+                _code.StoreImmediateIndexed(R9, R10, (int)(long)instruction.GetImmediate(0));
+                _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
+                return true;
+            case Code.Push_rm64 when IsAddressable(instruction):
+                int address = EmitAddress(instruction);
+                EmitCheck(address, WordBytes, SegmentOf(instruction), isWrite: false);
+                _code.LoadIndexed(R11, address, R10, 0, 0);
+                _code.Store(State, StateOffset.SavedTarget, R11);
+                EmitPushSlot();
+                _code.Load(R11, State, StateOffset.SavedTarget);
+                EmitPushed(R11);
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool TryEmitPop(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.Register || instruction.Op0Register.GetSize() != WordBytes
+            || !instruction.Op0Register.IsGPR())
+        {
+            return false;
+        }
+
+        int guest = instruction.Op0Register - Register.RAX;
+        int host = GuestRegisters.HostOf(guest);
+        EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
+        if (host < 0)
+        {
+            _code.LoadIndexed(R11, GuestRegisters.StackPointer, R10, 0, 0);
+            _code.Store(State, StateOffset.Gpr(guest), R11);
+        }
+        else
+        {
+            _code.LoadIndexed(host, GuestRegisters.StackPointer, R10, 0, 0);
+        }
+
+        if (host != GuestRegisters.StackPointer)
+        {
+            _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes);
+        }
+
+        return true;
+    }
+
+    private bool TryEmitLeave(in Instruction instruction)
+    {
+        if (instruction.Code != Code.Leaveq)
+        {
+            return false;
+        }
+
+        EmitCheck(GuestRegisters.FramePointer, WordBytes, SegmentRegister.Ss, isWrite: false);
+        _code.LoadIndexed(R11, GuestRegisters.FramePointer, R10, 0, 0);
+        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.FramePointer, WordBytes);
+        _code.Move(GuestRegisters.FramePointer, R11);
+        return true;
+    }
+
+    private bool TryEmitLea(in Instruction instruction)
+    {
+        int size = instruction.Op0Register.GetSize();
+        if (size < 4 || !IsAddressable(instruction))
+        {
+            return false;
+        }
+
+        int source = EmitAddress(instruction, withSegment: false);
+        int guest = instruction.Op0Register.GetFullRegister() - Register.RAX;
+        int host = GuestRegisters.HostOf(guest);
+        int target = host < 0 ? R11 : host;
+        if (size == 4)
+        {
+            _code.LeaIndexed(wide: false, target, source, -1, 0, 0);
+        }
+        else
+        {
+            _code.Move(target, source);
+        }
+
+        if (host < 0)
+        {
+            _code.Store(State, StateOffset.Gpr(guest), target);
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,251 @@
+using System;
+using Hypervisor.Core;
+using Hypervisor.Cpu.Instructions;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>Instructions that the host does as the guest: encoded again with other registers.</content>
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int Unknown = 0;
+    private const int Copied = 1;
+    private const int NotCopied = 2;
+    private const int TemporariesMax = 3;
+    private const int OperandsMax = 5;
+    private const int NoSlot = -1;
+
+    // Whether an encoding is one of those, found out once each.
+    private readonly byte[] _shapes = new byte[Enum.GetValues<Code>().Length];
+
+    // General registers of the instruction that live in memory, and the host registers that stand for them.
+    private readonly int[] _spilledGuests = new int[TemporariesMax];
+    private readonly int[] _spilledHosts = new int[TemporariesMax];
+    private readonly int[] _operandSlots = new int[OperandsMax];
+    private int _spilledCount;
+    private uint _spilledWritten;
+    private uint _spilledRead;
+
+    private bool IsCopied(in Instruction instruction)
+    {
+        ref byte shape = ref _shapes[(int)instruction.Code];
+        if (shape == Unknown)
+        {
+            shape = (byte)(FindShape(instruction) ? Copied : NotCopied);
+        }
+
+        return shape == Copied;
+    }
+
+    private bool FindShape(in Instruction instruction)
+    {
+        if (instruction.Mnemonic is Mnemonic.Vzeroupper)
+        {
+            return HostFeatures.IsOffered(_vcpu, instruction.Code);
+        }
+
+        if ((InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) == 0
+            || !HostFeatures.IsOffered(_vcpu, instruction.Code)
+            || instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv)
+        {
+            return false;
+        }
+
+        foreach (CpuidFeature feature in instruction.Code.CpuidFeatures())
+        {
+            if (feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX)
+            {
+                return false;
+            }
+        }
+
+        return instruction.Code is not (Code.Mov_AL_moffs8 or Code.Mov_AX_moffs16 or Code.Mov_EAX_moffs32
+            or Code.Mov_RAX_moffs64 or Code.Mov_moffs8_AL or Code.Mov_moffs16_AX or Code.Mov_moffs32_EAX
+            or Code.Mov_moffs64_RAX);
+    }
+
+    private bool TryEmitCopy(in Instruction original)
+    {
+        Instruction instruction = original;
+        instruction.SegmentPrefix = Register.None;
+        InstructionInfo info = _information.GetInfo(original);
+        bool hasMemory = false;
+        bool isWrite = false;
+        bool hasHighByte = false;
+        bool needsRex = false;
+        _spilledCount = 0;
+        _spilledWritten = 0;
+        _spilledRead = 0;
+        for (int i = 0; i < original.OpCount; i++)
+        {
+            OpKind kind = original.GetOpKind(i);
+            _operandSlots[i] = NoSlot;
+            if (kind == OpKind.Memory)
+            {
+                hasMemory = true;
+                isWrite = IsWritten(info.GetOpAccess(i));
+            }
+            else if (kind == OpKind.Register)
+            {
+                Register register = original.GetOpRegister(i);
+                if (register.IsVectorRegister())
+                {
+                    bool isVex = original.Code.Encoding() == EncodingKind.VEX;
+                    if (!(isVex ? _variant.HasAvx : _variant.HasSse))
+                    {
+                        return false;
+                    }
+                }
+                else if (register is >= Register.AH and <= Register.BH)
+                {
+                    hasHighByte = true;
+                }
+                else if (!register.IsGPR())
+                {
+                    return false;
+                }
+                else if (!TryRename(ref instruction, i, info.GetOpAccess(i), ref needsRex))
+                {
+                    return false;
+                }
+            }
+            else if (kind is not (>= OpKind.Immediate8 and <= OpKind.Immediate32to64))
+            {
+                return false; // string operands and the like
+            }
+        }
+
+        if (original.Mnemonic == Mnemonic.Vzeroupper && !_variant.HasAvx)
+        {
+            return false;
+        }
+
+        if (hasHighByte && (hasMemory || needsRex || _spilledCount > 0))
+        {
+            return false;
+        }
+
+        if (hasMemory)
+        {
+            return TryEmitWithMemory(original, ref instruction, isWrite);
+        }
+
+        AssignTemporaries(ref instruction, R9, R10, R11);
+        Encode(instruction);
+        StoreTemporaries();
+        return true;
+    }
+
+    private bool TryEmitWithMemory(in Instruction original, ref Instruction instruction, bool isWrite)
+    {
+        int size = original.MemorySize.GetSize();
+        bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
+            && original.Op1Kind == OpKind.Register;
+        bool badLock = original.HasLockPrefix
+            && ((InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Lockable) == 0
+                || original.Op0Kind != OpKind.Memory);
+        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || _spilledCount > 2)
+        {
+            return false;
+        }
+
+        int alignment = HostInstructions.NeedsAlignment(original) && size >= 16 ? size - 1 : 0;
+        int address = EmitAddress(original);
+        EmitCheck(address, size, SegmentOf(original), isWrite, alignment);
+        instruction.MemoryBase = Register.RAX + address;
+        instruction.MemoryIndex = Register.R10;
+        instruction.MemoryIndexScale = 1;
+        instruction.MemoryDisplacement64 = 0;
+        instruction.MemoryDisplSize = 0;
+        if (_spilledCount == 2)
+        {
+            _code.LeaIndexed(wide: true, R9, address, R10, 0, 0);
+            instruction.MemoryBase = Register.R9;
+            instruction.MemoryIndex = Register.None;
+        }
+
+        AssignTemporaries(ref instruction, R11, R10, -1);
+        Encode(instruction);
+        StoreTemporaries();
+        return true;
+    }
+
+    private bool TryRename(ref Instruction instruction, int operand, OpAccess access, ref bool needsRex)
+    {
+        Register register = instruction.GetOpRegister(operand);
+        int guest = register.GetFullRegister() - Register.RAX;
+        int host = GuestRegisters.HostOf(guest);
+        if (host >= 0)
+        {
+            Register named = GuestRegisters.Named(register, host);
+            needsRex |= host >= 8 || named is >= Register.SPL and <= Register.DIL;
+            instruction.SetOpRegister(operand, named);
+            return true;
+        }
+
+        needsRex = true;
+        int slot = 0;
+        while (slot < _spilledCount && _spilledGuests[slot] != guest)
+        {
+            slot++;
+        }
+
+        if (slot == _spilledCount)
+        {
+            if (slot == TemporariesMax)
+            {
+                return false;
+            }
+
+            _spilledGuests[slot] = guest;
+            _spilledCount++;
+        }
+
+        _operandSlots[operand] = slot;
+        bool isMerged = register.GetSize() < 4 || access is not OpAccess.Write;
+        _spilledRead |= isMerged ? 1u << slot : 0;
+        _spilledWritten |= IsWritten(access) ? 1u << slot : 0;
+        return true;
+    }
+
+    // Loads what lives in memory and puts the temporaries into the operands.
+    private void AssignTemporaries(ref Instruction instruction, int first, int second, int third)
+    {
+        for (int slot = 0; slot < _spilledCount; slot++)
+        {
+            _spilledHosts[slot] = slot == 0 ? first : slot == 1 ? second : third;
+            if ((_spilledRead & (1u << slot)) != 0)
+            {
+                _code.Load(_spilledHosts[slot], State, StateOffset.Gpr(_spilledGuests[slot]));
+            }
+        }
+
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            int slot = _operandSlots[i];
+            if (slot != NoSlot)
+            {
+                Register named = GuestRegisters.Named(instruction.GetOpRegister(i), _spilledHosts[slot]);
+                instruction.SetOpRegister(i, named);
+            }
+        }
+    }
+
+    private void StoreTemporaries()
+    {
+        for (int slot = 0; slot < _spilledCount; slot++)
+        {
+            if ((_spilledWritten & (1u << slot)) != 0)
+            {
+                _code.Store(State, StateOffset.Gpr(_spilledGuests[slot]), _spilledHosts[slot]);
+            }
+        }
+    }
+
+    private void Encode(in Instruction instruction)
+        => Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
+
+    private static bool IsWritten(OpAccess access) => access is OpAccess.Write or OpAccess.CondWrite
+        or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
+}

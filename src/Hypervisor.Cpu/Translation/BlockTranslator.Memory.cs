@@ -1,0 +1,166 @@
+using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>Addresses, and the check of the TLB in front of every access.</content>
+internal sealed unsafe partial class BlockTranslator
+{
+    private const uint PageShift = 12;
+
+    /// <summary>Whether <see cref="EmitAddress"/> can do this operand.</summary>
+    private static bool IsAddressable(in Instruction instruction)
+    {
+        if (instruction.IsIPRelativeMemoryOperand)
+        {
+            return instruction.MemoryBase == Register.RIP
+                && (long)instruction.MemoryDisplacement64 == (int)instruction.MemoryDisplacement64;
+        }
+
+        return !instruction.MemoryIndex.IsVectorRegister();
+    }
+
+    // Leaves the linear address in the register that it returns: R9, or a pinned one that holds it already (not RCX,
+    // which the check needs). Uses R10.
+    private int EmitAddress(in Instruction instruction, bool withSegment = true)
+    {
+        Register segment = withSegment ? instruction.MemorySegment : Register.None;
+        bool isBased = segment is Register.FS or Register.GS;
+        if (instruction.IsIPRelativeMemoryOperand)
+        {
+            EmitLinear((int)(long)instruction.MemoryDisplacement64); // relative to the page: the decoder started there
+        }
+        else if (instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.None)
+        {
+            ulong address = instruction.MemoryDisplacement64;
+            if (address == (uint)address)
+            {
+                _code.MoveImmediate32(R9, (uint)address);
+            }
+            else
+            {
+                _code.MoveImmediate64(R9, address);
+            }
+        }
+        else
+        {
+            int simple = EmitSum(instruction, isBased);
+            if (!isBased)
+            {
+                return simple;
+            }
+        }
+
+        if (isBased)
+        {
+            int index = segment == Register.FS ? SegmentRegister.Fs : SegmentRegister.Gs;
+            _code.Load(R10, State, StateOffset.SegmentBase(index));
+            _code.LeaIndexed(wide: true, R9, R9, R10, 0, 0);
+        }
+
+        return R9;
+    }
+
+    // Base + index * scale + displacement.
+    private int EmitSum(in Instruction instruction, bool mustBeR9)
+    {
+        int baseRegister = -1;
+        if (instruction.MemoryBase != Register.None)
+        {
+            baseRegister = EmitPart(instruction.MemoryBase, R9);
+        }
+
+        int index = -1;
+        if (instruction.MemoryIndex != Register.None)
+        {
+            index = EmitPart(instruction.MemoryIndex, R10);
+        }
+
+        Register any = baseRegister >= 0 ? instruction.MemoryBase : instruction.MemoryIndex;
+        bool isWide = any.GetSize() == 8;
+        int displacement = (int)(long)instruction.MemoryDisplacement64;
+        if (isWide && index < 0 && displacement == 0 && baseRegister != Rcx && (!mustBeR9 || baseRegister == R9))
+        {
+            return baseRegister;
+        }
+
+        int shift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        _code.LeaIndexed(isWide, R9, baseRegister, index, shift, displacement);
+        return R9;
+    }
+
+    private int EmitPart(Register register, int temporary)
+    {
+        int guest = register.GetFullRegister() - Register.RAX;
+        int host = GuestRegisters.HostOf(guest);
+        if (host < 0)
+        {
+            _code.Load(temporary, State, StateOffset.Gpr(guest));
+            return temporary;
+        }
+
+        return host;
+    }
+
+    /// <summary>
+    /// Checks an access at the address in <paramref name="address"/>; behind it, [address + R10] is the data. Uses R11.
+    /// </summary>
+    private void EmitCheck(int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0)
+    {
+        int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
+        _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.LoadIndexed(Rcx, State, R10, 3, tags);
+        if (alignmentMask != 0)
+        {
+            _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, 0);
+            _code.Pext(Rcx, Rcx, State, alignmentMask == 15 ? StateOffset.Aligned16Bits : StateOffset.Aligned32Bits);
+        }
+        else
+        {
+            _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, sizeBytes - 1);
+            _code.MoveImmediate32(R11, PageShift);
+            _code.ShiftRight(Rcx, R11);
+        }
+
+        byte* hit = _code.JumpShortIfRcxZero();
+        byte* miss = _code.JumpForward();
+        _code.LandShort(hit);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
+        AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
+        {
+            Register = address,
+        });
+    }
+
+    private void EmitAccessCall(in OutOfLine part)
+    {
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        if (part.Register != R9)
+        {
+            _code.Move(R9, part.Register);
+        }
+
+        _code.MoveImmediate32(R10, part.Argument);
+        _code.Call(_set.Access);
+        _code.Jump((byte*)part.Resume);
+    }
+
+    // Which segment's fault an address that is not canonical raises.
+    private static int SegmentOf(in Instruction instruction)
+    {
+        if (instruction.MemorySegment is Register.FS or Register.GS)
+        {
+            return OperandLowering.SegmentIndex(instruction.MemorySegment);
+        }
+
+        return instruction.MemoryBase is Register.RSP or Register.RBP or Register.ESP or Register.EBP
+            ? SegmentRegister.Ss
+            : SegmentRegister.Ds;
+    }
+}

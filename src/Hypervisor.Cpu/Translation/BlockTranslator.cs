@@ -1,0 +1,277 @@
+using System.Collections.Generic;
+using Hypervisor.Core;
+using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.Instructions;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Turns guest code of 64-bit mode into host code.</summary>
+/// <remarks>
+/// A block is entered at its first instruction and left anywhere; it lies on one page and goes on behind conditional
+/// jumps. Its code holds no linear address: it serves wherever the page is mapped. The guest's arithmetic flags are the
+/// host's from end to end, and nothing that is put between two instructions touches them. Each instruction does all
+/// that can fault before it changes anything, so that its beginning is a precise state.
+/// </remarks>
+internal sealed unsafe partial class BlockTranslator
+{
+    // A block is cut off there; then it needs no more than this, out-of-line parts and all.
+    private const int InstructionsMax = 64;
+    private const int CodeBytesMax = 32 << 10;
+    private const int RecordBytesMax = 16 << 10;
+
+    private const int PageBytes = 4096;
+    private const int State = GuestRegisters.State;
+    private const int LineShift = 6;
+
+    private readonly Vcpu _vcpu;
+    private readonly TranslationCache _cache;
+    private readonly BlockDecoder _lowering;
+    private readonly Emitter _code = new();
+    private readonly PointerReader _reader = new();
+    private readonly Decoder _decoder;
+    private readonly Encoder _encoder;
+    private readonly InstructionInfoFactory _information = new();
+    private readonly EntryStubs[] _stubs = new EntryStubs[3];
+    private readonly List<OutOfLine> _outOfLine = [];
+
+    // The block at work.
+    private Variant _variant;
+    private EntryStubs _set;
+    private int _offset; // of the instruction at work, in its page
+
+    internal BlockTranslator(Vcpu vcpu, TranslationCache cache)
+    {
+        _vcpu = vcpu;
+        _cache = cache;
+        _lowering = new BlockDecoder(vcpu);
+        _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
+        _encoder = Encoder.Create(64, new EmitterWriter(_code));
+        Check.That(cache.TryBegin(_code, CodeBytesMax, RecordBytesMax));
+        for (int mode = 0; mode < _stubs.Length; mode++)
+        {
+            _stubs[mode] = EntryStubs.Create(_code, mode);
+        }
+
+        cache.EndFixed(_code, _stubs[0].Miss);
+        _set = _stubs[0];
+    }
+
+    /// <summary>The way into code of <paramref name="mode"/>.</summary>
+    internal byte* Enter(int mode) => _stubs[mode].Enter;
+
+    /// <summary>Translates the code at <paramref name="host"/>; null: its first instruction crosses the page.</summary>
+    internal TranslatedBlock* Translate(byte* host, Variant variant)
+    {
+        if (!_cache.TryBegin(_code, CodeBytesMax, RecordBytesMax))
+        {
+            _vcpu.Translator!.Clear();
+            Check.That(_cache.TryBegin(_code, CodeBytesMax, RecordBytesMax));
+        }
+
+        int start = (int)((ulong)host & (PageBytes - 1));
+        _variant = variant;
+        _set = _stubs[variant.Mode];
+        _outOfLine.Clear();
+        _reader.Set(host, PageBytes - start);
+        _decoder.IP = (ulong)start;
+        _decoder.Decode(out Instruction instruction);
+        if (_decoder.LastError == DecoderError.NoMoreBytes)
+        {
+            return null;
+        }
+
+        TranslatedBlock* block = _cache.Record<TranslatedBlock>();
+        block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
+        EmitEntries(block, start);
+        int end;
+        bool isEnded;
+        do
+        {
+            _offset = (int)instruction.IP;
+            end = (int)_decoder.IP;
+            isEnded = Emit(instruction);
+            block->InstructionCount++;
+            if (isEnded || block->InstructionCount == InstructionsMax)
+            {
+                break;
+            }
+
+            _decoder.Decode(out instruction);
+        }
+        while (_decoder.LastError != DecoderError.NoMoreBytes);
+        if (!isEnded)
+        {
+            _offset = end;
+            EmitDirectExit(_code.JumpForward(), end);
+        }
+
+        EmitOutOfLine();
+        block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - ((end - 1) >> LineShift)));
+        long page = _vcpu.Mmu.RamOffset(host) >> 12;
+        _cache.End(_code, block, page);
+        _vcpu.Blocks.MarkCode(page, block->Lines);
+        return block;
+    }
+
+    // From behind: with RCX saved and R9 = linear address; from the same page with a look at the events; without.
+    private void EmitEntries(TranslatedBlock* block, int start)
+    {
+        _code.Align(16);
+        block->Poll = _code.Here;
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        byte* poll = _code.JumpShort();
+        block->Indirect = _code.Here;
+        _code.Lea(R9, R9, -start);
+        _code.Store(State, StateOffset.CodeBase, R9);
+        _code.LandShort(poll);
+        _code.Load(Rcx, State, StateOffset.Events);
+        byte* quiet = _code.JumpShortIfRcxZero();
+        _offset = start;
+        Later(OutOfLineKind.Events, _code.JumpForward());
+        _code.LandShort(quiet);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        block->Direct = _code.Here;
+    }
+
+    // True: the block ends with it.
+    private bool Emit(in Instruction instruction)
+    {
+        if (instruction.IsInvalid)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        return instruction.FlowControl switch
+        {
+            FlowControl.Next => EmitPlain(instruction),
+            FlowControl.ConditionalBranch => EmitConditional(instruction),
+            FlowControl.UnconditionalBranch => EmitJump(instruction),
+            FlowControl.IndirectBranch => EmitIndirectJump(instruction),
+            FlowControl.Call => EmitCall(instruction),
+            FlowControl.IndirectCall => EmitIndirectCall(instruction),
+            FlowControl.Return => EmitReturn(instruction),
+            FlowControl.Interrupt or FlowControl.XbeginXabortXend or FlowControl.Exception
+                => EmitInterpreted(instruction),
+            _ => EmitInterpreted(instruction),
+        };
+    }
+
+    private bool EmitPlain(in Instruction instruction)
+    {
+        bool isDone = instruction.Mnemonic switch
+        {
+            Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1
+                or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta => !instruction.HasLockPrefix,
+            Mnemonic.Push => TryEmitPush(instruction),
+            Mnemonic.Pop => TryEmitPop(instruction),
+            Mnemonic.Leave => TryEmitLeave(instruction),
+            Mnemonic.Lea => TryEmitLea(instruction),
+            _ => IsCopied(instruction) && TryEmitCopy(instruction),
+        };
+        return !isDone && EmitInterpreted(instruction);
+    }
+
+    // The state goes to memory, the semantic function runs, and the block goes on unless that may change what it
+    // takes for granted.
+    private bool EmitInterpreted(in Instruction instruction)
+    {
+        InterpretedOperation* record = _cache.Record<InterpretedOperation>();
+        InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
+        bool ends = (traits & (InstructionTraits.EndsBlock | InstructionTraits.System)) != 0
+            || instruction.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64
+                or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors or Mnemonic.Xrstors64;
+        EmitLinear(_offset);
+        _code.MoveImmediate64(R10, (ulong)record);
+        EmitExit(ExitReason.Interpret);
+        record->Continuation = ends ? null : _code.Here;
+        return ends;
+    }
+
+    // R9 = linear address of an offset in this page.
+    private void EmitLinear(int offset)
+    {
+        _code.Load(R9, State, StateOffset.CodeBase);
+        if (offset != 0)
+        {
+            _code.Lea(R9, R9, offset);
+        }
+    }
+
+    private void EmitExit(ExitReason reason)
+    {
+        _code.MoveImmediate32(R11, (uint)reason);
+        _code.Jump(_set.Exit);
+    }
+
+    private void Later(OutOfLineKind kind, byte* hole, byte* resume = null, uint argument = 0)
+        => _outOfLine.Add(new OutOfLine(kind, (nint)hole, (nint)resume, _offset, argument));
+
+    private void EmitOutOfLine()
+    {
+        for (int i = 0; i < _outOfLine.Count; i++)
+        {
+            OutOfLine part = _outOfLine[i];
+            _offset = part.Offset;
+            switch (part.Kind)
+            {
+                case OutOfLineKind.Events:
+                    _code.Land((byte*)part.Hole);
+                    _code.Load(Rcx, State, StateOffset.SavedRcx);
+                    EmitLinear(part.Offset);
+                    EmitExit(ExitReason.Events);
+                    break;
+                case OutOfLineKind.Access:
+                    _code.Land((byte*)part.Hole);
+                    EmitAccessCall(part);
+                    break;
+                case OutOfLineKind.InterpretOne:
+                    _code.Land((byte*)part.Hole);
+                    _code.Load(Rcx, State, StateOffset.SavedRcx);
+                    EmitLinear(part.Offset);
+                    EmitExit(ExitReason.InterpretOne);
+                    break;
+                case OutOfLineKind.FarJump:
+                    _code.Land((byte*)part.Hole);
+                    EmitFarJump((int)part.Argument);
+                    break;
+                case OutOfLineKind.Link:
+                    _cache.SetStub((int)part.Argument, _code.Here);
+                    EmitLinear(part.Offset);
+                    _code.MoveImmediate32(R10, part.Argument);
+                    EmitExit(ExitReason.Unlinked);
+                    break;
+            }
+        }
+    }
+
+    private enum OutOfLineKind
+    {
+        /// <summary>Something is up at the block's entry.</summary>
+        Events,
+
+        /// <summary>The TLB does not grant an access. Argument: its descriptor; the register rides in bit 32.</summary>
+        Access,
+
+        /// <summary>The jump cache does not know a target; the instruction has not begun.</summary>
+        InterpretOne,
+
+        /// <summary>A direct jump to another page. Argument: the target's offset from this page.</summary>
+        FarJump,
+
+        /// <summary>A direct jump within the page. Argument: its link.</summary>
+        Link,
+    }
+
+    // Offset: of the instruction, or of a link's target.
+    private readonly record struct OutOfLine(OutOfLineKind Kind, nint Hole, nint Resume, int Offset, uint Argument)
+    {
+        internal int Register { get; init; } = R9;
+    }
+
+    private sealed class EmitterWriter(Emitter emitter) : CodeWriter
+    {
+        public override void WriteByte(byte value) => emitter.Byte(value);
+    }
+}

@@ -1,0 +1,156 @@
+using Hypervisor.Core;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>Jumps, vectors and the control registers of the floating-point units.</content>
+internal sealed unsafe partial class Emitter
+{
+    private const int Rel32Bytes = 4;
+
+    /// <summary>JMP to code at a known address.</summary>
+    internal void Jump(byte* target)
+    {
+        Byte(0xE9);
+        U32(Distance(target));
+    }
+
+    /// <summary>CALL of code at a known address.</summary>
+    internal void Call(byte* target)
+    {
+        Byte(0xE8);
+        U32(Distance(target));
+    }
+
+    /// <summary>JMP to a place that <see cref="Land"/> or a later patch fills in.</summary>
+    internal byte* JumpForward()
+    {
+        Byte(0xE9);
+        return Hole();
+    }
+
+    /// <summary>Jcc to a place that <see cref="Land"/> or a later patch fills in.</summary>
+    internal byte* JumpForwardIf(int condition)
+    {
+        Byte(0x0F);
+        Byte((byte)(0x80 | condition));
+        return Hole();
+    }
+
+    /// <summary>JRCXZ over a few bytes, to where <see cref="LandShort"/> is called.</summary>
+    internal byte* JumpShortIfRcxZero()
+    {
+        Byte(0xE3);
+        Byte(0);
+        return _at - 1;
+    }
+
+    /// <summary>JMP over a few bytes, to where <see cref="LandShort"/> is called.</summary>
+    internal byte* JumpShort()
+    {
+        Byte(0xEB);
+        Byte(0);
+        return _at - 1;
+    }
+
+    /// <summary>The jump whose displacement is at <paramref name="hole"/> comes here.</summary>
+    internal void Land(byte* hole) => *(int*)hole = (int)(_at - (hole + Rel32Bytes));
+
+    /// <summary>The short jump whose displacement is at <paramref name="hole"/> comes here.</summary>
+    internal void LandShort(byte* hole)
+    {
+        long distance = _at - (hole + 1);
+        Check.That(distance <= sbyte.MaxValue);
+        *hole = (byte)distance;
+    }
+
+    /// <summary>Points a jump at other code. <paramref name="hole"/> is of the view that writes.</summary>
+    internal static void Patch(byte* hole, long toExecute, byte* target)
+        => System.Threading.Volatile.Write(ref *(int*)hole, (int)(target - (hole + toExecute + Rel32Bytes)));
+
+    /// <summary>JMP [base + index * 8 + displacement].</summary>
+    internal void JumpIndexed(int baseRegister, int index, int displacement)
+        => Indexed(wide: false, 0xFF, 4, baseRegister, index, 3, displacement);
+
+    /// <summary>JMP [base + displacement].</summary>
+    internal void JumpMemory(int baseRegister, int displacement)
+        => General(wide: false, 0xFF, 4, baseRegister, displacement);
+
+    /// <summary>JMP register.</summary>
+    internal void JumpRegister(int register)
+    {
+        RexIfHigh(register);
+        Byte(0xFF);
+        Byte((byte)(0xE0 | (register & 7)));
+    }
+
+    /// <summary>CALL [base + displacement].</summary>
+    internal void CallMemory(int baseRegister, int displacement)
+        => General(wide: false, 0xFF, 2, baseRegister, displacement);
+
+    /// <summary>MOVUPS xmm, [base + displacement]: leaves bits above 127 alone.</summary>
+    internal void LoadXmm(int vector, int baseRegister, int displacement)
+        => TwoByte(wide: false, 0x10, vector, baseRegister, displacement);
+
+    /// <summary>MOVUPS [base + displacement], xmm.</summary>
+    internal void StoreXmm(int baseRegister, int displacement, int vector)
+        => TwoByte(wide: false, 0x11, vector, baseRegister, displacement);
+
+    /// <summary>VMOVUPS ymm, [base + displacement].</summary>
+    internal void LoadYmm(int vector, int baseRegister, int displacement)
+        => Vector256(0x10, vector, baseRegister, displacement);
+
+    /// <summary>VMOVUPS [base + displacement], ymm.</summary>
+    internal void StoreYmm(int baseRegister, int displacement, int vector)
+        => Vector256(0x11, vector, baseRegister, displacement);
+
+    /// <summary>VZEROUPPER: upper halves clean, so that the caller's SSE code pays nothing.</summary>
+    internal void ZeroUpper() => Bytes([0xC5, 0xF8, 0x77]);
+
+    internal void LoadMxcsr(int baseRegister, int displacement)
+        => TwoByte(wide: false, 0xAE, 2, baseRegister, displacement);
+
+    internal void StoreMxcsr(int baseRegister, int displacement)
+        => TwoByte(wide: false, 0xAE, 3, baseRegister, displacement);
+
+    internal void Fxsave64(int baseRegister, int displacement)
+        => TwoByte(wide: true, 0xAE, 0, baseRegister, displacement);
+
+    internal void Fxrstor64(int baseRegister, int displacement)
+        => TwoByte(wide: true, 0xAE, 1, baseRegister, displacement);
+
+    /// <summary>FNINIT: an empty x87 stack, all exceptions masked.</summary>
+    internal void InitializeFpu() => Bytes([0xDB, 0xE3]);
+
+    private byte* Hole()
+    {
+        U32(0);
+        return _at - Rel32Bytes;
+    }
+
+    private uint Distance(byte* target)
+    {
+        long distance = target - (Here + Rel32Bytes);
+        Check.That(distance == (int)distance);
+        return (uint)(int)distance;
+    }
+
+    private void TwoByte(bool wide, byte opcode, int reg, int baseRegister, int displacement)
+    {
+        byte rex = Rex(wide, reg, 0, baseRegister);
+        if (rex != 0x40)
+        {
+            Byte(rex);
+        }
+
+        Byte(0x0F);
+        Byte(opcode);
+        MemoryOperand(reg, baseRegister, displacement);
+    }
+
+    private void Vector256(byte opcode, int vector, int baseRegister, int displacement)
+    {
+        Vex3(map: 1, prefix: 0, wide: false, is256: true, vector, 0, baseRegister);
+        Byte(opcode);
+        MemoryOperand(vector, baseRegister, displacement);
+    }
+}

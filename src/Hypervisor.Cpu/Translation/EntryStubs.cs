@@ -1,0 +1,185 @@
+using Hypervisor.Cpu.Paging;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>The fixed pieces of generated code: the way in, the way out, the call for a memory access.</summary>
+/// <remarks>
+/// There are two sets. In user mode the guest's vector registers are in the host's while generated code runs; in
+/// supervisor mode, where they are hardly used, they stay in the state, and changes of privilege cost less.
+/// The host's stack pointer is a multiple of 16 inside generated code.
+/// </remarks>
+internal sealed unsafe class EntryStubs
+{
+    private const int State = GuestRegisters.State;
+
+    private static readonly int[] s_saved = [Rbx, Rbp, R12, 13, 14, R15];
+
+    private readonly Emitter _emitter;
+    private readonly bool _hasVectors;
+
+    private EntryStubs(Emitter emitter, bool hasVectors)
+    {
+        _emitter = emitter;
+        _hasVectors = hasVectors;
+        emitter.Align(16);
+        Enter = emitter.Here;
+        EmitEnter();
+        emitter.Align(16);
+        Exit = emitter.Here;
+        EmitExit();
+        emitter.Align(16);
+        Access = emitter.Here;
+        EmitAccess();
+        emitter.Align(16);
+        Miss = emitter.Here;
+        EmitMiss();
+    }
+
+    /// <summary><c>int enter(CpuState*, code)</c>: runs code, gives the <see cref="ExitReason"/>.</summary>
+    internal byte* Enter { get; }
+
+    /// <summary>Jumped to with RIP in R9, the argument in R10, the reason in R11.</summary>
+    internal byte* Exit { get; }
+
+    /// <summary>
+    /// Called with a linear address in R9 and an <see cref="AccessDescriptor"/> in R10; returns host minus linear
+    /// address in R10, all else as it was, or leaves.
+    /// </summary>
+    internal byte* Access { get; }
+
+    /// <summary>Jumped to where a target in R9 is not known, with the guest's RCX saved.</summary>
+    internal byte* Miss { get; }
+
+    /// <summary>The set for code of <paramref name="mode"/>.</summary>
+    internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode == TlbMode.User);
+
+    private void EmitEnter()
+    {
+        foreach (int register in s_saved)
+        {
+            _emitter.Push(register);
+        }
+
+        _emitter.Lea(Rsp, Rsp, -8);
+        _emitter.Move(State, Rdi);
+        _emitter.Move(R11, Rsi);
+        if (_hasVectors)
+        {
+            LoadVectors();
+        }
+
+        _emitter.Load(Rax, State, StateOffset.PackedFlags);
+        _emitter.UnpackFlags();
+        ForEachPinned(load: true);
+        _emitter.Store(State, StateOffset.SavedRcx, Rcx);
+        _emitter.Load(R9, State, StateOffset.Rip);
+        _emitter.JumpRegister(R11);
+    }
+
+    private void EmitExit()
+    {
+        ForEachPinned(load: false);
+        _emitter.Store(State, StateOffset.Rip, R9);
+        _emitter.Store(State, StateOffset.ExitArgument, R10);
+        _emitter.PackFlags();
+        _emitter.Store(State, StateOffset.PackedFlags, Rax);
+        if (_hasVectors)
+        {
+            StoreVectors();
+        }
+
+        _emitter.Move(Rax, R11);
+        _emitter.Lea(Rsp, Rsp, 8);
+        for (int i = s_saved.Length - 1; i >= 0; i--)
+        {
+            _emitter.Pop(s_saved[i]);
+        }
+
+        _emitter.Return();
+    }
+
+    private void EmitAccess()
+    {
+        _emitter.PushFlags();
+        ForEachPinned(load: false); // the function may need none, but a fault needs all
+        if (_hasVectors)
+        {
+            StoreVectors();
+        }
+
+        _emitter.Push(R9);
+        _emitter.Lea(Rsp, Rsp, -8);
+        _emitter.Move(Rdi, State);
+        _emitter.Move(Rsi, R9);
+        _emitter.Move(Rdx, R10);
+        _emitter.CallMemory(State, StateOffset.AccessFunction);
+        _emitter.Lea(Rsp, Rsp, 8);
+        _emitter.Pop(R9);
+        if (_hasVectors)
+        {
+            LoadVectors();
+        }
+
+        _emitter.Move(R10, Rax);
+        _emitter.Test(R10);
+        byte* failed = _emitter.JumpForwardIf(4);
+        _emitter.Subtract(R10, R9);
+        ForEachPinned(load: true);
+        _emitter.PopFlags();
+        _emitter.Return();
+
+        _emitter.Land(failed);
+        ForEachPinned(load: true);
+        _emitter.PopFlags();
+        _emitter.Lea(Rsp, Rsp, 8); // the return address
+        _emitter.Load(R9, State, StateOffset.ExitRip);
+        _emitter.Load(R11, State, StateOffset.ExitReason);
+        _emitter.Jump(Exit);
+    }
+
+    private void EmitMiss()
+    {
+        _emitter.Load(Rcx, State, StateOffset.SavedRcx);
+        _emitter.MoveImmediate32(R11, (uint)ExitReason.Lookup);
+        _emitter.Jump(Exit);
+    }
+
+    // MOV touches no flags.
+    private void ForEachPinned(bool load)
+    {
+        for (int guest = 0; guest < Count; guest++)
+        {
+            int host = GuestRegisters.HostOf(guest);
+            if (host >= 0 && load)
+            {
+                _emitter.Load(host, State, StateOffset.Gpr(guest));
+            }
+            else if (host >= 0)
+            {
+                _emitter.Store(State, StateOffset.Gpr(guest), host);
+            }
+        }
+    }
+
+    private void LoadVectors()
+    {
+        _emitter.LoadMxcsr(State, StateOffset.Mxcsr);
+        for (int register = 0; register < Count; register++)
+        {
+            _emitter.LoadYmm(register, State, StateOffset.Vector(register));
+        }
+    }
+
+    private void StoreVectors()
+    {
+        _emitter.StoreMxcsr(State, StateOffset.Mxcsr);
+        for (int register = 0; register < Count; register++)
+        {
+            _emitter.StoreYmm(State, StateOffset.Vector(register), register);
+        }
+
+        _emitter.ZeroUpper();
+        _emitter.LoadMxcsr(State, StateOffset.HostMxcsr);
+    }
+}

@@ -1,0 +1,137 @@
+using System;
+using Hypervisor.Cpu.Paging;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>
+/// Where generated code looks up the target of a jump that leaves its page or is not known before it runs: one table
+/// per privilege, from the linear address of the target to its code.
+/// </summary>
+/// <remarks>
+/// An entry is right only while its linear address is mapped as it was, so it goes with the TLB's. Tags are negated
+/// addresses: their sum with the target is 0 on a hit. In slot 0 an unused tag is of an address of another slot, in all
+/// others it is 0, an address of slot 0.
+/// </remarks>
+internal sealed unsafe class JumpCache
+{
+    /// <summary>Slots per table.</summary>
+    internal const int SlotCount = 4096;
+
+    /// <summary>Distance of the code pointers from the tags.</summary>
+    internal const int CodeAt = SlotCount * sizeof(ulong);
+
+    /// <summary>Size of a table.</summary>
+    internal const int TableBytes = 2 * CodeAt;
+
+    /// <summary>Size of all tables.</summary>
+    internal const int TotalBytes = TranslatedModes * TableBytes;
+
+    /// <summary>Address bits that choose the slot: functions start on 16 bytes, returns anywhere.</summary>
+    internal const ulong SlotBits = 0x3FFC;
+
+    private const int TranslatedModes = 3;
+    private const int SlotShift = 2;
+    private const ulong UnusedInSlot0 = unchecked((ulong)-4L);
+    private const int PageFilterBits = 1024;
+    private const int FewEntries = 256;
+
+    private readonly byte* _tables;
+    private readonly ushort[][] _filled = new ushort[TranslatedModes][];
+    private readonly int[] _filledCount = new int[TranslatedModes];
+
+    // Pages that have entries, so that INVLPG of a data page costs nothing.
+    private readonly ulong[] _pages = new ulong[PageFilterBits / 64];
+    private bool _hasPrivateSupervisorCode;
+
+    internal JumpCache(byte* tables)
+    {
+        _tables = tables;
+        for (int mode = 0; mode < TranslatedModes; mode++)
+        {
+            _filled[mode] = new ushort[FewEntries];
+            _filledCount[mode] = FewEntries;
+        }
+
+        FlushAll();
+    }
+
+    /// <summary>Enters a target.</summary>
+    /// <param name="mode">TlbMode of the code.</param>
+    /// <param name="rip">Linear address.</param>
+    /// <param name="code">Its entry for indirect jumps.</param>
+    /// <param name="isGlobal">Whether its page is global.</param>
+    internal void Fill(int mode, ulong rip, byte* code, bool isGlobal)
+    {
+        int slot = (int)(rip >> SlotShift) & (SlotCount - 1);
+        Tags(mode)[slot] = 0 - rip;
+        Codes(mode)[slot] = (ulong)code;
+        int count = _filledCount[mode];
+        if (count < FewEntries)
+        {
+            _filled[mode][count] = (ushort)slot;
+            _filledCount[mode] = count + 1;
+        }
+
+        _hasPrivateSupervisorCode |= !isGlobal && mode != TlbMode.User;
+        int bit = PageBit(rip);
+        _pages[bit / 64] |= 1ul << (bit % 64);
+    }
+
+    /// <summary>Drops every entry.</summary>
+    internal void FlushAll()
+    {
+        for (int mode = 0; mode < TranslatedModes; mode++)
+        {
+            Flush(mode);
+        }
+
+        Array.Clear(_pages);
+        _hasPrivateSupervisorCode = false;
+    }
+
+    /// <summary>Drops what a switch of the address space changes.</summary>
+    internal void FlushNonGlobal()
+    {
+        Flush(TlbMode.User); // its pages may be global too; dropping more than asked is always allowed
+        if (_hasPrivateSupervisorCode)
+        {
+            FlushAll();
+        }
+    }
+
+    /// <summary>Drops the entries of the page that holds <paramref name="linear"/>.</summary>
+    internal void FlushPage(ulong linear)
+    {
+        int bit = PageBit(linear);
+        if ((_pages[bit / 64] & (1ul << (bit % 64))) != 0)
+        {
+            FlushAll();
+        }
+    }
+
+    private static int PageBit(ulong linear) => (int)((linear >> 12) % PageFilterBits);
+
+    private void Flush(int mode)
+    {
+        Span<ulong> tags = Tags(mode);
+        int count = _filledCount[mode];
+        if (count == FewEntries)
+        {
+            tags.Clear();
+        }
+        else
+        {
+            foreach (ushort slot in _filled[mode].AsSpan(0, count))
+            {
+                tags[slot] = 0;
+            }
+        }
+
+        tags[0] = UnusedInSlot0;
+        _filledCount[mode] = 0;
+    }
+
+    private Span<ulong> Tags(int mode) => new(_tables + (mode * TableBytes), SlotCount);
+
+    private Span<ulong> Codes(int mode) => new(_tables + (mode * TableBytes) + CodeAt, SlotCount);
+}

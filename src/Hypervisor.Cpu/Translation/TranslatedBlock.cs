@@ -1,0 +1,53 @@
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>A piece of guest code that was translated: up to some dozens of instructions of one page, entered at its
+/// first.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct TranslatedBlock
+{
+    /// <summary>No link.</summary>
+    internal const int NoLink = -1;
+
+    /// <summary>Host address of the first guest byte, and above it the variant.</summary>
+    internal ulong Key;
+
+    /// <summary>64-byte lines of the page that its instructions lie in.</summary>
+    internal ulong Lines;
+
+    /// <summary>The next block of the same page.</summary>
+    internal TranslatedBlock* NextInPage;
+
+    /// <summary>Entry with the linear address in R9 and RCX saved.</summary>
+    internal byte* Indirect;
+
+    /// <summary>Entry from the same page that looks for events: backward jumps.</summary>
+    internal byte* Poll;
+
+    /// <summary>Entry from the same page.</summary>
+    internal byte* Direct;
+
+    /// <summary>First of the links that jump here.</summary>
+    internal int FirstLink;
+
+    /// <summary>Guest instructions in it.</summary>
+    internal int InstructionCount;
+}
+
+/// <summary>A direct jump out of a block to another of its page.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct BlockLink
+{
+    /// <summary>Where the jump's displacement is written.</summary>
+    internal byte* Hole;
+
+    /// <summary>Where it goes while it is not linked.</summary>
+    internal byte* Stub;
+
+    /// <summary>The next link to the same block.</summary>
+    internal int Next;
+
+    /// <summary>Whether it may be part of a loop, and so must look for events.</summary>
+    internal bool IsBackward;
+}

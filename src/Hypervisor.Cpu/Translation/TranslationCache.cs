@@ -1,0 +1,224 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Hypervisor.Core;
+using Hypervisor.Core.Host;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Translated code by the host address of the guest's bytes, and the jumps between its blocks.</summary>
+/// <remarks>
+/// Memory is handed out until it is full, then all is dropped at once. A block that is dropped alone (its bytes were
+/// written) leaves its memory unused until then, so that code which still runs in it may run on to its next exit.
+/// </remarks>
+internal sealed unsafe class TranslationCache : IDisposable
+{
+    /// <summary>Where the variant is in a key: host addresses have 47 bits.</summary>
+    internal const int VariantShift = 48;
+
+    private const int SlotCount = 1 << 15;
+    private const int LinksMax = 1 << 20;
+    private const long RecordBytes = 48L << 20;
+
+    private readonly CodeMemory _code;
+    private readonly byte* _records;
+    private readonly BlockLink* _links;
+    private readonly Slot* _slots;
+    private readonly TranslatedBlock** _firstInPage;
+    private readonly long _pageCount;
+    private readonly Dictionary<ulong, nint> _byKey = [];
+    private byte* _stale;
+    private long _fixedBytes;
+    private long _recordsUsed;
+    private int _linkCount;
+
+    internal TranslationCache(long codeBytes, long pageCount)
+    {
+        _code = new CodeMemory("translated-code", codeBytes);
+        _records = HostMemory.MapPrivateMemory(RecordBytes);
+        _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
+        _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
+        _firstInPage = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
+        _pageCount = pageCount;
+    }
+
+    /// <summary>Grows each time that a block is dropped: who holds on to code looks again.</summary>
+    internal int Generation { get; private set; }
+
+    /// <summary>Blocks now.</summary>
+    internal int Count => _byKey.Count;
+
+    /// <summary>Bytes of generated code.</summary>
+    internal long CodeBytes => _code.UsedBytes;
+
+    /// <summary>Lets <paramref name="emitter"/> append at the end of the code; false: it is full.</summary>
+    internal bool TryBegin(Emitter emitter, int codeBytesMax, int recordBytesMax)
+    {
+        if (_code.FreeBytes < codeBytesMax || RecordBytes - _recordsUsed < recordBytesMax
+            || LinksMax - _linkCount < codeBytesMax / 8)
+        {
+            return false;
+        }
+
+        _code.Begin(emitter, codeBytesMax);
+        return true;
+    }
+
+    /// <summary>Keeps what <paramref name="emitter"/> appended for good, whatever is dropped.</summary>
+    internal void EndFixed(Emitter emitter, byte* stale)
+    {
+        _code.End(emitter);
+        _fixedBytes = _code.UsedBytes;
+        _stale = stale;
+    }
+
+    /// <summary>Keeps what <paramref name="emitter"/> appended as the code of <paramref name="block"/>.</summary>
+    internal void End(Emitter emitter, TranslatedBlock* block, long page)
+    {
+        _code.End(emitter);
+        block->FirstLink = TranslatedBlock.NoLink;
+        block->NextInPage = _firstInPage[page];
+        _firstInPage[page] = block;
+        _byKey[block->Key] = (nint)block;
+        Slot* slot = _slots + SlotIndex(block->Key);
+        slot->Key = block->Key;
+        slot->Block = block;
+    }
+
+    /// <summary>A zeroed record that lives until everything is dropped.</summary>
+    internal T* Record<T>()
+        where T : unmanaged
+    {
+        int bytes = (sizeof(T) + 15) & ~15;
+        Check.That(RecordBytes - _recordsUsed >= bytes);
+        byte* record = _records + _recordsUsed;
+        _recordsUsed += bytes;
+        new Span<byte>(record, bytes).Clear();
+        return (T*)record;
+    }
+
+    /// <summary>A number for a jump that may be linked later.</summary>
+    internal int NewLink(byte* hole, bool isBackward)
+    {
+        Check.That(_linkCount < LinksMax);
+        _links[_linkCount] = new BlockLink { Hole = hole, IsBackward = isBackward, Next = TranslatedBlock.NoLink };
+        return _linkCount++;
+    }
+
+    /// <summary>Says where link <paramref name="number"/> goes while it is not linked, and points it there.</summary>
+    internal void SetStub(int number, byte* stub)
+    {
+        _links[number].Stub = stub;
+        Emitter.Patch(_links[number].Hole, _code.ToExecute, stub);
+    }
+
+    /// <summary>The block for <paramref name="key"/>; null: none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal TranslatedBlock* Find(ulong key)
+    {
+        Slot* slot = _slots + SlotIndex(key);
+        return slot->Key == key ? slot->Block : FindSlow(key);
+    }
+
+    /// <summary>Points link <paramref name="number"/> at <paramref name="target"/>.</summary>
+    internal void Link(int number, TranslatedBlock* target)
+    {
+        BlockLink* link = _links + number;
+        link->Next = target->FirstLink;
+        target->FirstLink = number;
+        Emitter.Patch(link->Hole, _code.ToExecute, link->IsBackward ? target->Poll : target->Direct);
+    }
+
+    /// <summary>Drops the blocks of <paramref name="page"/> that lie on any of <paramref name="lines"/>.</summary>
+    /// <returns>Lines of the blocks that stay.</returns>
+    internal ulong Drop(long page, ulong lines)
+    {
+        ulong left = 0;
+        TranslatedBlock** previous = &_firstInPage[page];
+        for (TranslatedBlock* block = *previous; block != null; block = block->NextInPage)
+        {
+            if ((block->Lines & lines) == 0)
+            {
+                left |= block->Lines;
+                previous = &block->NextInPage;
+                continue;
+            }
+
+            *previous = block->NextInPage;
+            DropBlock(block);
+        }
+
+        return left;
+    }
+
+    /// <summary>Drops everything.</summary>
+    internal void Clear()
+    {
+        Generation++;
+        NativeMemory.Clear(_slots, (nuint)(SlotCount * sizeof(Slot)));
+        NativeMemory.Clear(_firstInPage, (nuint)(_pageCount * sizeof(nint)));
+        _byKey.Clear();
+        _code.Truncate(_fixedBytes);
+        _recordsUsed = 0;
+        _linkCount = 0;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _code.Dispose();
+        HostMemory.Unmap(_records, RecordBytes);
+        HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
+        NativeMemory.Free(_slots);
+        NativeMemory.Free(_firstInPage);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int SlotIndex(ulong key) => (int)((key * 0x9E37_79B9_7F4A_7C15) >> 49);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private TranslatedBlock* FindSlow(ulong key)
+    {
+        if (!_byKey.TryGetValue(key, out nint address))
+        {
+            return null;
+        }
+
+        Slot* slot = _slots + SlotIndex(key);
+        slot->Key = key;
+        slot->Block = (TranslatedBlock*)address;
+        return slot->Block;
+    }
+
+    // Nobody comes in any more: direct jumps go to their stubs again, and the entry for indirect ones, which the jump
+    // cache may still hold, leads out.
+    private void DropBlock(TranslatedBlock* block)
+    {
+        Generation++;
+        _byKey.Remove(block->Key);
+        Slot* slot = _slots + SlotIndex(block->Key);
+        if (slot->Key == block->Key)
+        {
+            slot->Key = 0;
+        }
+
+        for (int number = block->FirstLink; number != TranslatedBlock.NoLink;)
+        {
+            BlockLink* link = _links + number;
+            number = link->Next;
+            Emitter.Patch(link->Hole, _code.ToExecute, link->Stub);
+        }
+
+        byte* entry = block->Indirect - _code.ToExecute;
+        *entry = 0xE9;
+        Emitter.Patch(entry + 1, _code.ToExecute, _stale);
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Slot
+    {
+        internal ulong Key;
+        internal TranslatedBlock* Block;
+    }
+}

@@ -1,0 +1,202 @@
+using System;
+using System.Runtime.InteropServices;
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Runs translated code: the engine that people use. Cold code is interpreted.</summary>
+internal sealed unsafe class TranslatorEngine : IDisposable
+{
+    // Translating an instruction costs about as much as interpreting it that often.
+    private const int HitsBeforeTranslation = 16;
+    private const ulong PackedOverflow = 1;
+    private const int PackedShift = 8;
+    private const ulong PackedMask = Rflags.Carry | Rflags.Parity | Rflags.Adjust | Rflags.Zero | Rflags.Sign;
+    private const int OverflowShift = 11;
+    private const uint HostMxcsr = 0x1F80;
+
+    private readonly Vcpu _vcpu;
+    private readonly CpuState* _state;
+    private readonly EngineState* _engine;
+    private readonly Interpreter.Interpreter _interpreter;
+    private readonly TranslationCache _cache;
+    private readonly BlockTranslator _translator;
+    private GCHandle _handle;
+
+    internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, long codeBytes)
+    {
+        _vcpu = vcpu;
+        _state = vcpu.State;
+        _engine = vcpu.Memory.Engine;
+        _interpreter = interpreter;
+        _cache = new TranslationCache(codeBytes, vcpu.Ram.PageCount);
+        _translator = new BlockTranslator(vcpu, _cache);
+        _handle = GCHandle.Alloc(vcpu);
+        _engine->Handle = GCHandle.ToIntPtr(_handle);
+        _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, uint, byte*>)&Access;
+        _engine->TlbSlotBits = (ulong)(TlbEntry.SlotCount - 1) << 12;
+        _engine->JumpSlotBits = JumpCache.SlotBits;
+        _engine->Aligned16Bits = ~0xFFFul | 15;
+        _engine->Aligned32Bits = ~0xFFFul | 31;
+        _engine->HostMxcsr = HostMxcsr;
+    }
+
+    /// <summary>Whether this host can run what is generated.</summary>
+    internal static bool IsSupported
+        => System.Runtime.Intrinsics.X86.Bmi2.X64.IsSupported && System.Runtime.Intrinsics.X86.Avx2.IsSupported;
+
+    /// <summary>Runs until an event.</summary>
+    internal void RunBlocks()
+    {
+        while (_state->Events == 0)
+        {
+            TranslatedBlock* block = Variant.TryGet(_vcpu, out Variant variant) ? Find(variant) : null;
+            if (block != null)
+            {
+                Execute(variant.Mode, block->Indirect);
+            }
+            else
+            {
+                _interpreter.RunNext();
+            }
+        }
+    }
+
+    /// <summary>Drops the translations on some lines of a page.</summary>
+    /// <returns>Lines of those that stay.</returns>
+    internal ulong Drop(long page, ulong lines) => _cache.Drop(page, lines);
+
+    /// <summary>Drops all translations. Not while generated code calls.</summary>
+    internal void Clear()
+    {
+        _cache.Clear();
+        _vcpu.Mmu.Tlb.Jumps.FlushAll();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _cache.Dispose();
+        _handle.Free();
+    }
+
+    // The translation at RIP, made if the code has been interpreted often enough. Null: interpret it.
+    private TranslatedBlock* Find(Variant variant)
+    {
+        byte* host = _vcpu.Mmu.TryFetch(_state->Rip, out _);
+        if (host == null)
+        {
+            return null;
+        }
+
+        TranslatedBlock* block = _cache.Find((ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift));
+        if (block == null)
+        {
+            if (!_vcpu.Blocks.IsHot(host, HitsBeforeTranslation))
+            {
+                return null;
+            }
+
+            block = _translator.Translate(host, variant);
+            if (block == null)
+            {
+                return null;
+            }
+        }
+
+        int fetchMode = variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
+        bool isGlobal = _vcpu.Mmu.Tlb.IsGlobal(fetchMode, _state->Rip);
+        _vcpu.Mmu.Tlb.Jumps.Fill(variant.Mode, _state->Rip, block->Indirect, isGlobal);
+        return block;
+    }
+
+    // Runs code until it leaves for something that changes RIP or the mode in ways that it does not know.
+    private void Execute(int mode, byte* code)
+    {
+        var enter = (delegate* unmanaged<CpuState*, byte*, int>)_translator.Enter(mode);
+        while (code != null)
+        {
+            _engine->PackedFlags = Pack(ArithmeticFlags.Read(_state));
+            var reason = (ExitReason)enter(_state, code);
+            ulong packed = _engine->PackedFlags;
+            ArithmeticFlags.WriteArithmetic(
+                _state, ((packed >> PackedShift) & PackedMask) | ((packed & PackedOverflow) << OverflowShift));
+            code = reason switch
+            {
+                ExitReason.Unlinked => Link((int)_engine->ExitArgument, mode),
+                ExitReason.Interpret => Interpret((InterpretedOperation*)_engine->ExitArgument),
+                ExitReason.InterpretOne => InterpretOne(),
+                ExitReason.Fault => Deliver(),
+                ExitReason.Lookup or ExitReason.Events => null,
+            };
+        }
+    }
+
+    private static ulong Pack(ulong flags)
+        => ((flags & PackedMask) << PackedShift) | ((flags >> OverflowShift) & PackedOverflow);
+
+    private byte* Link(int number, int mode)
+    {
+        int generation = _cache.Generation;
+        if (!Variant.TryGet(_vcpu, out Variant variant) || variant.Mode != mode)
+        {
+            return null;
+        }
+
+        TranslatedBlock* target = Find(variant);
+        if (target == null)
+        {
+            return null;
+        }
+
+        if (generation == _cache.Generation)
+        {
+            _cache.Link(number, target);
+        }
+
+        return target->Indirect;
+    }
+
+    private byte* Interpret(InterpretedOperation* record)
+    {
+        int generation = _cache.Generation;
+        byte* continuation = record->Continuation;
+        return _interpreter.RunOne(&record->Operation) == Outcome.Next && generation == _cache.Generation
+            ? continuation
+            : null;
+    }
+
+    private byte* InterpretOne()
+    {
+        _interpreter.RunFirst();
+        return null;
+    }
+
+    private byte* Deliver()
+    {
+        _vcpu.Exceptions.DeliverFault();
+        return null;
+    }
+
+    // Called by generated code. Null: it leaves with what is in EngineState.
+    [UnmanagedCallersOnly]
+    private static byte* Access(CpuState* state, ulong linear, uint bits)
+    {
+        var engine = (EngineState*)((byte*)state - EngineState.Bytes);
+        var vcpu = (Vcpu)GCHandle.FromIntPtr(engine->Handle).Target!;
+        var access = new AccessDescriptor(bits);
+        TranslatorEngine translator = vcpu.Translator!;
+        int generation = translator._cache.Generation;
+        byte* data = vcpu.Mmu.Access(linear, access, out bool isFault);
+        if (data != null && generation == translator._cache.Generation)
+        {
+            return data;
+        }
+
+        // A store over translated code, perhaps this very block: it is done by the interpreter.
+        engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
+        engine->ExitReason = (ulong)(isFault ? ExitReason.Fault : ExitReason.InterpretOne);
+        return null;
+    }
+}

@@ -1,0 +1,44 @@
+using System.Runtime.CompilerServices;
+using Hypervisor.Cpu.Instructions;
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>What translated code takes for granted besides the guest's bytes; part of a block's key.</summary>
+/// <param name="Bits">TlbMode, and which units may be used directly.</param>
+internal readonly record struct Variant(uint Bits)
+{
+    private const uint ModeMask = 3;
+    private const uint SseBit = 1 << 2;
+    private const uint AvxBit = 1 << 3;
+    private const ulong AvxComponents = 6;
+
+    /// <summary>TlbMode of its accesses.</summary>
+    internal int Mode => (int)(Bits & ModeMask);
+
+    /// <summary>XMM registers by legacy encodings, with all floating-point exceptions masked.</summary>
+    internal bool HasSse => (Bits & SseBit) != 0;
+
+    /// <summary>XMM and YMM registers by VEX encodings, likewise.</summary>
+    internal bool HasAvx => (Bits & AvxBit) != 0;
+
+    /// <summary>What holds now; false: code of this mode is not translated.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static unsafe bool TryGet(Vcpu vcpu, out Variant variant)
+    {
+        CpuState* state = vcpu.State;
+        int mode = vcpu.Mmu.CurrentMode;
+        uint bits = (uint)mode;
+        if (mode == TlbMode.User && SimdExceptions.AreAllMasked(state->Mxcsr)
+            && (state->Cr0 & Cr0.TaskSwitched) == 0)
+        {
+            bool hasSse = (state->Cr0 & Cr0.Emulation) == 0 && (state->Cr4 & Cr4.FxsaveEnable) != 0;
+            bool hasAvx = (state->Cr4 & Cr4.XsaveEnable) != 0 && (state->Xcr0 & AvxComponents) == AvxComponents;
+            bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0);
+        }
+
+        variant = new Variant(bits);
+        return state->CodeMode == 2 && mode != TlbMode.Checked;
+    }
+}
