@@ -105,6 +105,9 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     /// <summary>Instructions run so far, for statistics; counted per block.</summary>
     public ulong InstructionCount => _interpreter.InstructionCount;
 
+    /// <summary>What the engine did so far.</summary>
+    public EngineStatistics Statistics { get; } = new();
+
     /// <summary>Memory as instructions see it.</summary>
     internal Mmu Mmu { get; }
 

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
@@ -91,6 +92,9 @@ public sealed class Machine : IProtectedMachine, IDisposable
             return count;
         }
     }
+
+    /// <summary>What the engines of the vCPUs did so far.</summary>
+    public IEnumerable<Cpu.EngineStatistics> Statistics => _board.Vcpus.Select(vcpu => vcpu.Statistics);
 
     /// <summary>
     /// Loads the kernel, or the firmware for the first drive's boot sector, and resets vCPU 0 to start it.

@@ -21,6 +21,7 @@ internal static unsafe class FpuImage
 
     private const ushort Busy = 0x8000;
     private const ushort Exceptions = 0x003F;
+    private const int OpcodeAt = 6;
     private const int RegistersAt = 32;
 
     internal static ref ushort Control(CpuState* state) => ref *(ushort*)state->Fpu;
@@ -82,6 +83,20 @@ internal static unsafe class FpuImage
     {
         bool isPending = (Status(state) & ~Control(state) & Exceptions) != 0;
         Status(state) = (ushort)((Status(state) & ~(ErrorSummary | Busy)) | (isPending ? ErrorSummary | Busy : 0));
+    }
+
+    /// <summary>Whether all exceptions are masked and none is pending: no instruction can raise one.</summary>
+    internal static bool IsQuiet(CpuState* state)
+        => (Control(state) & Exceptions) == Exceptions && (Status(state) & ErrorSummary) == 0;
+
+    /// <summary>
+    /// Takes the registers over from an FXSAVE image that the host wrote while it ran the guest's instructions. The
+    /// pointers are cleared, as CPUs do that keep them for pending exceptions only.
+    /// </summary>
+    internal static void TakeOver(CpuState* state, byte* image)
+    {
+        new ReadOnlySpan<byte>(image, Bytes).CopyTo(new Span<byte>(state->Fpu, Bytes));
+        new Span<byte>(state->Fpu + OpcodeAt, RegistersAt - OpcodeAt).Clear();
     }
 
     /// <summary>FCW: bit 6 reads as 1, reserved bits as 0.</summary>

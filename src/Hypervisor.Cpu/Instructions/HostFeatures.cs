@@ -54,10 +54,13 @@ internal static class HostFeatures
         CpuidFeature.AVX2 => CpuFeature.Avx2,
         CpuidFeature.F16C => CpuFeature.F16c,
         CpuidFeature.FMA => CpuFeature.Fma,
+        CpuidFeature.CX8 => CpuFeature.Cmpxchg8B,
+        CpuidFeature.CMPXCHG16B => CpuFeature.Cmpxchg16B,
         CpuidFeature.XSAVE => CpuFeature.Xsave,
         CpuidFeature.XSAVEOPT => CpuFeature.Xsaveopt,
         CpuidFeature.XSAVEC => CpuFeature.Xsavec,
-        CpuidFeature.INTEL8086 or CpuidFeature.INTEL386 or CpuidFeature.X64 => Always,
+        CpuidFeature.INTEL8086 or CpuidFeature.INTEL186 or CpuidFeature.INTEL286 or CpuidFeature.INTEL386
+            or CpuidFeature.INTEL486 or CpuidFeature.PAUSE or CpuidFeature.MULTIBYTENOP or CpuidFeature.X64 => Always,
         _ => Never,
     };
 }

@@ -3,12 +3,29 @@ using System.Runtime.InteropServices;
 namespace Hypervisor.Cpu.State;
 
 /// <summary>What generated code keeps for itself, just below the registers: all of it derived, none of it state.</summary>
-/// <remarks>128 bytes that end where <see cref="CpuState"/> begins: reachable with a one-byte offset.</remarks>
+/// <remarks>It ends where <see cref="CpuState"/> begins: its last 128 bytes are reachable with a one-byte offset.</remarks>
 [StructLayout(LayoutKind.Sequential)]
 public unsafe struct EngineState
 {
     /// <summary>Its size.</summary>
-    public const int Bytes = 128;
+    public const int Bytes = 192;
+
+    /// <summary>Where generated code calls for a memory access that the TLB does not grant.</summary>
+    public void* AccessFunction;
+
+    /// <summary>Handle of the vCPU, for that function.</summary>
+    public nint Handle;
+
+    /// <summary>Where an access that failed leaves to: RIP of its instruction.</summary>
+    public ulong ExitRip;
+
+    /// <summary>Why it leaves, see ExitReason.</summary>
+    public ulong ExitReason;
+
+    /// <summary>MXCSR of the host while the guest's is in the register.</summary>
+    public ulong HostMxcsr;
+
+    private fixed ulong _unused[3];
 
     /// <summary>Linear address of the page that the running code lies on.</summary>
     public ulong CodeBase;
@@ -37,25 +54,14 @@ public unsafe struct EngineState
     /// <summary>As <see cref="Aligned16Bits"/>, for 32 bytes.</summary>
     public ulong Aligned32Bits;
 
-    /// <summary>Where generated code calls for a memory access that the TLB does not grant.</summary>
-    public void* AccessFunction;
-
-    /// <summary>Handle of the vCPU, for that function.</summary>
-    public nint Handle;
-
-    /// <summary>Where an access that failed leaves to: RIP of its instruction.</summary>
-    public ulong ExitRip;
-
-    /// <summary>Why it leaves, see ExitReason.</summary>
-    public ulong ExitReason;
-
     /// <summary>Out: what the reason is about.</summary>
     public ulong ExitArgument;
 
     /// <summary>Flags at the border between C# and generated code: OF in the low byte, SF to CF in the next.</summary>
     public ulong PackedFlags;
 
-    /// <summary>MXCSR of the host while the guest's is in the register.</summary>
-    public ulong HostMxcsr;
+    /// <summary>0 while the guest's x87 registers are in the host's, else 1.</summary>
+    public ulong IsFpuParked;
 
+    private fixed ulong _unusedNear[4];
 }

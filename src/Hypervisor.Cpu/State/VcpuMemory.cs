@@ -8,19 +8,23 @@ namespace Hypervisor.Cpu.State;
 /// <summary>The one piece of native memory of a vCPU: generated code reaches all of it from one base register.</summary>
 /// <remarks>
 /// <code>
-/// -128    EngineState
+/// -192    EngineState
 ///    0    CpuState           what <see cref="State"/>, and the base register, point to
-/// 3968    TLB tables         one per TlbMode
+///         x87 exchange       an FXSAVE image
+/// 8000    TLB tables         one per TlbMode
 ///         jump caches        one per mode that code is translated for
 /// </code>
 /// </remarks>
 internal sealed unsafe class VcpuMemory : IDisposable
 {
     /// <summary>Where the TLB tables lie, relative to <see cref="State"/>.</summary>
-    internal const int TlbAt = 4096 - EngineState.Bytes;
+    internal const int TlbAt = 8192 - EngineState.Bytes;
 
     /// <summary>Where the jump caches lie, relative to <see cref="State"/>.</summary>
     internal const int JumpsAt = TlbAt + Paging.Tlb.TotalBytes;
+
+    /// <summary>Size of the FXSAVE image that x87 registers travel in.</summary>
+    internal const int ExchangeBytes = 512;
 
     private readonly byte* _start;
 
@@ -30,8 +34,8 @@ internal sealed unsafe class VcpuMemory : IDisposable
         _start = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 4096);
         NativeMemory.Clear(_start, (nuint)bytes);
         State = (CpuState*)(_start + EngineState.Bytes);
-        Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) <= TlbAt);
-        Check.That(((ulong)State->Vectors & 63) == 0); // stubs use aligned vector moves
+        Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) + ExchangeBytes <= TlbAt);
+        Check.That(((ulong)State->Vectors & 63) == 0 && ((ulong)Exchange & 15) == 0); // stubs move whole vectors
         Jumps = new JumpCache((byte*)State + JumpsAt);
     }
 
@@ -40,6 +44,9 @@ internal sealed unsafe class VcpuMemory : IDisposable
 
     /// <summary>What generated code keeps for itself.</summary>
     internal EngineState* Engine => (EngineState*)_start;
+
+    /// <summary>Where the x87 registers lie on their way, as FXSAVE lays them out. 16-byte aligned.</summary>
+    internal byte* Exchange => (byte*)(State + 1);
 
     /// <summary>The TLB tables.</summary>
     internal byte* Tlb => (byte*)State + TlbAt;

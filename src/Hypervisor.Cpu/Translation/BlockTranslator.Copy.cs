@@ -40,24 +40,16 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool FindShape(in Instruction instruction)
     {
-        if (instruction.Mnemonic is Mnemonic.Vzeroupper)
-        {
-            return HostFeatures.IsOffered(_vcpu, instruction.Code);
-        }
-
-        if ((InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) == 0
+        bool isCopied = instruction.Code is Code.Movsd_xmm_xmmm64 or Code.Movsd_xmmm64_xmm
+            || instruction.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Xchg or Mnemonic.Xadd or Mnemonic.Cmpxchg
+                or Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b or Mnemonic.Fnstsw or Mnemonic.Fnstcw or Mnemonic.Fninit
+                or Mnemonic.Fnclex or Mnemonic.Fnop or Mnemonic.Wait or Mnemonic.Emms
+            || (InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) != 0;
+        if (!isCopied
             || !HostFeatures.IsOffered(_vcpu, instruction.Code)
             || instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv)
         {
             return false;
-        }
-
-        foreach (CpuidFeature feature in instruction.Code.CpuidFeatures())
-        {
-            if (feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX)
-            {
-                return false;
-            }
         }
 
         return instruction.Code is not (Code.Mov_AL_moffs8 or Code.Mov_AX_moffs16 or Code.Mov_EAX_moffs32
@@ -101,6 +93,10 @@ internal sealed unsafe partial class BlockTranslator
                 {
                     hasHighByte = true;
                 }
+                else if (register.IsST() || register.IsMM())
+                {
+                    continue;
+                }
                 else if (!register.IsGPR())
                 {
                     return false;
@@ -124,6 +120,17 @@ internal sealed unsafe partial class BlockTranslator
         if (hasHighByte && (hasMemory || needsRex || _spilledCount > 0))
         {
             return false;
+        }
+
+        if (UsesFpu(original.Code))
+        {
+            // MMX and SSE together: MXCSR counts too.
+            if (!_variant.HasFpu || (!_variant.HasSse && original.Code.CpuidFeatures()[0] != CpuidFeature.FPU))
+            {
+                return false;
+            }
+
+            EmitLoadFpu();
         }
 
         if (hasMemory)
@@ -150,7 +157,9 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        int alignment = HostInstructions.NeedsAlignment(original) && size >= 16 ? size - 1 : 0;
+        // CMPXCHG16B is the one general instruction that wants its operand aligned.
+        int alignment = (HostInstructions.NeedsAlignment(original) || original.Mnemonic == Mnemonic.Cmpxchg16b)
+            && size >= 16 ? size - 1 : 0;
         int address = EmitAddress(original);
         EmitCheck(address, size, SegmentOf(original), isWrite, alignment);
         instruction.MemoryBase = Register.RAX + address;
@@ -241,6 +250,48 @@ internal sealed unsafe partial class BlockTranslator
                 _code.Store(State, StateOffset.Gpr(_spilledGuests[slot]), _spilledHosts[slot]);
             }
         }
+    }
+
+    /// <summary>Whether an encoding has to do with the x87 or MMX registers.</summary>
+    private static bool UsesFpu(Code code)
+    {
+        foreach (CpuidFeature feature in code.CpuidFeatures())
+        {
+            if (feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX
+                or CpuidFeature.FXSR or CpuidFeature.XSAVE or CpuidFeature.XSAVEC or CpuidFeature.XSAVEOPT
+                or CpuidFeature.XSAVES)
+            {
+                return true;
+            }
+        }
+
+        for (int i = 0; i < code.ToOpCode().OpCount; i++)
+        {
+            if (code.ToOpCode().GetOpKind(i) is OpCodeOperandKind.mm_reg or OpCodeOperandKind.mm_rm
+                or OpCodeOperandKind.mm_or_mem)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // Once a block, unless something in it moves them out again.
+    private void EmitLoadFpu()
+    {
+        if (_isFpuLoaded)
+        {
+            return;
+        }
+
+        _isFpuLoaded = true;
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.Load(Rcx, State, StateOffset.IsFpuParked);
+        byte* isLoaded = _code.JumpShortIfRcxZero();
+        _code.Call(_set.LoadFpu);
+        _code.LandShort(isLoaded);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
     }
 
     private void Encode(in Instruction instruction)

@@ -39,6 +39,7 @@ internal sealed unsafe partial class BlockTranslator
     // The block at work.
     private Variant _variant;
     private EntryStubs _set;
+    private bool _isFpuLoaded;
     private int _offset; // of the instruction at work, in its page
 
     internal BlockTranslator(Vcpu vcpu, TranslationCache cache)
@@ -61,6 +62,9 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>The way into code of <paramref name="mode"/>.</summary>
     internal byte* Enter(int mode) => _stubs[mode].Enter;
 
+    /// <summary>See <see cref="EntryStubs.ParkFpu"/>.</summary>
+    internal byte* ParkFpu => _stubs[0].ParkFpu;
+
     /// <summary>Translates the code at <paramref name="host"/>; null: its first instruction crosses the page.</summary>
     internal TranslatedBlock* Translate(byte* host, Variant variant)
     {
@@ -74,6 +78,7 @@ internal sealed unsafe partial class BlockTranslator
         _variant = variant;
         _set = _stubs[variant.Mode];
         _outOfLine.Clear();
+        _isFpuLoaded = false;
         _reader.Set(host, PageBytes - start);
         _decoder.IP = (ulong)start;
         _decoder.Decode(out Instruction instruction);
@@ -168,6 +173,7 @@ internal sealed unsafe partial class BlockTranslator
             Mnemonic.Pop => TryEmitPop(instruction),
             Mnemonic.Leave => TryEmitLeave(instruction),
             Mnemonic.Lea => TryEmitLea(instruction),
+            Mnemonic.Div or Mnemonic.Idiv => TryEmitDivision(instruction),
             _ => IsCopied(instruction) && TryEmitCopy(instruction),
         };
         return !isDone && EmitInterpreted(instruction);
@@ -179,13 +185,15 @@ internal sealed unsafe partial class BlockTranslator
     {
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
         InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
-        bool ends = (traits & (InstructionTraits.EndsBlock | InstructionTraits.System)) != 0
+        bool ends = (traits & InstructionTraits.EndsBlock) != 0
             || instruction.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64
                 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors or Mnemonic.Xrstors64;
         EmitLinear(_offset);
         _code.MoveImmediate64(R10, (ulong)record);
         EmitExit(ExitReason.Interpret);
         record->Continuation = ends ? null : _code.Here;
+        record->UsesFpu = UsesFpu(instruction.Code);
+        _isFpuLoaded &= !record->UsesFpu;
         return ends;
     }
 
@@ -232,6 +240,9 @@ internal sealed unsafe partial class BlockTranslator
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.InterpretOne);
                     break;
+                case OutOfLineKind.Division:
+                    EmitDivisionGuard((byte*)part.Hole);
+                    break;
                 case OutOfLineKind.FarJump:
                     _code.Land((byte*)part.Hole);
                     EmitFarJump((int)part.Argument);
@@ -256,6 +267,9 @@ internal sealed unsafe partial class BlockTranslator
 
         /// <summary>The jump cache does not know a target; the instruction has not begun.</summary>
         InterpretOne,
+
+        /// <summary>A division that might fault; flags in R11.</summary>
+        Division,
 
         /// <summary>A direct jump to another page. Argument: the target's offset from this page.</summary>
         FarJump,

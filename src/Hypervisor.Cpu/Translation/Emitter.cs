@@ -87,12 +87,7 @@ internal sealed unsafe partial class Emitter
     }
 
     /// <summary>MOV target, source; 64 bits.</summary>
-    internal void Move(int target, int source)
-    {
-        Byte(Rex(wide: true, source, 0, target));
-        Byte(0x89);
-        Byte((byte)(0xC0 | ((source & 7) << 3) | (target & 7)));
-    }
+    internal void Move(int target, int source) => Registers(wide: true, 0x89, source, target);
 
     /// <summary>MOV target, immediate; clears the upper half.</summary>
     internal void MoveImmediate32(int target, uint value)
@@ -121,6 +116,10 @@ internal sealed unsafe partial class Emitter
     /// <summary>MOV target, [base + index * 2^shift + displacement]; 64 bits.</summary>
     internal void LoadIndexed(int target, int baseRegister, int index, int shift, int displacement)
         => Indexed(wide: true, 0x8B, target, baseRegister, index, shift, displacement);
+
+    /// <summary>MOV target, [base + index * 2^shift + displacement]; 64 or 32 bits.</summary>
+    internal void LoadIndexed(bool wide, int target, int baseRegister, int index, int shift, int displacement)
+        => Indexed(wide, 0x8B, target, baseRegister, index, shift, displacement);
 
     /// <summary>MOV [base + index], source; 64 bits.</summary>
     internal void StoreIndexed(int baseRegister, int index, int source)
@@ -184,20 +183,34 @@ internal sealed unsafe partial class Emitter
         => General(wide: true, 0x09, source, baseRegister, displacement);
 
     /// <summary>SUB target, source; 64 bits.</summary>
-    internal void Subtract(int target, int source)
-    {
-        Byte(Rex(wide: true, source, 0, target));
-        Byte(0x29);
-        Byte((byte)(0xC0 | ((source & 7) << 3) | (target & 7)));
-    }
+    internal void Subtract(int target, int source) => Registers(wide: true, 0x29, source, target);
 
     /// <summary>TEST register, register; 64 bits.</summary>
-    internal void Test(int register)
+    internal void Test(int register) => Registers(wide: true, 0x85, register, register);
+
+    /// <summary>CMP left, right.</summary>
+    internal void Compare(bool wide, int left, int right) => Registers(wide, 0x39, right, left);
+
+    /// <summary>CMP left, 1.</summary>
+    internal void CompareWithOne(bool wide, int left)
     {
-        Byte(Rex(wide: true, register, 0, register));
-        Byte(0x85);
-        Byte((byte)(0xC0 | ((register & 7) << 3) | (register & 7)));
+        Registers(wide, 0x83, 7, left);
+        Byte(1);
     }
+
+    /// <summary>MOV target, source; SAR target, all bits but one: -1 or 0.</summary>
+    internal void MoveSigns(bool wide, int target, int source)
+    {
+        Registers(wide, 0x89, source, target);
+        Registers(wide, 0xC1, 7, target);
+        Byte((byte)(wide ? 63 : 31));
+    }
+
+    /// <summary>DIV divisor.</summary>
+    internal void Divide(bool wide, int divisor) => Registers(wide, 0xF7, 6, divisor);
+
+    /// <summary>IDIV divisor.</summary>
+    internal void DivideSigned(bool wide, int divisor) => Registers(wide, 0xF7, 7, divisor);
 
     /// <summary>PEXT target, source, [base + displacement]; 64 bits. Touches no flags.</summary>
     internal void Pext(int target, int source, int baseRegister, int displacement)
@@ -236,6 +249,18 @@ internal sealed unsafe partial class Emitter
         {
             Byte(0x41);
         }
+    }
+
+    private void Registers(bool wide, byte opcode, int reg, int rm)
+    {
+        byte rex = Rex(wide, reg, 0, rm);
+        if (rex != 0x40)
+        {
+            Byte(rex);
+        }
+
+        Byte(opcode);
+        Byte((byte)(0xC0 | ((reg & 7) << 3) | (rm & 7)));
     }
 
     private void General(bool wide, byte opcode, int reg, int baseRegister, int displacement)

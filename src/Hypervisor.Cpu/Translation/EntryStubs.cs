@@ -1,3 +1,4 @@
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using static Hypervisor.Cpu.Translation.HostRegister;
 
@@ -34,6 +35,12 @@ internal sealed unsafe class EntryStubs
         emitter.Align(16);
         Miss = emitter.Here;
         EmitMiss();
+        emitter.Align(16);
+        LoadFpu = emitter.Here;
+        EmitLoadFpu();
+        emitter.Align(16);
+        ParkFpu = emitter.Here;
+        EmitParkFpu();
     }
 
     /// <summary><c>int enter(CpuState*, code)</c>: runs code, gives the <see cref="ExitReason"/>.</summary>
@@ -50,6 +57,14 @@ internal sealed unsafe class EntryStubs
 
     /// <summary>Jumped to where a target in R9 is not known, with the guest's RCX saved.</summary>
     internal byte* Miss { get; }
+
+    /// <summary>Called to put the guest's x87 registers into the host's. Uses R11.</summary>
+    internal byte* LoadFpu { get; }
+
+    /// <summary>
+    /// <c>void park(CpuState*)</c>: moves the x87 registers from the host's into the exchange area.
+    /// </summary>
+    internal byte* ParkFpu { get; }
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
     internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode == TlbMode.User);
@@ -143,6 +158,31 @@ internal sealed unsafe class EntryStubs
         _emitter.Load(Rcx, State, StateOffset.SavedRcx);
         _emitter.MoveImmediate32(R11, (uint)ExitReason.Lookup);
         _emitter.Jump(Exit);
+    }
+
+    // FXRSTOR loads XMM registers and MXCSR too, so they are put into the image first, as they are.
+    private void EmitLoadFpu()
+    {
+        _emitter.Fxsave64(State, StateOffset.Exchange);
+        for (int at = 0; at < FpuImage.Bytes; at += sizeof(ulong))
+        {
+            if (at != StateOffset.FpuMxcsr - StateOffset.Fpu)
+            {
+                _emitter.Load(R11, State, StateOffset.Fpu + at);
+                _emitter.Store(State, StateOffset.Exchange + at, R11);
+            }
+        }
+
+        _emitter.Fxrstor64(State, StateOffset.Exchange);
+        _emitter.StoreImmediate64(State, StateOffset.IsFpuParked, 0);
+        _emitter.Return();
+    }
+
+    private void EmitParkFpu()
+    {
+        _emitter.Fxsave64(Rdi, StateOffset.Exchange);
+        _emitter.InitializeFpu();
+        _emitter.Return();
     }
 
     // MOV touches no flags.

@@ -12,4 +12,7 @@ internal unsafe struct InterpretedOperation
 
     /// <summary>Where its block goes on; null when it ends the block.</summary>
     internal byte* Continuation;
+
+    /// <summary>Whether it wants the x87 registers in the state.</summary>
+    internal bool UsesFpu;
 }

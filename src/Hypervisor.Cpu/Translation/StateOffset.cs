@@ -34,6 +34,10 @@ internal static unsafe class StateOffset
     internal static readonly int ExitArgument;
     internal static readonly int PackedFlags;
     internal static readonly int HostMxcsr;
+    internal static readonly int IsFpuParked;
+
+    /// <summary>Behind the registers, see <see cref="VcpuMemory.Exchange"/>.</summary>
+    internal static readonly int Exchange = sizeof(CpuState);
 
     private static readonly int s_vectors;
     private static readonly int s_segments;
@@ -70,6 +74,7 @@ internal static unsafe class StateOffset
         ExitReason = (int)((byte*)&engine.ExitReason - below);
         ExitArgument = (int)((byte*)&engine.ExitArgument - below);
         PackedFlags = (int)((byte*)&engine.PackedFlags - below);
+        IsFpuParked = (int)((byte*)&engine.IsFpuParked - below);
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
     }
 

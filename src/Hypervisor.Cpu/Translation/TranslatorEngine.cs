@@ -1,5 +1,7 @@
 using System;
 using System.Runtime.InteropServices;
+using Hypervisor.Core.Time;
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
@@ -20,6 +22,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private readonly CpuState* _state;
     private readonly EngineState* _engine;
     private readonly Interpreter.Interpreter _interpreter;
+    private readonly HostClock _hostClock = new(); // for statistics only
     private readonly TranslationCache _cache;
     private readonly BlockTranslator _translator;
     private GCHandle _handle;
@@ -40,6 +43,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->Aligned16Bits = ~0xFFFul | 15;
         _engine->Aligned32Bits = ~0xFFFul | 31;
         _engine->HostMxcsr = HostMxcsr;
+        _engine->IsFpuParked = 1;
     }
 
     /// <summary>Whether this host can run what is generated.</summary>
@@ -58,9 +62,13 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             }
             else
             {
+                _vcpu.Statistics.InterpretedBlocks++;
+                ParkFpu();
                 _interpreter.RunNext();
             }
         }
+
+        ParkFpu();
     }
 
     /// <summary>Drops the translations on some lines of a page.</summary>
@@ -98,11 +106,16 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 return null;
             }
 
+            long began = _hostClock.NowNanos;
             block = _translator.Translate(host, variant);
             if (block == null)
             {
                 return null;
             }
+
+            _vcpu.Statistics.TranslationNanos += (ulong)(_hostClock.NowNanos - began);
+            _vcpu.Statistics.TranslatedBlocks++;
+            _vcpu.Statistics.TranslatedInstructions += (ulong)block->InstructionCount;
         }
 
         int fetchMode = variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
@@ -119,6 +132,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         {
             _engine->PackedFlags = Pack(ArithmeticFlags.Read(_state));
             var reason = (ExitReason)enter(_state, code);
+            _vcpu.Statistics.CountExit(reason);
             ulong packed = _engine->PackedFlags;
             ArithmeticFlags.WriteArithmetic(
                 _state, ((packed >> PackedShift) & PackedMask) | ((packed & PackedOverflow) << OverflowShift));
@@ -162,6 +176,12 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     {
         int generation = _cache.Generation;
         byte* continuation = record->Continuation;
+        _vcpu.Statistics.CountInterpreted(&record->Operation);
+        if (record->UsesFpu)
+        {
+            ParkFpu();
+        }
+
         return _interpreter.RunOne(&record->Operation) == Outcome.Next && generation == _cache.Generation
             ? continuation
             : null;
@@ -169,8 +189,20 @@ internal sealed unsafe class TranslatorEngine : IDisposable
 
     private byte* InterpretOne()
     {
+        ParkFpu();
         _interpreter.RunFirst();
         return null;
+    }
+
+    // Whoever looks at the x87 registers in the state calls this first.
+    private void ParkFpu()
+    {
+        if (_engine->IsFpuParked == 0)
+        {
+            ((delegate* unmanaged<CpuState*, void>)_translator.ParkFpu)(_state);
+            FpuImage.TakeOver(_state, _vcpu.Memory.Exchange);
+            _engine->IsFpuParked = 1;
+        }
     }
 
     private byte* Deliver()
@@ -187,6 +219,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         var vcpu = (Vcpu)GCHandle.FromIntPtr(engine->Handle).Target!;
         var access = new AccessDescriptor(bits);
         TranslatorEngine translator = vcpu.Translator!;
+        vcpu.Statistics.TlbMisses++;
         int generation = translator._cache.Generation;
         byte* data = vcpu.Mmu.Access(linear, access, out bool isFault);
         if (data != null && generation == translator._cache.Generation)

@@ -12,6 +12,7 @@ internal readonly record struct Variant(uint Bits)
     private const uint ModeMask = 3;
     private const uint SseBit = 1 << 2;
     private const uint AvxBit = 1 << 3;
+    private const uint FpuBit = 1 << 4;
     private const ulong AvxComponents = 6;
 
     /// <summary>TlbMode of its accesses.</summary>
@@ -23,6 +24,9 @@ internal readonly record struct Variant(uint Bits)
     /// <summary>XMM and YMM registers by VEX encodings, likewise.</summary>
     internal bool HasAvx => (Bits & AvxBit) != 0;
 
+    /// <summary>The x87 unit, with all exceptions masked and none pending.</summary>
+    internal bool HasFpu => (Bits & FpuBit) != 0;
+
     /// <summary>What holds now; false: code of this mode is not translated.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static unsafe bool TryGet(Vcpu vcpu, out Variant variant)
@@ -30,12 +34,15 @@ internal readonly record struct Variant(uint Bits)
         CpuState* state = vcpu.State;
         int mode = vcpu.Mmu.CurrentMode;
         uint bits = (uint)mode;
-        if (mode == TlbMode.User && SimdExceptions.AreAllMasked(state->Mxcsr)
-            && (state->Cr0 & Cr0.TaskSwitched) == 0)
+        if (mode == TlbMode.User && (state->Cr0 & Cr0.TaskSwitched) == 0)
         {
-            bool hasSse = (state->Cr0 & Cr0.Emulation) == 0 && (state->Cr4 & Cr4.FxsaveEnable) != 0;
-            bool hasAvx = (state->Cr4 & Cr4.XsaveEnable) != 0 && (state->Xcr0 & AvxComponents) == AvxComponents;
-            bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0);
+            bool isMasked = SimdExceptions.AreAllMasked(state->Mxcsr);
+            bool isEmulated = (state->Cr0 & Cr0.Emulation) != 0;
+            bool hasSse = isMasked && !isEmulated && (state->Cr4 & Cr4.FxsaveEnable) != 0;
+            bool hasAvx = isMasked && (state->Cr4 & Cr4.XsaveEnable) != 0
+                && (state->Xcr0 & AvxComponents) == AvxComponents;
+            bool hasFpu = !isEmulated && FpuImage.IsQuiet(state);
+            bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0);
         }
 
         variant = new Variant(bits);

@@ -11,6 +11,9 @@ internal static class RunCommand
     private static readonly Option<string> s_standby = OptionShapes.One(
         "--standby", "HOST:PORT", "Protect the guest: send every epoch to the standby that listens there.");
 
+    private static readonly Option<bool> s_stats = OptionShapes.Switch(
+        "--stats", "At the end, print what the engine did: code translated, TLB misses, exits by reason.");
+
     /// <summary>Builds the command.</summary>
     public static Command Build()
     {
@@ -22,6 +25,7 @@ internal static class RunCommand
             "hv run --guest counting --drive file=data.img --standby 10.0.0.2:7000 --witness file:/shared/pair")
         {
             s_standby,
+            s_stats,
             ReportOption.Definition,
         };
         MachineOptions.AddTo(command);
@@ -36,7 +40,8 @@ internal static class RunCommand
         {
             return ProtectionOptions.AreGiven(words)
                 ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
-                : Session.Run(Bootable.Check(MachineOptions.Read(words, TimeProvider.System)));
+                : Session.Run(
+                    Bootable.Check(MachineOptions.Read(words, TimeProvider.System)), words.GetValue(s_stats));
         }
 
         Endpoint standby = Endpoint.Parse("--standby", address);

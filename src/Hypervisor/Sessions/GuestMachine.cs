@@ -5,6 +5,7 @@ using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Time;
+using Hypervisor.Cpu;
 using Hypervisor.Machine;
 
 namespace Hypervisor.Sessions;
@@ -36,6 +37,9 @@ internal sealed class GuestMachine : IDisposable
 
     /// <summary>Guest instructions run so far.</summary>
     public ulong InstructionCount => _machine.InstructionCount;
+
+    /// <summary>What the engine of each vCPU did so far.</summary>
+    public IEnumerable<EngineStatistics> Statistics => _machine.Statistics;
 
     /// <summary>Lets the guest run.</summary>
     public void Start()

@@ -14,7 +14,9 @@ internal static class Session
     /// <returns>
     /// The exit code: 0 after a power-off or an end from outside, the guest's own after a debug-exit.
     /// </returns>
-    public static int Run(MachineConfig config)
+    /// <param name="config">The machine.</param>
+    /// <param name="showsStatistics">Whether to print what the engine did, at the end and to the error output.</param>
+    public static int Run(MachineConfig config, bool showsStatistics = false)
     {
         using var ending = new AutoResetEvent(false);
         string reason = "";
@@ -29,7 +31,13 @@ internal static class Session
         using var signals = new EndSignals(End);
         Volatile.Write(ref started, guest);
         guest.Start();
-        return guest.WaitForEnd(Timeout.InfiniteTimeSpan)!.ExitCode;
+        int code = guest.WaitForEnd(Timeout.InfiniteTimeSpan)!.ExitCode;
+        if (showsStatistics)
+        {
+            System.Console.Error.Write(StatisticsText.Write(guest.Statistics));
+        }
+
+        return code;
 
         void Obey(EscapeCommand command)
         {
