@@ -83,8 +83,12 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         _codeLines[page] |= lines;
         if ((_ram.States[page] & (byte)PageState.Code) == 0)
         {
+            bool mayBeArmed = (_ram.States[page] & (byte)PageState.Dirty) != 0;
             _ram.SetFlags(page, PageState.Code);
-            _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
+            if (mayBeArmed)
+            {
+                _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
+            }
         }
     }
 

@@ -25,13 +25,14 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     private bool _isRepeating;     // RIP is at a string instruction between two iterations
 
     // Derived: 1 while the local APIC may have something. Written by any thread, before the event byte.
-    private int _mayHaveInterrupt = 1;
+    // Generated code reads it at STI.
+    private readonly ulong* _mayHaveInterrupt = &vcpu.Memory.Engine->MayHaveInterrupt;
     private bool _wasDelivered;
 
     /// <summary>Remembers that the interrupt inputs changed. Any thread.</summary>
     internal void SignalInterrupt()
     {
-        Volatile.Write(ref _mayHaveInterrupt, 1); // before the event byte, which SetEvent orders
+        Volatile.Write(ref *_mayHaveInterrupt, 1); // before the event byte, which SetEvent orders
         vcpu.SetEvent(EventBytes.Interrupt);
     }
 
@@ -41,7 +42,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     internal void OnFlagsChanged()
     {
         ulong flags = _state->Rflags;
-        if ((flags & Rflags.Interrupt) != 0 && Volatile.Read(ref _mayHaveInterrupt) != 0)
+        if ((flags & Rflags.Interrupt) != 0 && Volatile.Read(ref *_mayHaveInterrupt) != 0)
         {
             vcpu.SetEvent(EventBytes.Interrupt);
         }
@@ -238,7 +239,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     // Takes one of INIT, NMI, interrupt. False: none may be taken now.
     private bool TryInterrupt()
     {
-        Volatile.Write(ref _mayHaveInterrupt, 0); // before the inputs are read: a later change sets it again
+        Volatile.Write(ref *_mayHaveInterrupt, 0); // before the inputs are read: a later change sets it again
         Thread.MemoryBarrier();
         LocalApic apic = vcpu.LocalApic;
         if (TryTakeInit())
@@ -250,7 +251,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
         if (tookNmi)
         {
             _isNmiBlocked = true;
-            Volatile.Write(ref _mayHaveInterrupt, 1);
+            Volatile.Write(ref *_mayHaveInterrupt, 1);
             vcpu.Exceptions.DeliverInterrupt(ExceptionVector.NonMaskableInterrupt, TakeRepeating());
             return true;
         }
@@ -259,7 +260,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
         {
             if (apic.HasInterrupt)
             {
-                Volatile.Write(ref _mayHaveInterrupt, 1);
+                Volatile.Write(ref *_mayHaveInterrupt, 1);
             }
 
             return false;
@@ -270,7 +271,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
             return false;
         }
 
-        Volatile.Write(ref _mayHaveInterrupt, 1); // there may be another
+        Volatile.Write(ref *_mayHaveInterrupt, 1); // there may be another
         vcpu.Exceptions.DeliverInterrupt(vector, TakeRepeating());
         return true;
     }

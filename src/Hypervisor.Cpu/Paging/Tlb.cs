@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
@@ -13,7 +14,8 @@ internal sealed unsafe class Tlb
     internal const int TotalBytes = TlbMode.Count * TlbEntry.TableBytes;
 
     private const int TotalSlots = TlbEntry.SlotCount * TlbMode.Count;
-    private const int LargeFilterBits = 4096;
+    private const int LargeRegionsMax = 1024;
+    private const int LargeRegionShift = 21;
 
     // Tags that match nothing, for a whole array.
     private static readonly ulong[] s_unused = MakeUnused();
@@ -25,10 +27,9 @@ internal sealed unsafe class Tlb
     private readonly ushort[] _filled = new ushort[TotalSlots];
     private int _filledCount;
 
-    // Which 2 MiB regions have entries that come from large pages: INVLPG of one address must drop them all.
-    private readonly ulong[] _largeRegions = new ulong[LargeFilterBits / 64];
-    private bool _hasLarge;
-    private bool _hasHuge;
+    // 2 MiB regions that have entries that come from large pages: INVLPG of one address must drop them all.
+    private readonly HashSet<ulong> _largeRegions = new(LargeRegionsMax);
+    private bool _isAnyLarge; // too many, or a page of 1 GiB: every address counts
 
     /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
     /// <param name="jumps">Known jump targets.</param>
@@ -72,12 +73,11 @@ internal sealed unsafe class Tlb
             _filled[_filledCount++] = (ushort)index;
         }
 
-        if (page.PageShift > 12)
+        if (page.PageShift > 12 && !_isAnyLarge && _largeRegions.Add(linear >> LargeRegionShift))
         {
-            _hasLarge = true;
-            _hasHuge |= page.PageShift > 22;
-            ulong bit = (linear >> 21) % LargeFilterBits;
-            _largeRegions[bit / 64] |= 1ul << (int)(bit % 64);
+            // A 4 MiB page has its two halves entered one by one, as they are used; either drops both.
+            _ = page.PageShift == 22 && _largeRegions.Add((linear >> LargeRegionShift) ^ 1);
+            _isAnyLarge = page.PageShift > 22 || _largeRegions.Count >= LargeRegionsMax - 1;
         }
     }
 
@@ -92,9 +92,8 @@ internal sealed unsafe class Tlb
         }
 
         _filledCount = 0;
-        System.Array.Clear(_largeRegions);
-        _hasLarge = false;
-        _hasHuge = false;
+        _largeRegions.Clear();
+        _isAnyLarge = false;
         Jumps.FlushAll();
     }
 
@@ -123,8 +122,7 @@ internal sealed unsafe class Tlb
     /// <summary>Drops the entries of the page that holds <paramref name="linear"/>, global or not.</summary>
     internal void FlushPage(ulong linear)
     {
-        ulong bit = (linear >> 21) % LargeFilterBits;
-        if (_hasLarge && (_hasHuge || (_largeRegions[bit / 64] & (1ul << (int)(bit % 64))) != 0))
+        if (_isAnyLarge || _largeRegions.Contains(linear >> LargeRegionShift))
         {
             FlushAll();
             return;

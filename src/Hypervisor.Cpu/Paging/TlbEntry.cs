@@ -14,7 +14,7 @@ namespace Hypervisor.Cpu.Paging;
 [StructLayout(LayoutKind.Explicit)]
 public struct TlbEntry
 {
-    internal const int SlotCount = 1024;
+    internal const int SlotCount = 4096;
     internal const int ArrayBytes = SlotCount * sizeof(ulong);
     internal const int TableBytes = 4 * ArrayBytes;
     internal const int ReadAt = 0;

@@ -63,5 +63,14 @@ public unsafe struct EngineState
     /// <summary>0 while the guest's x87 registers are in the host's, else 1.</summary>
     public ulong IsFpuParked;
 
-    private fixed ulong _unusedNear[4];
+    /// <summary>Nonzero while the local APIC may have something that IF holds back. Any thread sets it.</summary>
+    public ulong MayHaveInterrupt;
+
+    /// <summary>MXCSR bits that must be 1 for the host to load it: all exceptions masked.</summary>
+    public ulong MxcsrMaskBits;
+
+    /// <summary>MXCSR bits that must be 0.</summary>
+    public ulong MxcsrReservedBits;
+
+    private fixed ulong _unusedNear[1];
 }

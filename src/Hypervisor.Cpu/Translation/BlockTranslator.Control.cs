@@ -74,19 +74,25 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitFarJump(int target)
     {
         EmitLinear(target);
-        byte* miss = EmitLookup();
-        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        EmitJumpTo(_variant.Mode);
+    }
+
+    // Jumps to R9, to code of another mode if need be: what differs between the modes is in the state already.
+    private void EmitJumpTo(int mode)
+    {
+        byte* miss = EmitLookup(mode);
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(mode) + JumpCache.CodeAt);
         _code.Land(miss);
         _code.Jump(_set.Miss);
     }
 
     // Looks for the target in R9. On a hit R10 is its slot, and the guest's RCX is saved but not in RCX. Gives the hole
     // of the jump to take on a miss.
-    private byte* EmitLookup()
+    private byte* EmitLookup(int mode)
     {
         _code.Pext(R10, R9, State, StateOffset.JumpSlotBits);
         _code.Store(State, StateOffset.SavedRcx, Rcx);
-        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(_variant.Mode));
+        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         byte* hit = _code.JumpShortIfRcxZero();
         byte* miss = _code.JumpForward();
@@ -101,7 +107,7 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         return true;
     }
@@ -161,7 +167,7 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         _code.Store(State, StateOffset.SavedTarget, R9);
         _code.Store(State, StateOffset.SavedCode, R10);
@@ -204,7 +210,7 @@ internal sealed unsafe partial class BlockTranslator
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
         EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
         _code.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
-        Later(OutOfLineKind.InterpretOne, EmitLookup());
+        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         return true;

@@ -44,6 +44,7 @@ internal sealed unsafe partial class BlockTranslator
             || instruction.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Xchg or Mnemonic.Xadd or Mnemonic.Cmpxchg
                 or Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b or Mnemonic.Fnstsw or Mnemonic.Fnstcw or Mnemonic.Fninit
                 or Mnemonic.Fnclex or Mnemonic.Fnop or Mnemonic.Wait or Mnemonic.Emms
+                or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
             || (InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) != 0;
         if (!isCopied
             || !HostFeatures.IsOffered(_vcpu, instruction.Code)
@@ -112,7 +113,8 @@ internal sealed unsafe partial class BlockTranslator
             }
         }
 
-        if (original.Mnemonic == Mnemonic.Vzeroupper && !_variant.HasAvx)
+        if (((original.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Vstmxcsr) && !_variant.HasAvx)
+            || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse))
         {
             return false;
         }

@@ -40,6 +40,7 @@ internal sealed unsafe partial class BlockTranslator
     private Variant _variant;
     private EntryStubs _set;
     private bool _isFpuLoaded;
+    private bool _isLastOfBlock;
     private int _offset; // of the instruction at work, in its page
 
     internal BlockTranslator(Vcpu vcpu, TranslationCache cache)
@@ -96,6 +97,7 @@ internal sealed unsafe partial class BlockTranslator
         {
             _offset = (int)instruction.IP;
             end = (int)_decoder.IP;
+            _isLastOfBlock = block->InstructionCount + 1 == InstructionsMax;
             isEnded = Emit(instruction);
             block->InstructionCount++;
             if (isEnded || block->InstructionCount == InstructionsMax)
@@ -165,14 +167,24 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool EmitPlain(in Instruction instruction)
     {
+        if (instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac)
+        {
+            return EmitAccessFlag(instruction);
+        }
+
         bool isDone = instruction.Mnemonic switch
         {
             Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1
-                or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta => !instruction.HasLockPrefix,
+                or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw => !instruction.HasLockPrefix,
             Mnemonic.Push => TryEmitPush(instruction),
             Mnemonic.Pop => TryEmitPop(instruction),
             Mnemonic.Leave => TryEmitLeave(instruction),
             Mnemonic.Lea => TryEmitLea(instruction),
+            Mnemonic.Cli => TryEmitClearInterrupt(),
+            Mnemonic.Sti => TryEmitSetInterrupt(instruction),
+            Mnemonic.Swapgs => TryEmitSwapGs(instruction),
+            Mnemonic.Pushfq => TryEmitPushFlags(instruction),
+            Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr => TryEmitLoadMxcsr(instruction),
             Mnemonic.Div or Mnemonic.Idiv => TryEmitDivision(instruction),
             _ => IsCopied(instruction) && TryEmitCopy(instruction),
         };
@@ -186,7 +198,7 @@ internal sealed unsafe partial class BlockTranslator
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
         InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
         bool ends = (traits & InstructionTraits.EndsBlock) != 0
-            || instruction.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64
+            || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64
                 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors or Mnemonic.Xrstors64;
         EmitLinear(_offset);
         _code.MoveImmediate64(R10, (ulong)record);

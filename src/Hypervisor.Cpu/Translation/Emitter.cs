@@ -182,6 +182,33 @@ internal sealed unsafe partial class Emitter
     internal void OrMemory64(int baseRegister, int displacement, int source)
         => General(wide: true, 0x09, source, baseRegister, displacement);
 
+    /// <summary>OR QWORD [base + displacement], sign-extended immediate.</summary>
+    internal void OrMemory64Immediate(int baseRegister, int displacement, int mask)
+    {
+        General(wide: true, 0x81, 1, baseRegister, displacement);
+        U32((uint)mask);
+    }
+
+    /// <summary>OR target, source; 32 bits.</summary>
+    internal void Or32(int target, int source) => Registers(wide: false, 0x09, source, target);
+
+    /// <summary>SHL target, count; 32 bits.</summary>
+    internal void ShiftLeft32(int target, int count)
+    {
+        Registers(wide: false, 0xC1, 4, target);
+        Byte((byte)count);
+    }
+
+    /// <summary>SHR target, count; 32 bits.</summary>
+    internal void ShiftRight32(int target, int count)
+    {
+        Registers(wide: false, 0xC1, 5, target);
+        Byte((byte)count);
+    }
+
+    /// <summary>NOT target; 64 bits. Touches no flags.</summary>
+    internal void Not(int target) => Registers(wide: true, 0xF7, 2, target);
+
     /// <summary>SUB target, source; 64 bits.</summary>
     internal void Subtract(int target, int source) => Registers(wide: true, 0x29, source, target);
 

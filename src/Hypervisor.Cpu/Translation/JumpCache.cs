@@ -32,7 +32,8 @@ internal sealed unsafe class JumpCache
     private const int TranslatedModes = 3;
     private const int SlotShift = 2;
     private const ulong UnusedInSlot0 = unchecked((ulong)-4L);
-    private const int PageFilterBits = 1024;
+    private const int SlotsPerPage = 4096 >> SlotShift;
+    private const int PageFilterBits = 4096;
     private const int FewEntries = 256;
 
     private readonly byte* _tables;
@@ -103,9 +104,23 @@ internal sealed unsafe class JumpCache
     internal void FlushPage(ulong linear)
     {
         int bit = PageBit(linear);
-        if ((_pages[bit / 64] & (1ul << (bit % 64))) != 0)
+        if ((_pages[bit / 64] & (1ul << (bit % 64))) == 0)
         {
-            FlushAll();
+            return;
+        }
+
+        ulong page = linear & ~0xFFFul;
+        for (int mode = 0; mode < TranslatedModes; mode++)
+        {
+            // The slots of a page are neighbours. Tags are negated, so the first address has the highest.
+            int first = (int)(page >> SlotShift) & (SlotCount - 1);
+            Span<ulong> tags = Tags(mode).Slice(first, SlotsPerPage);
+            ulong highest = 0 - page;
+            int at;
+            while ((at = tags.IndexOfAnyInRange(highest - 0xFFF, highest)) >= 0)
+            {
+                tags[at] = first + at == 0 ? UnusedInSlot0 : 0;
+            }
         }
     }
 

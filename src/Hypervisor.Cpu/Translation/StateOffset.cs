@@ -9,6 +9,10 @@ internal static unsafe class StateOffset
     internal static readonly int Rflags;
     internal static readonly int LazyShift;
     internal static readonly int Events;
+    internal static readonly int KernelGsBase;
+
+    /// <summary>The pointer to the TLB that accesses use now.</summary>
+    internal static readonly int CurrentTlb;
     internal static readonly int Mxcsr;
     internal static readonly int Fpu;
 
@@ -35,6 +39,9 @@ internal static unsafe class StateOffset
     internal static readonly int PackedFlags;
     internal static readonly int HostMxcsr;
     internal static readonly int IsFpuParked;
+    internal static readonly int MayHaveInterrupt;
+    internal static readonly int MxcsrMaskBits;
+    internal static readonly int MxcsrReservedBits;
 
     /// <summary>Behind the registers, see <see cref="VcpuMemory.Exchange"/>.</summary>
     internal static readonly int Exchange = sizeof(CpuState);
@@ -49,6 +56,8 @@ internal static unsafe class StateOffset
         byte* start = (byte*)&state;
         Rip = (int)((byte*)&state.Rip - start);
         Events = (int)((byte*)&state.Events - start);
+        CurrentTlb = (int)((byte*)&state.Tlb - start);
+        KernelGsBase = (int)((byte*)&state.KernelGsBase - start);
         Rflags = (int)((byte*)&state.Rflags - start);
         LazyShift = (int)((byte*)&state.LazyShift - start);
         Mxcsr = (int)((byte*)&state.Mxcsr - start);
@@ -74,6 +83,9 @@ internal static unsafe class StateOffset
         ExitReason = (int)((byte*)&engine.ExitReason - below);
         ExitArgument = (int)((byte*)&engine.ExitArgument - below);
         PackedFlags = (int)((byte*)&engine.PackedFlags - below);
+        MayHaveInterrupt = (int)((byte*)&engine.MayHaveInterrupt - below);
+        MxcsrMaskBits = (int)((byte*)&engine.MxcsrMaskBits - below);
+        MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
         IsFpuParked = (int)((byte*)&engine.IsFpuParked - below);
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
     }

@@ -44,6 +44,8 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->Aligned32Bits = ~0xFFFul | 31;
         _engine->HostMxcsr = HostMxcsr;
         _engine->IsFpuParked = 1;
+        _engine->MxcsrMaskBits = SimdExceptions.Masks;
+        _engine->MxcsrReservedBits = ~(ulong)SimdExceptions.Defined;
     }
 
     /// <summary>Whether this host can run what is generated.</summary>

@@ -18,6 +18,9 @@ internal readonly record struct Variant(uint Bits)
     /// <summary>TlbMode of its accesses.</summary>
     internal int Mode => (int)(Bits & ModeMask);
 
+    /// <summary>CPL 0; otherwise 3.</summary>
+    internal bool IsSupervisor => Mode != TlbMode.User;
+
     /// <summary>XMM registers by legacy encodings, with all floating-point exceptions masked.</summary>
     internal bool HasSse => (Bits & SseBit) != 0;
 
@@ -46,6 +49,6 @@ internal readonly record struct Variant(uint Bits)
         }
 
         variant = new Variant(bits);
-        return state->CodeMode == 2 && mode != TlbMode.Checked;
+        return state->CodeMode == 2 && mode != TlbMode.Checked && (state->Cpl is 0 or 3);
     }
 }

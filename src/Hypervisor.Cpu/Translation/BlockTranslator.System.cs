@@ -1,0 +1,170 @@
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>Instructions of the system that kernels run all the time, as far as nothing unusual is about.</content>
+/// <remarks>
+/// In supervisor mode CPL is 0, so no privilege needs a check. While generated code runs, the system flags are in the
+/// state and only the arithmetic ones in the host's register.
+/// </remarks>
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int HighByteShift = 8;
+    private const int OverflowShift = 11;
+    private const int ArithmeticInHighByte = 0xD5;
+
+    // R11 = the arithmetic flags; what follows may spoil them, and RAX.
+    private void EmitSaveFlags()
+    {
+        _code.Store(State, StateOffset.SavedRax, Rax);
+        _code.PackFlags();
+        _code.Move(R11, Rax);
+    }
+
+    private void EmitRestoreFlags()
+    {
+        _code.Move(Rax, R11);
+        _code.UnpackFlags();
+        _code.Load(Rax, State, StateOffset.SavedRax);
+    }
+
+    private bool TryEmitClearInterrupt()
+    {
+        if (!_variant.IsSupervisor)
+        {
+            return false;
+        }
+
+        EmitSaveFlags();
+        _code.AndMemory64(State, StateOffset.Rflags, ~(int)Rflags.Interrupt);
+        EmitRestoreFlags();
+        return true;
+    }
+
+    // With an interrupt waiting, the shadow of STI matters. Without one the next instruction follows in this block,
+    // and nothing looks for interrupts between the two.
+    private bool TryEmitSetInterrupt(in Instruction instruction)
+    {
+        if (!_variant.IsSupervisor || (int)instruction.NextIP >= PageBytes || _isLastOfBlock)
+        {
+            return false;
+        }
+
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.Load(Rcx, State, StateOffset.MayHaveInterrupt);
+        byte* isQuiet = _code.JumpShortIfRcxZero();
+        Later(OutOfLineKind.InterpretOne, _code.JumpForward());
+        _code.LandShort(isQuiet);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        EmitSaveFlags();
+        _code.OrMemory64Immediate(State, StateOffset.Rflags, (int)Rflags.Interrupt);
+        EmitRestoreFlags();
+        return true;
+    }
+
+    // STAC and CLAC: the block goes on in the other of the two supervisor modes.
+    private bool EmitAccessFlag(in Instruction instruction)
+    {
+        if (!_variant.IsSupervisor || instruction.HasLockPrefix)
+        {
+            return EmitInterpreted(instruction);
+        }
+
+        bool isSet = instruction.Mnemonic == Mnemonic.Stac;
+        EmitSaveFlags();
+        if (isSet)
+        {
+            _code.OrMemory64Immediate(State, StateOffset.Rflags, (int)Rflags.AlignmentCheck);
+        }
+        else
+        {
+            _code.AndMemory64(State, StateOffset.Rflags, ~(int)Rflags.AlignmentCheck);
+        }
+
+        EmitRestoreFlags();
+        int mode = isSet ? TlbMode.SupervisorOverride : TlbMode.Supervisor;
+        _code.Lea(R9, State, StateOffset.Tlb(mode, 0));
+        _code.Store(State, StateOffset.CurrentTlb, R9);
+        EmitLinear((int)instruction.NextIP);
+        EmitJumpTo(mode);
+        return true;
+    }
+
+    private bool TryEmitSwapGs(in Instruction instruction)
+    {
+        if (!_variant.IsSupervisor || instruction.HasLockPrefix)
+        {
+            return false;
+        }
+
+        int active = StateOffset.SegmentBase(SegmentRegister.Gs);
+        _code.Load(R9, State, active);
+        _code.Load(R10, State, StateOffset.KernelGsBase);
+        _code.Store(State, active, R10);
+        _code.Store(State, StateOffset.KernelGsBase, R9);
+        return true;
+    }
+
+    private bool TryEmitPushFlags(in Instruction instruction)
+    {
+        const int notPushed = (int)(Rflags.Arithmetic | Rflags.Resume | Rflags.Virtual8086);
+        if (instruction.HasLockPrefix)
+        {
+            return false;
+        }
+
+        EmitPushSlot();
+        EmitSaveFlags();
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.Move(Rcx, R11);
+        _code.And32(Rcx, 1); // OF
+        _code.ShiftLeft32(Rcx, OverflowShift);
+        _code.Move(Rax, R11);
+        _code.ShiftRight32(Rax, HighByteShift);
+        _code.And32(Rax, ArithmeticInHighByte);
+        _code.Or32(Rcx, Rax);
+        _code.Load(Rax, State, StateOffset.Rflags);
+        _code.And32(Rax, ~(uint)notPushed);
+        _code.Or32(Rax, Rcx);
+        _code.StoreIndexed(R9, R10, Rax);
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        EmitRestoreFlags();
+        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
+        return true;
+    }
+
+    // Loads what masks all exceptions; anything else changes what this code takes for granted.
+    private bool TryEmitLoadMxcsr(in Instruction instruction)
+    {
+        bool isEnabled = instruction.Mnemonic == Mnemonic.Vldmxcsr ? _variant.HasAvx : _variant.HasSse;
+        if (!isEnabled || !IsCopied(instruction) || !IsAddressable(instruction))
+        {
+            return false;
+        }
+
+        int address = EmitAddress(instruction);
+        EmitCheck(address, 4, SegmentOf(instruction), isWrite: false);
+        _code.LoadIndexed(wide: false, R10, address, R10, 0, 0);
+        _code.Store(State, StateOffset.SavedTarget, R10);
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.Pext(Rcx, R10, State, StateOffset.MxcsrReservedBits);
+        EmitUnlessZero();
+        _code.Not(R10);
+        _code.Pext(Rcx, R10, State, StateOffset.MxcsrMaskBits);
+        EmitUnlessZero();
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
+        _code.LoadMxcsr(State, StateOffset.SavedTarget);
+        return true;
+    }
+
+    // RCX is not 0: the interpreter does it.
+    private void EmitUnlessZero()
+    {
+        byte* isZero = _code.JumpShortIfRcxZero();
+        Later(OutOfLineKind.InterpretOne, _code.JumpForward());
+        _code.LandShort(isZero);
+    }
+}
