@@ -84,6 +84,14 @@ internal sealed class InterruptRoutines
         _c.sti();
     }
 
+    /// <summary>Sends a vector to a handler. Changes RAX and RDI.</summary>
+    public void SetGate(int vector, Label handler)
+    {
+        _c.lea(rax, __[handler]);
+        _c.mov(edi, GuestMemory.Idt + ((uint)vector * 16));
+        _c.call(_setGate);
+    }
+
     /// <summary>Measures the APIC timer against PIT channel 2.</summary>
     public void CalibrateTimer()
     {
@@ -121,13 +129,6 @@ internal sealed class InterruptRoutines
         EmitHandlers();
         EmitExceptions();
         EmitRest();
-    }
-
-    private void SetGate(int vector, Label handler)
-    {
-        _c.lea(rax, __[handler]);
-        _c.mov(edi, GuestMemory.Idt + ((uint)vector * 16));
-        _c.call(_setGate);
     }
 
     // RAX: handler, RDI: gate. Spec: SDM volume 3, figure 6-8 (64-bit IDT gate).

@@ -13,6 +13,10 @@ public interface IApicBus
     /// 11.8.5.</summary>
     void BroadcastEndOfInterrupt(byte vector);
 
+    /// <summary>A vCPU took an interrupt from its local APIC: another one of the vector can wait there
+    /// now.</summary>
+    void OnInterruptTaken(byte vector);
+
     /// <summary>Runs an INTA cycle at the 8259 pair and returns its vector.</summary>
     byte AcknowledgeExternalInterrupt();
 }

@@ -50,6 +50,10 @@ public sealed class VcpuConfig
         {
         }
 
+        public void OnInterruptTaken(byte vector)
+        {
+        }
+
         public byte AcknowledgeExternalInterrupt() => 0;
     }
 }

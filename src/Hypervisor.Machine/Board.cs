@@ -159,12 +159,18 @@ internal sealed class Board : IDisposable
 
     private void BuildTimekeeping(MachineConfig config, DeviceContext context)
     {
-        var hpet = new Hpet(context); // in legacy mode it takes over the lines of PIT and RTC
+        // In legacy mode it takes over the lines of PIT and RTC.
+        var hpet = new Hpet(context, () => _interrupts.IsTimerWaiting);
         hpet.Attach(_mmio);
         Own(hpet, hpet.Reset);
-        var pit = new Pit8254(context, hpet.PitLine);
+        var pit = new Pit8254(context, hpet.PitLine, () => hpet.IsPitEdgeWaiting);
         pit.Attach(_ports);
         Own(pit, pit.Reset);
+        _interrupts.OnTimerTaken = () =>
+        {
+            hpet.OnTimerTaken();
+            pit.OnTaken();
+        };
         var rtc = new Rtc146818(
             context, hpet.RtcLine, new DateTimeOffset(config.RtcStart, TimeSpan.Zero).ToUnixTimeSeconds());
         rtc.SetMemorySize(context.Ram.LowBytes, context.Ram.LengthBytes - context.Ram.LowBytes);

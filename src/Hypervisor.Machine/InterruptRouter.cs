@@ -1,4 +1,4 @@
-using System.Collections.Generic;
+using System;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Devices.Chipset;
@@ -16,10 +16,24 @@ internal sealed class InterruptRouter : IApicBus
 
     private Pic8259? _pic;
     private IoApic? _ioApic;
-    private IReadOnlyList<Vcpu> _vcpus = [];
+    private Vcpu[] _vcpus = [];
     private int _pinTwo; // who drives it, a bit each; derived: devices drive their lines again after a load
 
-    internal void Connect(Pic8259 pic, IoApic ioApic, IReadOnlyList<Vcpu> vcpus)
+    /// <summary>Called when a vCPU took an interrupt of the timer's line: IRQ 0, at the I/O APIC pin 2.</summary>
+    internal Action? OnTimerTaken { get; set; }
+
+    /// <summary>Whether an edge of the timer's line waits for a vCPU that will take it.</summary>
+    internal bool IsTimerWaiting
+    {
+        get
+        {
+            int vector = _ioApic!.EdgeVector(PitPin);
+            return (vector >= 0 && Array.Exists(_vcpus, vcpu => vcpu.LocalApic.IsRequested(vector)))
+                || (_pic!.IsWaiting(PitIrq) && _vcpus[0].LocalApic.TakesExternalInterrupts);
+        }
+    }
+
+    internal void Connect(Pic8259 pic, IoApic ioApic, Vcpu[] vcpus)
     {
         _pic = pic;
         _ioApic = ioApic;
@@ -81,7 +95,7 @@ internal sealed class InterruptRouter : IApicBus
                 _vcpus[sourceApicId].LocalApic.Accept(mode, (byte)command, isLevel: false);
                 break;
             case uint shorthand:
-                for (int i = 0; i < _vcpus.Count; i++)
+                for (int i = 0; i < _vcpus.Length; i++)
                 {
                     if (shorthand == 2 || i != sourceApicId)
                     {
@@ -97,7 +111,26 @@ internal sealed class InterruptRouter : IApicBus
     public void BroadcastEndOfInterrupt(byte vector) => _ioApic!.EndOfInterrupt(vector);
 
     /// <inheritdoc/>
-    public byte AcknowledgeExternalInterrupt() => _pic!.Acknowledge();
+    public void OnInterruptTaken(byte vector)
+    {
+        if (vector == _ioApic!.EdgeVector(PitPin))
+        {
+            OnTimerTaken?.Invoke();
+        }
+    }
+
+    /// <inheritdoc/>
+    public byte AcknowledgeExternalInterrupt()
+    {
+        bool wasWaiting = _pic!.IsWaiting(PitIrq);
+        byte vector = _pic.Acknowledge();
+        if (wasWaiting && !_pic.IsWaiting(PitIrq))
+        {
+            OnTimerTaken?.Invoke();
+        }
+
+        return vector;
+    }
 
     // Lowest priority goes to the first that matches: which one is ours to choose. Spec: SDM volume 3, 11.6.2.4.
     private void Deliver(uint destination, bool isLogical, DeliveryMode mode, byte vector, bool isLevel)

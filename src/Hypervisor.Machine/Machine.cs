@@ -133,6 +133,7 @@ public sealed class Machine : IProtectedMachine, IDisposable
 
         _busLock.Enter();
         _holdsBus = true;
+        ResetIfWanted(); // no section says that a reset is wanted: a takeover from this cut would lose it
         _clock.Stop();
     }
 
@@ -229,12 +230,23 @@ public sealed class Machine : IProtectedMachine, IDisposable
 
         lock (_busLock)
         {
-            _isResetWanted = false;
-            _board.Reset();
-
-            // A machine that came over the wire has no kernel file: it starts again from its first disk.
-            _board.Load(BootLoader.Load(Ram, _boot ?? new BootRequest { CpuCount = _config.CpuCount }));
+            ResetIfWanted();
         }
+    }
+
+    // Bus lock held, vCPUs at an instruction boundary.
+    private void ResetIfWanted()
+    {
+        if (!_isResetWanted)
+        {
+            return;
+        }
+
+        _isResetWanted = false;
+        _board.Reset();
+
+        // A machine that came over the wire has no kernel file: it starts again from its first disk.
+        _board.Load(BootLoader.Load(Ram, _boot ?? new BootRequest { CpuCount = _config.CpuCount }));
     }
 
     private void End(MachineEnd end)

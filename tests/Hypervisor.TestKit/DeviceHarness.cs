@@ -49,6 +49,9 @@ public sealed class DeviceHarness : IDisposable
     /// <summary>Message-signalled interrupts (address, data), oldest first.</summary>
     public List<(ulong Address, uint Data)> Messages { get; } = [];
 
+    /// <summary>Called at each rising edge of an interrupt line.</summary>
+    public Action? OnEdge { get; set; }
+
     /// <summary>The level of an interrupt line.</summary>
     public bool IsHigh(int gsi) => _lines[gsi];
 
@@ -76,6 +79,7 @@ public sealed class DeviceHarness : IDisposable
         if (high && !_lines[gsi])
         {
             _risingEdges[gsi]++;
+            OnEdge?.Invoke();
         }
 
         _lines[gsi] = high;

@@ -21,6 +21,9 @@ public sealed class RecordingBus : IBus, IApicBus
     /// <summary>EOI broadcasts in order.</summary>
     public List<byte> EndOfInterrupts { get; } = [];
 
+    /// <summary>Vectors that the vCPU took from its local APIC, in order.</summary>
+    public List<byte> TakenVectors { get; } = [];
+
     /// <summary>What an INTA cycle answers.</summary>
     public byte ExternalVector { get; set; }
 
@@ -46,6 +49,9 @@ public sealed class RecordingBus : IBus, IApicBus
 
     /// <inheritdoc/>
     public void BroadcastEndOfInterrupt(byte vector) => EndOfInterrupts.Add(vector);
+
+    /// <inheritdoc/>
+    public void OnInterruptTaken(byte vector) => TakenVectors.Add(vector);
 
     /// <inheritdoc/>
     public byte AcknowledgeExternalInterrupt() => ExternalVector;

@@ -112,24 +112,24 @@ public sealed partial class LocalApic : ICheckpointed
         }
     }
 
-    /// <summary>Whether a message to <paramref name="destination"/> is for this APIC.</summary>
-    /// <param name="destination">APIC ID or logical set; all ones: everybody.</param>
-    /// <param name="isLogical">How to read it.</param>
-    public bool IsDestination(uint destination, bool isLogical)
+    /// <summary>Whether requests of the 8259 pair reach the vCPU.</summary>
+    public bool TakesExternalInterrupts
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return IsExternalOpen;
+            }
+        }
+    }
+
+    /// <summary>Whether a vector waits to be taken.</summary>
+    public bool IsRequested(int vector)
     {
         lock (_lock)
         {
-            if (!IsEnabled)
-            {
-                return false;
-            }
-
-            if (destination == uint.MaxValue || (!IsExtended && destination == 0xFF))
-            {
-                return true;
-            }
-
-            return isLogical ? IsInLogicalSet(destination) : destination == Id;
+            return _requested[vector];
         }
     }
 
@@ -217,8 +217,10 @@ public sealed partial class LocalApic : ICheckpointed
         }
     }
 
-    private bool HasExternal => _isExternalHigh && (!IsEnabled
-        || ((_lvtLint0 & LvtMasked) == 0 && (DeliveryMode)((_lvtLint0 >> 8) & 7) == DeliveryMode.ExternalInterrupt));
+    private bool HasExternal => _isExternalHigh && IsExternalOpen;
+
+    private bool IsExternalOpen => !IsEnabled
+        || ((_lvtLint0 & LvtMasked) == 0 && (DeliveryMode)((_lvtLint0 >> 8) & 7) == DeliveryMode.ExternalInterrupt);
 
     /// <summary>Takes the interrupt to deliver now: an INTA cycle.</summary>
     internal bool TryAcknowledge(out byte vector)
@@ -241,6 +243,7 @@ public sealed partial class LocalApic : ICheckpointed
             _requested.Clear(found);
             _inService.Set(found);
             vector = (byte)found;
+            _bus.OnInterruptTaken(vector);
             return true;
         }
     }
@@ -311,22 +314,6 @@ public sealed partial class LocalApic : ICheckpointed
         _inService = default;
         _levelTriggered = default;
         _timer.Reset();
-    }
-
-    private uint ExtendedLogicalId => ((Id >> 4) << 16) | (1u << (int)(Id & 0xF));
-
-    private bool IsInLogicalSet(uint destination)
-    {
-        if (IsExtended)
-        {
-            return (destination >> 16) == (_logicalDestination >> 16)
-                && (destination & _logicalDestination & 0xFFFF) != 0;
-        }
-
-        uint mine = _logicalDestination >> 24;
-        return _destinationFormat >> 28 == 0xF
-            ? (destination & mine) != 0
-            : (destination >> 4) == (mine >> 4) && (destination & mine & 0xF) != 0;
     }
 
     private void AcceptVector(byte vector, bool isLevel)

@@ -63,7 +63,7 @@ public sealed class MmioBus
             ref readonly Piece piece = ref _pieces[index];
             if (sizeBytes <= piece.Range.AccessBytesMax && (ulong)sizeBytes - 1 <= piece.Last - gpa)
             {
-                return piece.Range.Device.ReadMmio(gpa - piece.Range.Gpa, sizeBytes);
+                return piece.Range.Device.ReadMmio(gpa - piece.Range.First, sizeBytes);
             }
         }
 
@@ -79,7 +79,7 @@ public sealed class MmioBus
             ref readonly Piece piece = ref _pieces[index];
             if (sizeBytes <= piece.Range.AccessBytesMax && (ulong)sizeBytes - 1 <= piece.Last - gpa)
             {
-                piece.Range.Device.WriteMmio(gpa - piece.Range.Gpa, sizeBytes, value);
+                piece.Range.Device.WriteMmio(gpa - piece.Range.First, sizeBytes, value);
                 return;
             }
         }
@@ -109,9 +109,9 @@ public sealed class MmioBus
     // Adds what the pieces that are there leave free of the range; keeps them sorted.
     private static void LayInGaps(List<Piece> pieces, MmioWindow range)
     {
-        ulong next = range.Gpa;
-        int i = pieces.FindIndex(piece => piece.Last >= range.Gpa);
-        for (i = i < 0 ? pieces.Count : i; i < pieces.Count && pieces[i].First <= range.LastGpa; i++)
+        ulong next = range.First;
+        int i = pieces.FindIndex(piece => piece.Last >= range.First);
+        for (i = i < 0 ? pieces.Count : i; i < pieces.Count && pieces[i].First <= range.Last; i++)
         {
             Piece other = pieces[i];
             if (other.First > next)
@@ -119,7 +119,7 @@ public sealed class MmioBus
                 pieces.Insert(i++, new Piece(next, other.First - 1, range));
             }
 
-            if (other.Last >= range.LastGpa)
+            if (other.Last >= range.Last)
             {
                 return;
             }
@@ -127,7 +127,7 @@ public sealed class MmioBus
             next = other.Last + 1;
         }
 
-        pieces.Insert(i, new Piece(next, range.LastGpa, range));
+        pieces.Insert(i, new Piece(next, range.Last, range));
     }
 
     private int Find(ulong gpa)

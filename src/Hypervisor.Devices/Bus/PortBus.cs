@@ -107,7 +107,7 @@ public sealed class PortBus
             PortWindow range = _ranges[i];
             if (range.IsMapped && isWanted(range))
             {
-                Array.Fill(_owner, (byte)(i + 1), range.FirstPort, range.Count);
+                Array.Fill(_owner, (byte)(i + 1), range.FirstPort, (int)range.Length);
             }
         }
     }
@@ -161,7 +161,7 @@ public sealed class PortBus
         }
 
         PortWindow range = _ranges[_owner[port] - 1];
-        int room = Math.Min(restBytes, Math.Min(range.AccessBytesMax, range.FirstPort + range.Count - port));
+        int room = Math.Min(restBytes, Math.Min(range.AccessBytesMax, range.EndPort - port));
         return Math.Min(1 << BitOperations.Log2((uint)room), 1 << BitOperations.TrailingZeroCount(port | 4));
     }
 }

@@ -1,3 +1,4 @@
+using System;
 using Hypervisor.Core;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -41,6 +42,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     private readonly HpetComparator[] _comparators = new HpetComparator[ComparatorCount];
     private readonly DeviceContext _context;
     private readonly GuestClock _clock;
+    private readonly Func<bool> _isTimerWaiting;
 
     private ulong _configuration;
     private ulong _status;   // bit n: comparator n's level interrupt is active
@@ -48,23 +50,29 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     private byte _legacyInputs; // levels of PitInput and RtcInput
 
     /// <summary>Makes a halted timer.</summary>
-    public Hpet(DeviceContext context)
+    /// <param name="context">Surroundings.</param>
+    /// <param name="isTimerWaiting">Whether an edge of IRQ 0 or GSI 2 still waits for a vCPU to take it.</param>
+    public Hpet(DeviceContext context, Func<bool> isTimerWaiting)
     {
+        _isTimerWaiting = isTimerWaiting;
         _context = context;
         _clock = context.Timers.Clock;
         for (int i = 0; i < ComparatorCount; i++)
         {
             int index = i;
             GuestTimer timer = context.Timers.Create(() => OnExpired(index));
-            _comparators[i] = new HpetComparator(timer);
+            _comparators[i] = new HpetComparator(timer, new TickDebt(isTimerWaiting, () => Pulse(index)));
         }
     }
 
     /// <inheritdoc/>
-    public SectionId Section => new(Tag: 0x5445_5048, Instance: 0, Version: 1); // "HPET"
+    public SectionId Section => new(Tag: 0x5445_5048, Instance: 0, Version: 2); // "HPET"
 
     /// <summary>Where the PIT's output goes: to IRQ 0, unless legacy replacement takes that over.</summary>
     public InterruptLine PitLine => new(PitIrq, DriveLegacy);
+
+    /// <summary>Whether an edge of <see cref="PitLine"/> still waits for a vCPU to take it.</summary>
+    public bool IsPitEdgeWaiting => !IsLegacy && _isTimerWaiting();
 
     /// <summary>Where the RTC's interrupt goes: to IRQ 8, unless legacy replacement takes that over.</summary>
     public InterruptLine RtcLine => new(RtcIrq, DriveLegacy);
@@ -76,6 +84,15 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     private ulong Counter => IsEnabled ? _counter + GuestTicks : _counter;
 
     private ulong GuestTicks => (ulong)_rate.TicksAt(_clock.NowNanos);
+
+    /// <summary>A vCPU took an edge of IRQ 0 or GSI 2.</summary>
+    public void OnTimerTaken()
+    {
+        foreach (HpetComparator comparator in _comparators)
+        {
+            comparator.Debt.OnTaken();
+        }
+    }
 
     /// <summary>Claims its registers.</summary>
     public void Attach(MmioBus mmio) => mmio.Register("HPET", Address, AddressBytes, this, accessBytesMax: 8);
@@ -196,7 +213,13 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     {
         bool wasEnabled = IsEnabled;
         ulong now = GuestTicks;
+        bool wasLegacy = IsLegacy;
         _configuration = value;
+        if (wasLegacy != IsLegacy || wasEnabled != IsEnabled)
+        {
+            Array.ForEach(_comparators, comparator => comparator.Debt.Forget());
+        }
+
         if (wasEnabled != IsEnabled)
         {
             _counter = IsEnabled ? _counter - now : _counter + now;
@@ -212,21 +235,30 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     private void OnExpired(int index)
     {
         HpetComparator comparator = _comparators[index];
-        comparator.Advance(Counter);
+        ulong matches = comparator.Advance(Counter);
         if (comparator.IsLevel)
         {
             _status |= 1ul << index; // Spec: 2.3.6, set even when the interrupt is disabled
             DriveLines();
         }
+        else if (comparator.IsInterruptEnabled && LineOf(index) == RtcIrq)
+        {
+            Pulse(index); // nobody says when this one was taken
+        }
         else if (comparator.IsInterruptEnabled)
         {
-            int line = LineOf(index);
-            _context.DriveLine(line, false);
-            _context.DriveLine(line, true);
-            _context.DriveLine(line, false);
+            comparator.Debt.Tick((long)Math.Min(matches, long.MaxValue));
         }
 
         Arm(index);
+    }
+
+    private void Pulse(int index)
+    {
+        int line = LineOf(index);
+        _context.DriveLine(line, false);
+        _context.DriveLine(line, true);
+        _context.DriveLine(line, false);
     }
 
     private void Arm(int index)

@@ -12,7 +12,7 @@ namespace Hypervisor.Devices.Chipset;
 /// 13:9 route | 14 FSB enable (0) | 15 FSB capable (0) | 63:32 routes that it may take
 /// </code>
 /// </remarks>
-internal sealed class HpetComparator(GuestTimer timer)
+internal sealed class HpetComparator(GuestTimer timer, TickDebt debt)
 {
     /// <summary>
     /// The GSI that it drives outside legacy replacement, whatever route is written: no other is wired.
@@ -33,11 +33,16 @@ internal sealed class HpetComparator(GuestTimer timer)
     // A period of one tick must not become a hundred million host wake-ups a second.
     private const long PeriodNanosMin = 10_000;
 
+    private const int NanosPerTick = (int)(Hpet.PeriodFemtos / 1_000_000);
+
     private const ulong TicksMax = 1ul << 58; // 91 years: never
 
     private ulong _configuration;
     private ulong _comparator = ulong.MaxValue;
     private ulong _period;
+
+    /// <summary>The edges that it owes.</summary>
+    public TickDebt Debt { get; } = debt;
 
     public bool IsLevel => (_configuration & Level) != 0;
 
@@ -52,6 +57,7 @@ internal sealed class HpetComparator(GuestTimer timer)
         _configuration = 0;
         _comparator = ulong.MaxValue;
         _period = 0;
+        Debt.Forget();
         timer.Disarm();
     }
 
@@ -67,6 +73,7 @@ internal sealed class HpetComparator(GuestTimer timer)
         if (register == 0x00)
         {
             _configuration = ((_configuration & ~mask) | (value & mask)) & Writable;
+            Debt.Forget();
         }
         else if (register == 0x08)
         {
@@ -89,13 +96,20 @@ internal sealed class HpetComparator(GuestTimer timer)
     }
 
     /// <summary>A match has passed: a periodic comparator moves on past the counter.</summary>
-    public void Advance(ulong counter)
+    /// <returns>
+    /// How many matches have passed; 1 when the timer thins them out, for the ones between are nobody's loss.
+    /// </returns>
+    public ulong Advance(ulong counter)
     {
-        if (IsPeriodic && _period != 0)
+        if (!IsPeriodic || _period == 0)
         {
-            ulong behind = (counter - _comparator) & WidthMask;
-            _comparator = (_comparator + (((behind / _period) + 1) * _period)) & WidthMask;
+            return 1;
         }
+
+        ulong behind = (counter - _comparator) & WidthMask;
+        ulong matches = (behind / _period) + 1;
+        _comparator = (_comparator + (matches * _period)) & WidthMask;
+        return _period < PeriodNanosMin / NanosPerTick ? 1 : matches;
     }
 
     /// <summary>Sets the timer to the next match.</summary>
@@ -129,5 +143,9 @@ internal sealed class HpetComparator(GuestTimer timer)
         state.U64(ref _comparator);
         state.U64(ref _period);
         timer.Transfer(ref state);
+        if (state.Since(2))
+        {
+            Debt.Transfer(ref state);
+        }
     }
 }

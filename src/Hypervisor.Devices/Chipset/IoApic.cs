@@ -72,6 +72,15 @@ public sealed class IoApic(Action<ulong, uint> sendMsi) : IMmioDevice, ICheckpoi
         }
     }
 
+    /// <summary>The vector that an edge at a pin is sent as; -1 for none: masked, by level, or no vector.</summary>
+    public int EdgeVector(int pin)
+    {
+        ulong entry = _entries[pin];
+        var mode = (DeliveryMode)((entry >> 8) & 7);
+        bool isSent = (entry & (Masked | LevelTriggered)) == 0;
+        return isSent && mode is DeliveryMode.Fixed or DeliveryMode.LowestPriority ? (byte)entry : -1;
+    }
+
     /// <summary>A local APIC ended a level-triggered interrupt, or the guest wrote the EOI register.</summary>
     public void EndOfInterrupt(byte vector)
     {

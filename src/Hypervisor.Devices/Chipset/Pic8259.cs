@@ -59,6 +59,9 @@ public sealed class Pic8259 : ICheckpointed
         }
     }
 
+    /// <summary>Whether an edge or level of IRQ 0-15 waits, unmasked, for its INTA cycle.</summary>
+    public bool IsWaiting(int irq) => (irq < 8 ? _primary : _secondary).IsWaiting(irq & 7);
+
     /// <summary>Runs an INTA cycle and returns the vector; IRQ 7's or 15's when the request is gone.</summary>
     public byte Acknowledge()
     {

@@ -62,6 +62,9 @@ internal sealed class Pic8259Chip(bool isPrimary, byte elcrMask, Action<bool> se
         UpdateOutput();
     }
 
+    /// <summary>Whether an input requests, unmasked.</summary>
+    public bool IsWaiting(int input) => (Requests & ~_mask & (1 << input)) != 0;
+
     /// <summary>The input that an INTA cycle would take, or -1 when there is none.</summary>
     public int FindRequest()
     {

@@ -26,21 +26,29 @@ public sealed class Pit8254 : ICheckpointed
     private readonly GuestTimer _timer;
     private readonly InterruptLine _irq;
 
+    private readonly TickDebt _debt;
+
     private byte _portB;
+    private long _seenTicks; // up to which channel 0's output was driven
 
     /// <summary>Makes a timer in power-on state.</summary>
     /// <param name="context">Surroundings.</param>
     /// <param name="irq">Channel 0's output: IRQ 0, or the HPET's input for it.</param>
-    public Pit8254(DeviceContext context, InterruptLine irq)
+    /// <param name="isWaiting">Whether an edge of that line still waits for a vCPU to take it.</param>
+    public Pit8254(DeviceContext context, InterruptLine irq, Func<bool> isWaiting)
     {
         _clock = context.Timers.Clock;
         _timer = context.Timers.Create(OnEdge);
         _irq = irq;
+        _debt = new TickDebt(isWaiting, Pulse);
         Reset();
     }
 
     /// <inheritdoc/>
-    public SectionId Section => new(Tag: 0x3854_4950, Instance: 0, Version: 1); // "PIT8"
+    public SectionId Section => new(Tag: 0x3854_4950, Instance: 0, Version: 2); // "PIT8"
+
+    // Its interrupts come at PeriodNanosMin, and the ones between are nobody's loss.
+    private bool IsThinned => _channels[0].IsPeriodic && _rate.NanosAt(_channels[0].Count) < PeriodNanosMin;
 
     private long Now => _rate.TicksAt(_clock.NowNanos);
 
@@ -51,6 +59,9 @@ public sealed class Pit8254 : ICheckpointed
         ports.Register("port 61", 0x61, 1, new PortHandler(ReadPortB, WritePortB), accessBytesMax: 1);
     }
 
+    /// <summary>A vCPU took an edge of channel 0's line.</summary>
+    public void OnTaken() => _debt.OnTaken();
+
     /// <summary>Power-on state: nothing counts, channel 2's gate is low.</summary>
     public void Reset()
     {
@@ -60,6 +71,7 @@ public sealed class Pit8254 : ICheckpointed
             _channels[i].Reset(gate: i != 2);
         }
 
+        _debt.Forget();
         UpdateInterrupt();
     }
 
@@ -72,16 +84,29 @@ public sealed class Pit8254 : ICheckpointed
         }
 
         state.U8(ref _portB);
+        if (state.Since(2))
+        {
+            state.I64(ref _seenTicks);
+            _debt.Transfer(ref state);
+        }
+
         if (!state.IsSaving)
         {
-            UpdateInterrupt(); // line and timer follow from the channel
+            _seenTicks = state.Since(2) ? _seenTicks : Now;
+            DriveLine(); // line and timer follow from the channel
+            ArmTimer();
         }
     }
 
-    private byte Read(int offset) => offset < 3 ? _channels[offset].Read(Now) : (byte)0xFF; // control: write only
+    private byte Read(int offset)
+    {
+        RunDue();
+        return offset < 3 ? _channels[offset].Read(Now) : (byte)0xFF; // control: write only
+    }
 
     private void Write(int offset, byte value)
     {
+        RunDue();
         if (offset < 3)
         {
             _channels[offset].Write(value, Now);
@@ -97,6 +122,10 @@ public sealed class Pit8254 : ICheckpointed
         else
         {
             _channels[value >> 6].WriteControl(value);
+            if (value >> 6 == 0)
+            {
+                _debt.Forget();
+            }
         }
 
         if (offset == 0 || (offset == 3 && value >> 6 == 0))
@@ -139,17 +168,51 @@ public sealed class Pit8254 : ICheckpointed
         _channels[2].SetGate((value & SpeakerGate) != 0, Now);
     }
 
+    // What is due comes before the guest's next look at the counter, however late the event loop is.
+    private void RunDue()
+    {
+        if (_timer.DeadlineNanos <= _clock.NowNanos)
+        {
+            OnEdge();
+        }
+    }
+
     private void OnEdge()
     {
-        _irq.Set(false); // a pulse of one tick, or an edge that came late
+        long now = Now;
+        long edges = _channels[0].RisingEdges(_seenTicks, now);
+        _seenTicks = now;
+        if (edges > 0)
+        {
+            _debt.Tick(IsThinned ? 1 : edges);
+        }
+        else
+        {
+            _irq.Set(false); // a pulse of one tick, or an edge that came late
+        }
+
         UpdateInterrupt();
+    }
+
+    private void Pulse()
+    {
+        _irq.Set(false);
+        _irq.Set(true);
+        DriveLine();
     }
 
     private void UpdateInterrupt()
     {
-        long now = Now;
-        _irq.Set(_channels[0].IsOutputHigh(now));
-        long next = _channels[0].NextEvent(now);
+        _seenTicks = Now;
+        DriveLine();
+        ArmTimer();
+    }
+
+    private void DriveLine() => _irq.Set(_channels[0].IsOutputHigh(_seenTicks));
+
+    private void ArmTimer()
+    {
+        long next = _channels[0].NextEvent(_seenTicks);
         if (next == long.MaxValue)
         {
             _timer.Disarm();
@@ -157,8 +220,7 @@ public sealed class Pit8254 : ICheckpointed
         else
         {
             long deadline = _rate.NanosAt(next);
-            bool isPeriodic = _channels[0].IsPeriodic;
-            _timer.Arm(isPeriodic ? Math.Max(deadline, _clock.NowNanos + PeriodNanosMin) : deadline);
+            _timer.Arm(IsThinned ? Math.Max(deadline, _clock.NowNanos + PeriodNanosMin) : deadline);
         }
     }
 }

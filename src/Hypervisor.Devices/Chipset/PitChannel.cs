@@ -1,3 +1,4 @@
+using System;
 using Hypervisor.Core.State;
 
 namespace Hypervisor.Devices.Chipset;
@@ -34,6 +35,9 @@ internal sealed class PitChannel
     public bool Gate => _gate;
 
     public bool IsPeriodic => _mode is 2 or 3;
+
+    /// <summary>Ticks from one load to the next.</summary>
+    public int Count => _count;
 
     private bool IsTriggered => _mode is 1 or 5;
 
@@ -212,6 +216,27 @@ internal sealed class PitChannel
         return next > passed ? _start + next : long.MaxValue;
     }
 
+    /// <summary>
+    /// How often the output of a periodic mode rose after <paramref name="since"/>, up to <paramref name="now"/>.
+    /// </summary>
+    public long RisingEdges(long since, long now)
+    {
+        if (!IsPeriodic || !_isLoaded || _isFrozen)
+        {
+            return 0;
+        }
+
+        long edges = 0;
+        if (_nextCount != 0 && now >= _nextLoad)
+        {
+            edges = Periods(_nextLoad) - Periods(since);
+            since = _nextLoad;
+            CatchUp(now);
+        }
+
+        return edges + Periods(now) - Periods(since);
+    }
+
     public void Transfer(ref StateCodec state)
     {
         state.U8(ref _mode);
@@ -281,6 +306,8 @@ internal sealed class PitChannel
         _start = now - _start;
         _isFrozen = true;
     }
+
+    private long Periods(long now) => Math.Max(0, now - _start) / _count;
 
     private long Passed(long now) => _isFrozen ? _start : now - _start;
 

@@ -9,17 +9,12 @@ namespace Hypervisor.Devices.Chipset;
 /// </remarks>
 internal sealed class Ps2Keyboard
 {
-    private const byte Acknowledge = 0xFA;
-    private const byte Resend = 0xFE;
-    private const byte SelfTestPassed = 0xAA;
-    private const byte NoCommand = 0x00;
     private const byte Extended = 0xE0;
     private const byte ReleaseBit = 0x80;    // of scan set 1
     private const byte ReleasePrefix = 0xF0; // of scan set 2
 
-    private readonly Ps2Queue _queue = new();
+    private readonly Ps2Dialogue _host = new();
 
-    private byte _waitingCommand; // whose parameter is due
     private bool _isDisabled;     // does not scan
     private bool _isSet1;         // speaks scan set 1, not 2
     private byte _leds;
@@ -37,15 +32,14 @@ internal sealed class Ps2Keyboard
         0x13, 0x19, 0x39, 0x51, 0x53, 0x5C, 0x5F, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x6A, 0x6D, 0x6E,
     ];
 
-    public bool HasByte => !_queue.IsEmpty;
+    public bool HasByte => !_host.IsEmpty;
 
     /// <summary>Scroll, num and caps lock LEDs, bits 0 to 2.</summary>
     public byte Leds => _leds;
 
     public void Reset()
     {
-        _queue.Clear();
-        _waitingCommand = NoCommand;
+        _host.Reset();
         SetDefaults();
         _leds = 0;
     }
@@ -53,7 +47,7 @@ internal sealed class Ps2Keyboard
     /// <summary>Takes the next byte for the host; in scan set 1 when the controller translates.</summary>
     public byte Take(bool translates)
     {
-        byte value = _queue.Take();
+        byte value = _host.Take();
         return translates && value == 0x83 ? (byte)0x41 : value; // the second byte of the identity translates, too
     }
 
@@ -65,28 +59,28 @@ internal sealed class Ps2Keyboard
     /// <param name="translates">Whether the controller makes set 1 of what a set 2 keyboard says.</param>
     public bool TrySend(int code, bool isDown, bool translates)
     {
-        if (_isDisabled || !_queue.HasRoom(3))
+        if (_isDisabled || !_host.HasRoom(3))
         {
             return false;
         }
 
         if ((code & 0xFF00) != 0)
         {
-            _queue.Add(Extended);
+            _host.Add(Extended);
         }
 
         byte key = (byte)(code & 0x7F);
         if (translates || _isSet1)
         {
-            _queue.Add((byte)(key | (isDown ? 0 : ReleaseBit)));
+            _host.Add((byte)(key | (isDown ? 0 : ReleaseBit)));
         }
         else if (isDown)
         {
-            _queue.Add(Set2Codes[key]);
+            _host.Add(Set2Codes[key]);
         }
         else
         {
-            _queue.Add(ReleasePrefix, Set2Codes[key]);
+            _host.Add(ReleasePrefix, Set2Codes[key]);
         }
 
         return true;
@@ -94,19 +88,17 @@ internal sealed class Ps2Keyboard
 
     public void Write(byte value)
     {
-        byte command = _waitingCommand;
-        _waitingCommand = NoCommand;
-        switch (command)
+        switch (_host.TakeWaitingCommand())
         {
             case 0xED:
                 _leds = (byte)(value & 7);
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case 0xF0:
                 SelectScanSet(value);
                 break;
             case 0xF3: // repeat rate: whoever holds the keys repeats them
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             default:
                 WriteCommand(value);
@@ -116,8 +108,7 @@ internal sealed class Ps2Keyboard
 
     public void Transfer(ref StateCodec state)
     {
-        _queue.Transfer(ref state);
-        state.U8(ref _waitingCommand);
+        _host.Transfer(ref state);
         state.Bool(ref _isDisabled);
         state.Bool(ref _isSet1);
         state.U8(ref _leds);
@@ -128,37 +119,37 @@ internal sealed class Ps2Keyboard
         switch (value)
         {
             case 0xED or 0xF0 or 0xF3:
-                _waitingCommand = value;
-                _queue.Add(Acknowledge);
+                _host.AwaitParameter(value);
+                _host.Acknowledge();
                 break;
             case 0xEE: // echo
-                _queue.Add(0xEE);
+                _host.Add(0xEE);
                 break;
             case 0xF2: // identify
-                _queue.Add(Acknowledge, 0xAB, 0x83);
+                _host.Acknowledge(0xAB, 0x83);
                 break;
             case 0xF4:
                 _isDisabled = false;
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case 0xF5:
                 SetDefaults();
                 _isDisabled = true;
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case 0xF6:
                 SetDefaults();
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case >= 0xF7 and <= 0xFD: // key types of set 3
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case 0xFF:
                 Reset();
-                _queue.Add(Acknowledge, SelfTestPassed);
+                _host.Acknowledge(Ps2Dialogue.SelfTestPassed);
                 break;
             default:
-                _queue.Add(Resend);
+                _host.Refuse();
                 break;
         }
     }
@@ -167,14 +158,14 @@ internal sealed class Ps2Keyboard
     {
         if (value > 2)
         {
-            _queue.Add(Resend); // set 3 is not offered
+            _host.Refuse(); // set 3 is not offered
             return;
         }
 
-        _queue.Add(Acknowledge);
+        _host.Acknowledge();
         if (value == 0)
         {
-            _queue.Add((byte)(_isSet1 ? 1 : 2));
+            _host.Add((byte)(_isSet1 ? 1 : 2));
         }
         else
         {

@@ -6,31 +6,25 @@ namespace Hypervisor.Devices.Chipset;
 /// <remarks>Spec: IBM PS/2 Hardware Interface Technical Reference, "Auxiliary device", commands.</remarks>
 internal sealed class Ps2Mouse
 {
-    private const byte Acknowledge = 0xFA;
-    private const byte Resend = 0xFE;
-    private const byte SelfTestPassed = 0xAA;
     private const byte Identity = 0x00;
-    private const byte NoCommand = 0x00;
     private const byte RemoteMode = 0x40;  // of the status, as the next two
     private const byte Reporting = 0x20;
     private const byte DoubleScale = 0x10;
 
-    private readonly Ps2Queue _queue = new();
+    private readonly Ps2Dialogue _host = new();
 
-    private byte _waitingCommand; // whose parameter is due
     private bool _isWrapping;     // echoes everything
     private byte _status;
     private byte _resolution = 2;
     private byte _sampleRate = 100;
 
-    public bool HasByte => !_queue.IsEmpty;
+    public bool HasByte => !_host.IsEmpty;
 
-    public byte Take() => _queue.Take();
+    public byte Take() => _host.Take();
 
     public void Reset()
     {
-        _queue.Clear();
-        _waitingCommand = NoCommand;
+        _host.Reset();
         _isWrapping = false;
         SetDefaults();
     }
@@ -39,21 +33,19 @@ internal sealed class Ps2Mouse
     {
         if (_isWrapping && value is not (0xEC or 0xFF))
         {
-            _queue.Add(value);
+            _host.Add(value);
             return;
         }
 
-        byte command = _waitingCommand;
-        _waitingCommand = NoCommand;
-        switch (command)
+        switch (_host.TakeWaitingCommand())
         {
             case 0xE8:
                 _resolution = (byte)(value & 3);
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             case 0xF3:
                 _sampleRate = value;
-                _queue.Add(Acknowledge);
+                _host.Acknowledge();
                 break;
             default:
                 WriteCommand(value);
@@ -63,8 +55,7 @@ internal sealed class Ps2Mouse
 
     public void Transfer(ref StateCodec state)
     {
-        _queue.Transfer(ref state);
-        state.U8(ref _waitingCommand);
+        _host.Transfer(ref state);
         state.Bool(ref _isWrapping);
         state.U8(ref _status);
         state.U8(ref _resolution);
@@ -73,8 +64,15 @@ internal sealed class Ps2Mouse
 
     private void WriteCommand(byte value)
     {
-        _queue.Add(value is (>= 0xE6 and <= 0xEE and not 0xED) or (>= 0xF0 and <= 0xF6 and not 0xF1) or 0xEA or 0xFF
-            ? Acknowledge : Resend);
+        if (value is (>= 0xE6 and <= 0xEE and not 0xED) or (>= 0xF0 and <= 0xF6 and not 0xF1) or 0xFF)
+        {
+            _host.Acknowledge();
+        }
+        else
+        {
+            _host.Refuse();
+        }
+
         switch (value)
         {
             case 0xE6:
@@ -84,16 +82,16 @@ internal sealed class Ps2Mouse
                 _status |= DoubleScale;
                 break;
             case 0xE8 or 0xF3:
-                _waitingCommand = value;
+                _host.AwaitParameter(value);
                 break;
             case 0xE9:
-                _queue.Add(_status, _resolution, _sampleRate);
+                _host.Add(_status, _resolution, _sampleRate);
                 break;
             case 0xEA:
                 _status &= unchecked((byte)~RemoteMode);
                 break;
             case 0xEB: // read data: nothing moved
-                _queue.Add(0x08, 0x00, 0x00);
+                _host.Add(0x08, 0x00, 0x00);
                 break;
             case 0xEC or 0xEE:
                 _isWrapping = value == 0xEE;
@@ -102,7 +100,7 @@ internal sealed class Ps2Mouse
                 _status |= RemoteMode;
                 break;
             case 0xF2:
-                _queue.Add(Identity);
+                _host.Add(Identity);
                 break;
             case 0xF4:
                 _status |= Reporting;
@@ -115,7 +113,7 @@ internal sealed class Ps2Mouse
                 break;
             case 0xFF:
                 Reset();
-                _queue.Add(Acknowledge, SelfTestPassed, Identity);
+                _host.Acknowledge(Ps2Dialogue.SelfTestPassed, Identity);
                 break;
             default:
                 break;

@@ -19,17 +19,14 @@ internal sealed class PciBar
     private const uint Memory64Kind = 4;
     private const uint PrefetchableKind = 8;
 
-    private readonly MmioWindow? _memory;
-    private readonly PortWindow? _ports;
+    private readonly BusWindow _window;
 
-    private PciBar(int offset, ulong lengthBytes, MmioWindow? memory, PortWindow? ports, bool is64Bit)
+    private PciBar(int offset, BusWindow window, bool is64Bit)
     {
-        Check.That(lengthBytes >= 16 || (ports is not null && lengthBytes >= 4));
-        Check.That((lengthBytes & (lengthBytes - 1)) == 0 && lengthBytes <= 1u << 31);
+        _window = window;
+        Check.That(LengthBytes >= 16 || (IsIo && LengthBytes >= 4));
+        Check.That((LengthBytes & (LengthBytes - 1)) == 0 && LengthBytes <= 1u << 31);
         Offset = offset;
-        LengthBytes = lengthBytes;
-        _memory = memory;
-        _ports = ports;
         Is64Bit = is64Bit;
     }
 
@@ -37,21 +34,20 @@ internal sealed class PciBar
     public int Offset { get; }
 
     /// <summary>Size of what it decodes; a power of two.</summary>
-    public ulong LengthBytes { get; }
+    public ulong LengthBytes => _window.Length;
 
     /// <summary>Whether it decodes I/O ports.</summary>
-    public bool IsIo => _ports is not null;
+    public bool IsIo => _window is PortWindow;
 
     /// <summary>Whether the next register is its upper half.</summary>
     public bool Is64Bit { get; }
 
     /// <summary>Makes a 64-bit prefetchable memory BAR, or a 32-bit one.</summary>
     public static PciBar ForMemory(int offset, MmioWindow window, bool is64Bit)
-        => new(offset, window.LengthBytes, window, null, is64Bit);
+        => new(offset, window, is64Bit);
 
     /// <summary>Makes an I/O BAR.</summary>
-    public static PciBar ForPorts(int offset, PortWindow window)
-        => new(offset, (ulong)window.Count, null, window, is64Bit: false);
+    public static PciBar ForPorts(int offset, PortWindow window) => new(offset, window, is64Bit: false);
 
     /// <summary>
     /// Writes its kind into the configuration bytes, and which bits the guest may change into the mask.
@@ -96,24 +92,13 @@ internal sealed class PciBar
         ulong last = first + (LengthBytes - 1);
         ulong limit = IsIo ? ushort.MaxValue : Is64Bit ? ulong.MaxValue : uint.MaxValue;
         bool isPlaced = isEnabled && first != 0 && last >= first && last < limit;
-        if (_ports is not null)
+        if (isPlaced)
         {
-            if (isPlaced)
-            {
-                _ports.Map((uint)first);
-            }
-            else
-            {
-                _ports.Unmap();
-            }
-        }
-        else if (isPlaced)
-        {
-            _memory!.Map(first);
+            _window.Map(first);
         }
         else
         {
-            _memory!.Unmap();
+            _window.Unmap();
         }
     }
 }

@@ -21,10 +21,11 @@ public sealed class HpetTests : IDisposable
     private readonly DeviceHarness _harness = new();
     private readonly MmioBus _mmio = new();
     private readonly Hpet _hpet;
+    private bool _isWaiting; // of the last edge at a controller
 
     public HpetTests()
     {
-        _hpet = new Hpet(_harness.Context);
+        _hpet = new Hpet(_harness.Context, () => _isWaiting);
         _hpet.Attach(_mmio);
     }
 
@@ -217,7 +218,7 @@ public sealed class HpetTests : IDisposable
 
     [Fact]
     public void Checkpoint_carries_every_field() => CheckpointAssert.RoundTrips(
-        () => new Hpet(_harness.Context), hpet =>
+        () => new Hpet(_harness.Context, () => _isWaiting), hpet =>
         {
             hpet.PitLine.Set(true);
             _harness.Advance(1_000);
@@ -225,7 +226,65 @@ public sealed class HpetTests : IDisposable
             hpet.WriteMmio(Timer0, 4, 0x0E | 0x40);
             hpet.WriteMmio(Timer0 + Comparator, 8, 300);
             _harness.Advance(10_000);
-        });
+        }, OweTicks);
+
+    [Fact]
+    public void Load_of_version_1_owes_nothing()
+    {
+        OweTicks(_hpet);
+        byte[] payload = new byte[512];
+        var saving = StateCodec.Saving(payload, version: 1);
+        _hpet.Transfer(ref saving);
+        _hpet.Reset();
+
+        var loading = StateCodec.Loading(payload.AsSpan(0, saving.Position), version: 1);
+        _hpet.Transfer(ref loading);
+        int before = _harness.RisingEdges(0);
+        _hpet.OnTimerTaken();
+
+        Assert.Equal(saving.Position, loading.Position);
+        Assert.Equal(before, _harness.RisingEdges(0));
+    }
+
+    [Theory]
+    [InlineData(5, 5)]
+    [InlineData(5_000, TickDebt.EdgesMax + 1)]
+    public void Late_matches_of_a_periodic_comparator_come_one_by_one(int periods, int edges)
+    {
+        Write(Configuration, 3);
+        Write(Timer0, 0x4C);
+        Write64(Timer0 + Comparator, 100_000);
+        _isWaiting = true; // as soon as the first edge is out
+        _hpet.OnTimerTaken();
+        Assert.Equal(0, _harness.RisingEdges(0));
+
+        _isWaiting = false;
+        _harness.OnEdge = () => _isWaiting = true;
+        _harness.Clock.Advance(periods * 1_000_000L);
+        _harness.Timers.RunDue();
+        Assert.Equal(1, _harness.RisingEdges(0));
+        for (int i = 0; i < periods; i++)
+        {
+            _hpet.OnTimerTaken();
+        }
+
+        Assert.Equal(edges, _harness.RisingEdges(0));
+    }
+
+    [Theory]
+    [InlineData(Configuration, 1)] // without legacy replacement
+    [InlineData(Configuration, 2)] // halted
+    [InlineData(Timer0, 0x08)]     // programmed anew
+    public void Debt_ends_with_what_made_it(ulong register, uint value)
+    {
+        OweTicks(_hpet);
+        Write(register, value);
+        int before = _harness.RisingEdges(0) + _harness.RisingEdges(2);
+
+        _hpet.OnTimerTaken();
+
+        Assert.Equal(before, _harness.RisingEdges(0) + _harness.RisingEdges(2));
+    }
 
     [Fact]
     public void Load_carries_on_with_the_period()
@@ -244,6 +303,16 @@ public sealed class HpetTests : IDisposable
 
         Assert.Equal(before + 10, _harness.RisingEdges(0));
         Assert.Equal(105_000u, Read64(Counter));
+    }
+
+    private void OweTicks(Hpet hpet)
+    {
+        hpet.WriteMmio(Configuration, 4, 3);
+        hpet.WriteMmio(Timer0, 4, 0x4C);
+        hpet.WriteMmio(Timer0 + Comparator, 8, 100_000);
+        _isWaiting = true;
+        _harness.Advance(10_000_000);
+        _isWaiting = false;
     }
 
     private uint Read(ulong register) => (uint)_mmio.Read(Hpet.Address + register, 4);

@@ -361,7 +361,7 @@ public sealed class Pit8254Tests : IDisposable
         Assert.Equal(long.MaxValue, _harness.Timers.NextDeadlineNanos);
     }
 
-    private Pit8254 NewPit() => new(_harness.Context, _harness.Context.Line(Irq));
+    private Pit8254 NewPit() => new(_harness.Context, _harness.Context.Line(Irq), static () => false);
 
     private void OpenGate() => _io.Out(0x61, 1);
 
