@@ -146,6 +146,7 @@ internal sealed class Board : IDisposable
                 ApicBus = _interrupts,
                 BusLock = _busLock,
                 Model = model,
+                HasPeers = config.CpuCount > 1,
                 Entropy = entropy.Fill,
                 OnWake = () => events.OnWake(index),
             });
