@@ -51,6 +51,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Blocks = new BlockCache(this);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
+        Monitor = new AddressMonitor(this, config.HasPeers);
         LocalApic = new LocalApic(this, config.ApicBus, config.BusLock);
         _interpreter = new Interpreter.Interpreter(this);
         if (config.Engine == ExecutionEngine.Translator && TranslatorEngine.IsSupported)
@@ -62,7 +63,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     }
 
     /// <inheritdoc/>
-    public SectionId Section => new(Tag: 0x5550_4356, (ushort)Index, Version: 1); // "VCPU"
+    public SectionId Section => new(Tag: 0x5550_4356, (ushort)Index, Version: 2); // "VCPU"
 
     /// <summary>Number of the vCPU, from 0; also its initial APIC ID.</summary>
     public int Index { get; }
@@ -128,6 +129,9 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
 
     /// <summary>What happens between blocks.</summary>
     internal VcpuEvents Events { get; }
+
+    /// <summary>What MWAIT waits for.</summary>
+    internal AddressMonitor Monitor { get; }
 
     /// <summary>Segment registers and the modes that follow from them.</summary>
     internal SegmentUnit Segments { get; }
@@ -265,6 +269,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     // Everything derived from the registers: modes, TLB, and what is to be looked at.
     private void AfterStateChange()
     {
+        Monitor.Disarm();
         Mmu.Tlb.FlushAll();
         Segments.UpdateMode();
         Events.SignalInterrupt();

@@ -26,6 +26,11 @@ public sealed class VcpuConfig
     /// <summary>What CPUID reports.</summary>
     public required CpuModel Model { get; init; }
 
+    /// <summary>
+    /// Whether other vCPUs store to the same RAM: their plain stores are not announced, so MWAIT does not wait.
+    /// </summary>
+    public bool HasPeers { get; init; }
+
     /// <summary>Fills a buffer with random bytes, for RDRAND and RDSEED.</summary>
     public required FillRandom Entropy { get; init; }
 

@@ -64,7 +64,7 @@ internal static unsafe class VcpuSection
         state.U64(ref cpu->Pat);
         state.U64(ref cpu->TscOffset);
         state.U32(ref cpu->InterruptShadow);
-        TransferSmall(ref state, ref cpu->Activity, Activity.WaitingForSipi, "activity");
+        TransferActivity(ref state, cpu);
         state.U32(ref cpu->Mxcsr);
         for (int i = 0; i < 8; i++)
         {
@@ -90,6 +90,17 @@ internal static unsafe class VcpuSection
                 throw new StateFormatException(
                     $"vCPU {vcpu.Index} was saved with CPU features {carried:X8} where this host has {word:X8}");
             }
+        }
+    }
+
+    // MWAIT may end for any reason, and a loaded vCPU's monitor is not armed: it goes on after the instruction.
+    private static void TransferActivity(ref StateCodec state, CpuState* cpu)
+    {
+        uint activity = cpu->Activity == Activity.MonitorWait ? Activity.Active : cpu->Activity;
+        TransferSmall(ref state, ref activity, Activity.WaitingForSipi, "activity");
+        if (!state.IsSaving)
+        {
+            cpu->Activity = activity;
         }
     }
 

@@ -34,7 +34,7 @@ public sealed class AsmProgram : IDisposable
     private readonly GuestTimers _timers;
 
     /// <summary>Builds the machine and assembles <paramref name="write"/> at <see cref="Code"/>.</summary>
-    public AsmProgram(CpuMode mode, Action<Assembler> write)
+    public AsmProgram(CpuMode mode, Action<Assembler> write, CpuModel? model = null)
     {
         Mode = mode;
         Ram = new GuestRam(4 << 20);
@@ -45,7 +45,7 @@ public sealed class AsmProgram : IDisposable
         {
             ApicBus = Bus,
             BusLock = new Lock(),
-            Model = CpuModel.Default,
+            Model = model ?? CpuModel.Default,
             Entropy = static target => target.Fill(0x5A),
             OnWake = () => WakeCount++,
         });

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Cpu;
 
@@ -24,6 +25,9 @@ public sealed class RecordingBus : IBus, IApicBus
     /// <summary>Vectors that the vCPU took from its local APIC, in order.</summary>
     public List<byte> TakenVectors { get; } = [];
 
+    /// <summary>Runs after each port write.</summary>
+    public Action? OnPortWrite { get; set; }
+
     /// <summary>What an INTA cycle answers.</summary>
     public byte ExternalVector { get; set; }
 
@@ -37,7 +41,11 @@ public sealed class RecordingBus : IBus, IApicBus
     public uint ReadPort(ushort port, int sizeBytes) => Ports.GetValueOrDefault(port, uint.MaxValue);
 
     /// <inheritdoc/>
-    public void WritePort(ushort port, int sizeBytes, uint value) => PortWrites.Add((port, sizeBytes, value));
+    public void WritePort(ushort port, int sizeBytes, uint value)
+    {
+        PortWrites.Add((port, sizeBytes, value));
+        OnPortWrite?.Invoke();
+    }
 
     /// <inheritdoc/>
     public void Synchronize()

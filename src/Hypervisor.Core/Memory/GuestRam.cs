@@ -37,6 +37,7 @@ public sealed unsafe class GuestRam : IDisposable
     private readonly byte* _states;
     private IPageWatcher? _copier;
     private IPageWatcher? _code;
+    private IPageWatcher? _monitor;
 
     /// <summary>Maps <paramref name="lengthBytes"/> of zeroed RAM, a multiple of the page size.</summary>
     /// <exception cref="HostException">The host has not that much memory to map.</exception>
@@ -83,6 +84,9 @@ public sealed unsafe class GuestRam : IDisposable
 
     /// <summary>Sets who drops decoded code when a <see cref="PageState.Code"/> page is stored to.</summary>
     public void WatchCode(IPageWatcher? code) => _code = code;
+
+    /// <summary>Sets who is told when a <see cref="PageState.Monitored"/> page is stored to.</summary>
+    public void WatchMonitor(IPageWatcher monitor) => _monitor = monitor;
 
     /// <summary>Translates a GPA range into a RAM offset. False when any byte of it is not RAM.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -227,6 +231,12 @@ public sealed unsafe class GuestRam : IDisposable
         {
             Check.That(_code is not null);
             _code.BeforeWrite(ramOffset, lengthBytes);
+        }
+
+        if ((state & PageState.Monitored) != 0)
+        {
+            Check.That(_monitor is not null);
+            _monitor.BeforeWrite(ramOffset, lengthBytes);
         }
 
         SetFlags(page, PageState.Dirty);

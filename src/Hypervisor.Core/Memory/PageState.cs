@@ -27,4 +27,7 @@ public enum PageState : byte
 
     /// <summary>Shown on a display.</summary>
     Display = 1 << 4,
+
+    /// <summary>A vCPU waits for a store to a line of it (MONITOR).</summary>
+    Monitored = 1 << 5,
 }

@@ -8,6 +8,8 @@ internal static class Msr
     internal const uint ApicBase = 0x1B;
     internal const uint FeatureControl = 0x3A;
     internal const uint TscAdjust = 0x3B;
+    internal const uint SpeculationControl = 0x48;
+    internal const uint PredictionCommand = 0x49;
     internal const uint BiosSignature = 0x8B;
     internal const uint PlatformInfo = 0xCE;
     internal const uint MtrrCapabilities = 0xFE;

@@ -8,10 +8,13 @@ namespace Hypervisor.Cpu.Control;
 /// <remarks>Spec: SDM volume 4, chapter 2; volume 3, 11.11.2 (MTRRs), 15.3 (machine check).</remarks>
 internal static unsafe class MsrCatalog
 {
-    // Not affected by: rogue data cache load, L1TF at VM entry, SSB, MDS, page-size MCE, TAA, and the later buffer
-    // leaks.
-    private const ulong Immunities = (1 << 0) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 13)
-        | (1 << 14) | (1 << 15) | (1 << 20) | (1 << 24) | (1 << 26) | (1 << 27);
+    // Not affected by: rogue data cache load, L1TF at VM entry, SSB, MDS, page-size MCE, TAA, the later buffer leaks,
+    // and indirect target selection; IBRS may stay on, so that kernels need no retpolines.
+    private const ulong Immunities = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8)
+        | (1 << 13) | (1 << 14) | (1 << 15) | (1 << 20) | (1 << 24) | (1 << 26) | (1 << 27) | (1ul << 62);
+
+    // IBRS; STIBP, which is ignored where it is not enumerated; BHI_DIS_S.
+    private const ulong SpeculationControls = (1 << 0) | (1 << 1) | (1 << 10);
 
     private const ulong MtrrCapabilitiesValue = MsrFile.MtrrPairs | (1 << 8) | (1 << 10); // fixed ranges, WC
     private const ulong PhysicalMask = (1ul << Paging.PageWalk.PhysicalAddressBits) - 1;
@@ -23,6 +26,8 @@ internal static unsafe class MsrCatalog
         new(Msr.PlatformId, 1, &ReadZero, null),
         new(Msr.ApicBase, 1, &ReadApicBase, &WriteApicBase),
         new(Msr.FeatureControl, 1, &ReadFeatureControl, &WriteFeatureControl),
+        new(Msr.SpeculationControl, 1, &ReadSpeculation, &WriteSpeculation),
+        new(Msr.PredictionCommand, 1, null, &WritePrediction),
         new(Msr.TscAdjust, 1, &ReadTscAdjust, &WriteTscAdjust),
         new(Msr.BiosSignature, 1, &ReadMicrocode, &WriteMicrocode),
         new(Msr.PlatformInfo, 1, &ReadZero, null),
@@ -149,6 +154,15 @@ internal static unsafe class MsrCatalog
     // Locked from reset on, as firmware leaves it when there is nothing to enable.
     private static bool WriteFeatureControl(Vcpu vcpu, uint number, ulong value)
         => (vcpu.Msrs.FeatureControl & 1) == 0 && Set(ref vcpu.Msrs.FeatureControl, value & 1);
+
+    private static bool ReadSpeculation(Vcpu vcpu, uint number, out ulong value)
+        => Get(vcpu.Msrs.SpeculationControl, out value);
+
+    private static bool WriteSpeculation(Vcpu vcpu, uint number, ulong value)
+        => (value & ~SpeculationControls) == 0 && Set(ref vcpu.Msrs.SpeculationControl, value);
+
+    // IBPB: nothing is predicted, so nothing is left to forget.
+    private static bool WritePrediction(Vcpu vcpu, uint number, ulong value) => value <= 1;
 
     private static bool ReadMicrocode(Vcpu vcpu, uint number, out ulong value) => Get(MicrocodeRevision, out value);
 

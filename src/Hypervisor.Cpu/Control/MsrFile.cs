@@ -15,6 +15,7 @@ internal sealed class MsrFile
     internal const int CheckBanks = 10;
 
     private const ulong FastStrings = 1;
+    private const ulong MonitorEnable = 1 << 18;
 
     private readonly ulong[] _mtrrVariable = new ulong[MtrrPairs * 2];
     private readonly ulong[] _mtrrFixed = new ulong[11];
@@ -26,6 +27,7 @@ internal sealed class MsrFile
     private ulong _checkControl;
     private ulong _featureControl;
     private ulong _microcode;
+    private ulong _speculationControl;
 
     /// <summary>IA32_MTRR_PHYSBASEn, PHYSMASKn, alternating.</summary>
     internal ulong[] MtrrVariable => _mtrrVariable;
@@ -40,6 +42,9 @@ internal sealed class MsrFile
 
     internal ref ulong MiscEnable => ref _miscEnable;
 
+    /// <summary>Whether MONITOR and MWAIT exist: IA32_MISC_ENABLE bit 18.</summary>
+    internal bool IsMonitorEnabled => (_miscEnable & MonitorEnable) != 0;
+
     internal ref ulong TscAdjust => ref _tscAdjust;
 
     internal ref ulong CheckStatus => ref _checkStatus;
@@ -51,6 +56,9 @@ internal sealed class MsrFile
     /// <summary>IA32_BIOS_SIGN_ID as software last wrote it.</summary>
     internal ref ulong Microcode => ref _microcode;
 
+    /// <summary>IA32_SPEC_CTRL: kept for who reads it back; nothing here speculates.</summary>
+    internal ref ulong SpeculationControl => ref _speculationControl;
+
     internal void Reset()
     {
         System.Array.Clear(_mtrrVariable);
@@ -60,12 +68,13 @@ internal sealed class MsrFile
         // As firmware leaves it: MTRRs on, everything write-back; a kernel loaded directly looks at this.
         _mtrrDefault = 0xC06;
         System.Array.Fill(_mtrrFixed, 0x0606_0606_0606_0606ul);
-        _miscEnable = FastStrings;
+        _miscEnable = FastStrings | MonitorEnable;
         _tscAdjust = 0;
         _checkStatus = 0;
         _checkControl = ulong.MaxValue;
         _featureControl = 1; // locked, nothing enabled
         _microcode = 0;
+        _speculationControl = 0;
         for (int i = 0; i < CheckBanks; i++)
         {
             _checkBanks[i * 4] = ulong.MaxValue;
@@ -84,6 +93,7 @@ internal sealed class MsrFile
         state.U64(ref _checkControl);
         state.U64(ref _featureControl);
         state.U64(ref _microcode);
+        state.U64(ref _speculationControl);
     }
 
     private static void TransferArray(ref StateCodec state, ulong[] values)

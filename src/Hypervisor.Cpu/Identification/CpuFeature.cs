@@ -32,6 +32,7 @@ public enum CpuFeature
     // Leaf 1, ECX
     Sse3 = (FeatureWord.Leaf1Ecx * 32) + 0,
     Pclmulqdq = (FeatureWord.Leaf1Ecx * 32) + 1,
+    Monitor = (FeatureWord.Leaf1Ecx * 32) + 3,
     Ssse3 = (FeatureWord.Leaf1Ecx * 32) + 9,
     Fma = (FeatureWord.Leaf1Ecx * 32) + 12,
     Cmpxchg16B = (FeatureWord.Leaf1Ecx * 32) + 13,
@@ -54,6 +55,7 @@ public enum CpuFeature
     TscAdjust = (FeatureWord.Leaf7Ebx * 32) + 1,
     Bmi1 = (FeatureWord.Leaf7Ebx * 32) + 3,
     Avx2 = (FeatureWord.Leaf7Ebx * 32) + 5,
+    FdpExceptionOnly = (FeatureWord.Leaf7Ebx * 32) + 6,
     Smep = (FeatureWord.Leaf7Ebx * 32) + 7,
     Bmi2 = (FeatureWord.Leaf7Ebx * 32) + 8,
     Erms = (FeatureWord.Leaf7Ebx * 32) + 9,
@@ -70,6 +72,7 @@ public enum CpuFeature
 
     // Leaf 7 subleaf 0, EDX
     Fsrm = (FeatureWord.Leaf7Edx * 32) + 4,
+    SpeculationControl = (FeatureWord.Leaf7Edx * 32) + 26,
     ArchCapabilities = (FeatureWord.Leaf7Edx * 32) + 29,
 
     // Leaf 8000_0001H, ECX
@@ -91,6 +94,9 @@ public enum CpuFeature
 
     // Leaf 6, EAX
     AlwaysRunningApicTimer = (FeatureWord.Leaf6Eax * 32) + 2,
+
+    // Leaf 7 subleaf 2, EDX
+    BranchHistoryControl = (FeatureWord.Leaf7Sub2Edx * 32) + 4,
 
     // Leaf 8000_0007H, EDX
     InvariantTsc = (FeatureWord.Extended7Edx * 32) + 8,

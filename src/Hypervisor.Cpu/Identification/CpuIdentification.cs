@@ -16,6 +16,8 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
 
     private const uint ClflushBytes = 64;
     private const uint OsXsave = 1 << 27;
+    private const uint MonitorBit = 1 << 3;
+    private const uint MonitorLineBytes = 64;
     private const uint TscMegahertz = 1000;
     private const uint BusMegahertz = 100;
     private const uint CrystalHertz = 1_000_000_000;
@@ -48,8 +50,10 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
         1 => (Signature, Leaf1Ebx, Leaf1Ecx, Leaf1Edx),
         2 => (0x00F0_FF01, 0, 0, 0), // caches: see leaf 4; 64-byte prefetch
         4 => ReadCache(subleaf),
+        5 => ReadMonitor(),
         6 => (Word(FeatureWord.Leaf6Eax), 0, 0, 0),
-        7 when subleaf == 0 => (0, Word(FeatureWord.Leaf7Ebx), Word(FeatureWord.Leaf7Ecx), Word(FeatureWord.Leaf7Edx)),
+        7 when subleaf == 0 => (2, Word(FeatureWord.Leaf7Ebx), Word(FeatureWord.Leaf7Ecx), Word(FeatureWord.Leaf7Edx)),
+        7 when subleaf == 2 => (0, 0, 0, Word(FeatureWord.Leaf7Sub2Edx)),
         0xB => ReadTopology(subleaf),
         0xD when _features.Has(CpuFeature.Xsave) => ReadExtendedState(subleaf),
         0x15 => (1, 1, CrystalHertz, 0),
@@ -59,9 +63,10 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
 
     private uint Leaf1Ebx => ((ClflushBytes / 8) << 8) | (1u << 16) | ((uint)vcpu.Index << 24);
 
-    // OSXSAVE mirrors CR4.
+    // OSXSAVE mirrors CR4; MONITOR, the switch in IA32_MISC_ENABLE.
     private uint Leaf1Ecx
-        => Word(FeatureWord.Leaf1Ecx) | ((_state->Cr4 & Cr4.XsaveEnable) != 0 ? OsXsave : 0);
+        => (Word(FeatureWord.Leaf1Ecx) & ~(vcpu.Msrs.IsMonitorEnabled ? 0 : MonitorBit))
+            | ((_state->Cr4 & Cr4.XsaveEnable) != 0 ? OsXsave : 0);
 
     // The APIC bit is clear while the APIC is off.
     private uint Leaf1Edx
@@ -86,6 +91,10 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
         2 => (0x143, (15u << 22) | 63, 1023, 0),
         _ => (0, 0, 0, 0),
     };
+
+    // Interrupts may end MWAIT while IF is 0. No C-state is listed: HLT idles as well, and needs no watched page.
+    private (uint Eax, uint Ebx, uint Ecx, uint Edx) ReadMonitor()
+        => _features.Has(CpuFeature.Monitor) ? (MonitorLineBytes, MonitorLineBytes, 3u, 0u) : (0u, 0u, 0u, 0u);
 
     // Every vCPU is a package of its own: no thread and no core bits.
     private (uint Eax, uint Ebx, uint Ecx, uint Edx) ReadTopology(uint subleaf) => subleaf switch

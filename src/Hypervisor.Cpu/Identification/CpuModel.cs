@@ -14,7 +14,8 @@ public sealed class CpuModel
         MachineCheckException, Cmpxchg8B, Apic, Sysenter, Mtrr, PageGlobalEnable, MachineCheckArchitecture, Cmov, Pat,
         Pse36, Clflush, Cmpxchg16B, Pcid, X2Apic, TscDeadline, Rdrand, HypervisorPresent, FsGsBase, TscAdjust,
         Smep, Erms, Invpcid, Rdseed, Smap, Clflushopt, Umip, Rdpid, Fsrm, ArchCapabilities, LahfSahf64, Prefetchw,
-        Syscall, NoExecute, GigabytePages, Rdtscp, LongMode, AlwaysRunningApicTimer, InvariantTsc,
+        Syscall, NoExecute, GigabytePages, Rdtscp, LongMode, AlwaysRunningApicTimer, InvariantTsc, Monitor,
+        SpeculationControl, BranchHistoryControl, FdpExceptionOnly,
     ]);
 
     private static readonly CpuFeatures s_level1 = new([Mmx, Fxsr, Sse, Sse2]);

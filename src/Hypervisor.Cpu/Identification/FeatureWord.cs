@@ -13,5 +13,6 @@ internal static class FeatureWord
     internal const int LeafD1Eax = 7;
     internal const int Leaf6Eax = 8;
     internal const int Extended7Edx = 9;
-    internal const int Count = 10;
+    internal const int Leaf7Sub2Edx = 10;
+    internal const int Count = 11;
 }

@@ -34,6 +34,7 @@ internal static unsafe class InstructionTable
         Xsave.Define(table);
         UnaryForms.Define(table);
         Shifts.Define(table);
+        MonitorWait.Define(table);
         Moves.Define(table);
         Multiplication.Define(table);
         BitTests.Define(table);

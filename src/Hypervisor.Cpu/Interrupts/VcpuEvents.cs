@@ -67,6 +67,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     {
         _wasDelivered = true;
         _isRepeating = false;
+        vcpu.Monitor.Disarm();
         OnFlagsChanged();
     }
 
@@ -99,6 +100,13 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     internal void Halt()
     {
         _state->Activity = Activity.Halted;
+        vcpu.SetEvent(EventBytes.Interrupt);
+    }
+
+    /// <summary>MWAIT with an armed monitor: waits at the next block entry.</summary>
+    internal void WaitForStore()
+    {
+        _state->Activity = Activity.MonitorWait;
         vcpu.SetEvent(EventBytes.Interrupt);
     }
 
@@ -207,7 +215,7 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
         return true;
     }
 
-    // Whether something ends HLT or the wait for SIPI.
+    // Whether something ends HLT, MWAIT or the wait for SIPI.
     private bool TryWake()
     {
         if (TryTakeInit())
@@ -226,11 +234,14 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
             return true;
         }
 
+        bool isWaiting = _state->Activity == Activity.MonitorWait;
+        bool looks = (_state->Rflags & Rflags.Interrupt) != 0 || (isWaiting && vcpu.Monitor.BreaksOnInterrupt);
         bool wakes = _pendingDebug != 0 || (!_isNmiBlocked && vcpu.LocalApic.HasNmi)
-            || ((_state->Rflags & Rflags.Interrupt) != 0 && vcpu.LocalApic.HasInterrupt);
+            || (looks && vcpu.LocalApic.HasInterrupt) || (isWaiting && vcpu.Monitor.IsHit);
         if (wakes)
         {
             _state->Activity = Activity.Active;
+            vcpu.Monitor.EndWait();
         }
 
         return wakes;

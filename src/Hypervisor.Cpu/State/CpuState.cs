@@ -89,7 +89,8 @@ public unsafe struct CpuState
     public uint InterruptShadow;
 
     /// <summary>
-    /// 0 active, 1 halted, 2 shut down (triple fault), 3 waiting for SIPI. Spec: SDM volume 3, 25.4.2.
+    /// 0 active, 1 halted, 2 shut down (triple fault), 3 waiting for SIPI, 4 in MWAIT. Spec: SDM volume 3,
+    /// 25.4.2.
     /// </summary>
     public uint Activity;
 
