@@ -23,7 +23,8 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         slot.Fill(0xCC);
         Instruction instruction;
         ConstantOffsets offsets;
-        while (!_builder.TryBuild(codes[random.Next(codes.Count)], ip, slot, out instruction, out offsets))
+        while (!_builder.TryBuild(codes[random.Next(codes.Count)], ip, slot, out instruction, out offsets)
+            || VendorDifferences.IsOtherInstruction(instruction, slot))
         {
         }
 
@@ -116,6 +117,7 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         *(ushort*)(area + 6) = (ushort)random.Next(0x800);
         *(ulong*)(area + 8) = (uint)random.Next();
         *(ulong*)(area + 16) = (uint)random.Next();
+        VendorDifferences.DropPointers(area);
         for (int i = 0; i < 8; i++)
         {
             _values.FillExtended(new Span<byte>(area + 32 + (16 * i), 10));
