@@ -29,6 +29,7 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         }
 
         FillState(record);
+        VendorDifferences.DropPointers(record + Extended, instruction);
         *(ulong*)(record + Rip) = ip;
         Steer(record, instruction, offsets, ip, slot);
         instruction = Redecode(slot, ip);
@@ -117,7 +118,6 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         *(ushort*)(area + 6) = (ushort)random.Next(0x800);
         *(ulong*)(area + 8) = (uint)random.Next();
         *(ulong*)(area + 16) = (uint)random.Next();
-        VendorDifferences.DropPointers(area);
         for (int i = 0; i < 8; i++)
         {
             _values.FillExtended(new Span<byte>(area + 32 + (16 * i), 10));

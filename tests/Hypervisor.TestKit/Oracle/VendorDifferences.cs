@@ -50,11 +50,13 @@ internal static unsafe class VendorDifferences
         };
     }
 
-    /// <summary>Takes out of an x87 state what this host would not give back.</summary>
+    /// <summary>Takes out of an x87 state what this host's FXSAVE and XSAVE would not store.</summary>
     /// <param name="area">In the FXSAVE layout.</param>
-    internal static void DropPointers(byte* area)
+    /// <param name="instruction">What is going to run.</param>
+    internal static void DropPointers(byte* area, in Instruction instruction)
     {
-        if (s_isAmd && (*(ushort*)(area + 2) & ErrorSummary) == 0)
+        bool isPending = (*(ushort*)(area + 2) & ErrorSummary) != 0;
+        if (s_isAmd && !isPending && (IsFxsave(instruction) || IsXsavec(instruction) || IsXsave(instruction)))
         {
             *(ushort*)(area + 6) = 0;
             *(ulong*)(area + 8) = 0;
@@ -69,10 +71,9 @@ internal static unsafe class VendorDifferences
         const int HeaderAt = 512;
         const int Sse = 2;
         const ulong SseOrAvx = 6;
-        bool isFxsave = instruction.Mnemonic is Mnemonic.Fxsave or Mnemonic.Fxsave64;
-        bool isCompacted = instruction.Mnemonic is Mnemonic.Xsavec or Mnemonic.Xsavec64;
-        bool isStandard = instruction.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xsaveopt
-            or Mnemonic.Xsaveopt64;
+        bool isFxsave = IsFxsave(instruction);
+        bool isCompacted = IsXsavec(instruction);
+        bool isStandard = IsXsave(instruction);
         if (!s_isAmd || !(isFxsave || isCompacted || isStandard))
         {
             return;
@@ -154,6 +155,15 @@ internal static unsafe class VendorDifferences
             *part = isSign ? (byte)(*part & 0x80) : (byte)0;
         }
     }
+
+    private static bool IsFxsave(in Instruction instruction)
+        => instruction.Mnemonic is Mnemonic.Fxsave or Mnemonic.Fxsave64;
+
+    private static bool IsXsavec(in Instruction instruction)
+        => instruction.Mnemonic is Mnemonic.Xsavec or Mnemonic.Xsavec64;
+
+    private static bool IsXsave(in Instruction instruction) => instruction.Mnemonic
+        is Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64;
 
     private static int StoredOffset(ulong address)
     {
