@@ -94,7 +94,7 @@ internal static unsafe class CaseComparer
             Check("error code", *(ulong*)(native + Error), result.ErrorCode, differences);
         }
 
-        if (trap == PageFault)
+        if (trap == PageFault && !VendorDifferences.IsOtherOperand(native, address, result.Address, instruction))
         {
             // Under a mask and in long areas, which byte of the page is named differs between hosts.
             ulong compared = IsMasked(instruction) || IsArea(instruction) ? ~0xFFFul : ulong.MaxValue;

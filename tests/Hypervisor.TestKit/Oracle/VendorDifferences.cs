@@ -20,6 +20,7 @@ namespace Hypervisor.TestKit.Oracle;
 /// MOVSXD r16, m16          reads 4 bytes
 /// VCVTPS2PH to memory      a page fault comes before MXCSR's flags and its exception, not after
 /// REPcc CMPS, SCAS         after a fault flags are of the last comparison, not of before the instruction
+/// REPE CMPS                the source is read before the destination: it decides which of two page faults comes
 /// gathers                  after a fault only sign bits of mask elements count, the other bits stay as they were
 /// </code>
 /// </remarks>
@@ -113,6 +114,26 @@ internal static unsafe class VendorDifferences
             Mnemonic.Vcvtps2ph => vector == SimdException && trap == PageFault,
             _ => false,
         });
+    }
+
+    /// <summary>Whether both operands are bad and the two sides found another one first.</summary>
+    /// <param name="native">The host's state after the fault.</param>
+    /// <param name="host">Its CR2.</param>
+    /// <param name="ours">The interpreter's.</param>
+    /// <param name="instruction">What ran.</param>
+    internal static bool IsOtherOperand(byte* native, ulong host, ulong ours, in Instruction instruction)
+    {
+        bool isCompare = instruction.Code
+            is Code.Cmpsb_m8_m8 or Code.Cmpsw_m16_m16 or Code.Cmpsd_m32_m32 or Code.Cmpsq_m64_m64;
+        if (!s_isAmd || !isCompare || !instruction.HasRepePrefix)
+        {
+            return false;
+        }
+
+        ulong size = (ulong)instruction.MemorySize.GetSize();
+        ulong source = instruction.GetVirtualAddress(0, 0, (register, _, _) => Value(native, register));
+        ulong target = instruction.GetVirtualAddress(1, 0, (register, _, _) => Value(native, register));
+        return host - source < size && ours - target < size;
     }
 
     /// <summary>Flags that after a fault are not to be compared.</summary>
