@@ -23,13 +23,20 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         slot.Fill(0xCC);
         Instruction instruction;
         ConstantOffsets offsets;
-        while (!_builder.TryBuild(codes[random.Next(codes.Count)], ip, slot, out instruction, out offsets))
+        do
         {
-        }
+            while (!_builder.TryBuild(codes[random.Next(codes.Count)], ip, slot, out instruction, out offsets)
+                || VendorDifferences.IsOtherInstruction(instruction, slot))
+            {
+            }
 
-        FillState(record);
-        *(ulong*)(record + Rip) = ip;
-        Steer(record, instruction, offsets, ip, slot);
+            FillState(record);
+            VendorDifferences.DropPointers(record + Extended, instruction);
+            *(ulong*)(record + Rip) = ip;
+            Steer(record, instruction, offsets, ip, slot);
+        }
+        while (IsNativeOnly(((ulong*)record)[4])); // PUSH [RSP + displacement]: the operand is fine, the stack is not
+
         instruction = Redecode(slot, ip);
         WriteExit(slot, instruction.Length, FirstExitPointer);
         WriteExit(slot, SecondExit, SecondExitPointer);

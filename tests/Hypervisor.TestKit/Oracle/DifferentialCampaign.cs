@@ -111,6 +111,11 @@ public sealed unsafe class DifferentialCampaign : IDisposable
         fixed (byte* emulated = _result)
         {
             EmulatedResult result = _emulated.Run(record, index, _native.Slot(index));
+            if (result.Vector == -1)
+            {
+                VendorDifferences.AdoptMxcsrMask(record, _instructions[index], _emulated.Sandbox);
+            }
+
             _emulated.Store(emulated);
             _differences.Clear();
             _isComparable = CaseComparer.Compare(

@@ -16,7 +16,6 @@ namespace Hypervisor.TestKit.Oracle;
 /// </remarks>
 internal static class NativeProgram
 {
-    private const ulong LoadAddress = 0x40_0000;
     private const int HeaderBytes = 64 + 56;
     private const int MapShared = 0x8001 | 0x10; // MAP_SHARED, MAP_POPULATE, MAP_FIXED
     private const int MapAnonymous = 0x32; // MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED
@@ -55,7 +54,7 @@ internal static class NativeProgram
         assembler.jmp(next);
 
         using var code = new MemoryStream();
-        assembler.Assemble(new StreamCodeWriter(code), LoadAddress + HeaderBytes);
+        assembler.Assemble(new StreamCodeWriter(code), ProgramAddress + HeaderBytes);
         return Elf(code.ToArray());
     }
 
@@ -285,15 +284,15 @@ internal static class NativeProgram
         Put16(16, 2); // executable
         Put16(18, 62); // x86-64
         Put32(20, 1);
-        Put64(24, LoadAddress + HeaderBytes); // entry
+        Put64(24, ProgramAddress + HeaderBytes); // entry
         Put64(32, 64); // program headers
         Put16(52, 64);
         Put16(54, 56);
         Put16(56, 1);
         Put32(64, 1); // PT_LOAD
         Put32(68, 5); // read, execute
-        Put64(80, LoadAddress);
-        Put64(88, LoadAddress);
+        Put64(80, ProgramAddress);
+        Put64(88, ProgramAddress);
         Put64(96, (ulong)file.Length);
         Put64(104, (ulong)file.Length);
         Put64(112, 0x1000);

@@ -14,6 +14,7 @@ namespace Hypervisor.TestKit.Oracle;
 /// </remarks>
 internal static class OracleLayout
 {
+    internal const ulong ProgramAddress = 0x40_0000;
     internal const ulong ControlAddress = 0x1000_0000;
     internal const ulong CodeAddress = 0x2000_0000;
     internal const ulong SandboxAddress = 0x3000_0000;
@@ -74,6 +75,15 @@ internal static class OracleLayout
         5 => 3,
         _ => -1,
     };
+
+    /// <summary>Whether an access near the address may hit what the native program has there for itself.</summary>
+    internal static bool IsNativeOnly(ulong address)
+    {
+        const ulong Near = 0x1_0000;
+        const ulong ControlEnd = AlternateStack + AlternateStackBytes;
+        return address - (ProgramAddress - Near) < 3 * Near
+            || address - (ControlAddress - Near) < ControlEnd - ControlAddress + (2 * Near);
+    }
 
     /// <summary>Whether a page of the sandbox may be written.</summary>
     internal static bool IsWritable(int page) => page != 5;
