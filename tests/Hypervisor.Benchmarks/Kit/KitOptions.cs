@@ -13,7 +13,8 @@ internal sealed record KitOptions
         + "[--scale S] [--timeout SECONDS] [--results FOLDER] [--report FILE]";
 
     private const string Everything = "all";
-    private static readonly string[] s_targets = ["native", "pc", "q35", "hv"];
+    private static readonly string[] s_targets =
+        [KitLabels.Native, KitLabels.Tcg, KitLabels.TcgQ35, KitLabels.Ours];
 
     /// <summary>What of the kit runs, in the kit's words.</summary>
     public string What { get; private init; } = Everything;
@@ -36,7 +37,7 @@ internal sealed record KitOptions
     /// <summary>Folder that results are added to; null for a new one.</summary>
     public string? Results { get; private init; }
 
-    /// <summary>File of the report; null for docs/performance.md after a run of everything, and none otherwise.</summary>
+    /// <summary>File of the report; null for docs/performance.md after a run of everything.</summary>
     public string? Report { get; private init; }
 
     /// <summary>Whether the published report is to be written.</summary>
@@ -50,7 +51,9 @@ internal sealed record KitOptions
         for (int i = 0; i < words.Length; i += 2)
         {
             string name = words[i];
-            string value = i + 1 < words.Length ? words[i + 1] : throw new FormatException($"{name}: a value is missing");
+            string value = i + 1 < words.Length
+                ? words[i + 1]
+                : throw new FormatException($"{name}: a value is missing; usage: {Usage}");
             options = name switch
             {
                 "-k" => options with { What = value },

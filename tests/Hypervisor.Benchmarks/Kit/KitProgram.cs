@@ -69,8 +69,8 @@ internal static class KitProgram
         string text = $"""
             # Speed, measured
 
-            Made by `./run.sh bench kit{(command.Length > 0 ? " " + command : "")}`; run it again to have your own figures: those of one session compare, those of two
-            do not.
+            Made by `./run.sh bench kit{(command.Length > 0 ? " " + command : "")}`. Measure again before you compare:
+            only figures of one session do.
 
             {head}{Versions(paths, options)} Load average at the end {BenchmarkHost.LoadAverage()}.
 
@@ -81,7 +81,7 @@ internal static class KitProgram
         List<string> copies = [Path.Combine(results, "report.md"), .. file is null ? (string[])[] : [file]];
         copies.ForEach(copy => File.WriteAllText(copy, text));
         Console.Error.WriteLine($"bench kit: results in {results}, report in {copies[^1]}");
-        return report.Errors.Count == 0 ? 0 : 1;
+        return report.Faults.Count == 0 ? 0 : 1;
     }
 
     private static string Versions(KitPaths paths, KitOptions options)

@@ -11,139 +11,143 @@ namespace Hypervisor.Benchmarks.Kit;
 /// <param name="selection">What was to run.</param>
 internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selection)
 {
-    private const string Native = "native", Tcg = "pc", Ours = "hv";
-    private static readonly string[] s_labels = [Native, Tcg, Ours];
+    private static readonly string[] s_labels = [KitLabels.Native, KitLabels.Tcg, KitLabels.Ours];
 
-    // Waiting, rates by the guest's clock, and traps; none of them says how fast the guest computes.
+    // Waiting, rates by the guest's clock, and traps: none of them says how fast the guest computes.
     private static readonly string[] s_notComputing = ["blk_", "fio_", "speed_", "par", "sleep1ms", "clock", "cpuid"];
 
-    private readonly IReadOnlyList<string> _present = [.. s_labels.Where(label => runs.Any(run => run.Label == label))];
+    private readonly string[] _rows = [.. selection.Items.SelectMany(item => item.Rows)];
 
-    /// <summary>What went wrong, a sentence each; the console's tail follows where there is one.</summary>
-    public IReadOnlyList<string> Errors { get; } = [.. FindErrors(runs, selection)];
+    /// <summary>What went wrong.</summary>
+    public IReadOnlyList<KitFault> Faults { get; } = KitFault.FindAll(runs, selection);
+
+    /// <summary>Whether a benchmark counts in the geometric means.</summary>
+    public static bool Computes(string row)
+        => !s_notComputing.Any(part => row.StartsWith(part, StringComparison.Ordinal));
 
     /// <summary>Writes all of it as Markdown.</summary>
     public string Write()
     {
         var text = new StringBuilder();
-        WriteErrors(text);
-        WriteSummary(text);
+        WriteFaults(text);
+        if (_rows.Length > 0)
+        {
+            WriteSummary(text);
+        }
+
         if (selection.Boots)
         {
             WriteBoots(text);
         }
 
-        if (selection.Items.Count > 0)
+        if (_rows.Length > 0)
         {
-            WriteTable(text, "Benchmarks", [.. selection.Items.SelectMany(item => item.Rows)], label => label);
+            WriteTable(text, "Benchmarks", _rows, label => label);
         }
 
         if (selection.Pairs)
         {
-            WriteTable(text, "Two vCPUs: one and two copies at once", KitSelection.PairRows, PairLabel);
+            WriteTable(
+                text, "Two vCPUs: one copy of a benchmark, and two at once", KitSelection.PairRows,
+                label => label == KitLabels.Native ? label : label + KitLabels.Pair);
         }
 
-        return text.ToString();
+        return text.ToString().TrimEnd('\n');
     }
 
-    /// <summary>Whether a benchmark counts in the geometric means.</summary>
-    public static bool Computes(string row) => !s_notComputing.Any(part => row.StartsWith(part, StringComparison.Ordinal));
-
-    private static string PairLabel(string label) => label == Native ? Native : label + "-par";
-
-    private void WriteErrors(StringBuilder text)
+    private void WriteFaults(StringBuilder text)
     {
-        if (Errors.Count == 0)
+        if (Faults.Count == 0)
         {
-            _ = text.Append("Every benchmark ended well, with the checksum of the bare host.\n\n");
+            Add(text, $"Every benchmark ended well, with the checksum of the bare host.\n\n");
             return;
         }
 
-        _ = text.Append("## Errors\n\n");
-        foreach (string error in Errors)
+        Add(text, $"## Errors\n\n");
+        foreach (KitFault fault in Faults)
         {
-            _ = text.Append("- ").Append(error).Append('\n');
+            Add(text, $"- {fault.Label} {fault.Row}: {fault.Text}\n");
         }
 
         foreach (KitRun run in runs.Where(run => !run.IsDone))
         {
-            _ = text.Append(CultureInfo.InvariantCulture, $"\n{run.Label} ended early ({run.Ending}); its last lines:\n\n```text\n")
-                .AppendJoin('\n', run.Tail).Append("\n```\n");
+            Add(text, $"\n{run.Label} ended early ({run.Ending}); its last lines:\n\n```text\n");
+            Add(text, $"{string.Join('\n', run.Tail)}\n```\n");
         }
 
-        _ = text.Append('\n');
+        Add(text, $"\n");
     }
 
     private void WriteSummary(StringBuilder text)
     {
-        string[] rows = [.. selection.Items.SelectMany(item => item.Rows).Where(Computes)];
-        _ = text.Append("## Summary\n\n| | slowdown against native | by processor time | benchmarks | rounds | foreign load |\n"
-            + "|---|---|---|---|---|---|\n");
-        foreach (string label in _present.Where(label => label != Native))
+        string[] rows = [.. _rows.Where(Computes)];
+        Add(text, $"## Summary\n\n| | slowdown against native | by processor time | benchmarks | rounds ");
+        Add(text, $"| others busy |\n");
+        Add(text, $"|---|---|---|---|---|---|\n");
+        foreach (string label in s_labels.Skip(1).Where(label => runs.Any(run => run.Label == label)))
         {
-            double[] ratios = Ratios(rows, label, Native, row => row.Seconds);
-            double[] ratiosByCpu = Ratios(rows, label, Native, row => row.CpuSeconds);
-            KitRow[] all = [.. runs.Where(run => run.Label == label).SelectMany(run => run.Rows)];
-            _ = text.Append(CultureInfo.InvariantCulture, $"| {NameOf(label)} | {Mean(ratios)} | {Mean(ratiosByCpu)} ")
-                .Append(CultureInfo.InvariantCulture, $"| {ratios.Length} | {RoundsOf(label)} | {Median(all.Select(row => row.Foreign)):0.0} |\n");
+            double[] ratios = Ratios(rows, label, KitLabels.Native, row => row.Seconds);
+            double[] cpuRatios = Ratios(rows, label, KitLabels.Native, row => row.CpuSeconds);
+            KitRun[] ours = [.. runs.Where(run => run.Label == label)];
+            double foreign = Median(ours.SelectMany(run => run.Rows).Select(row => row.Foreign));
+            Add(text, $"| {NameOf(label)} | {Mean(ratios)} | {Mean(cpuRatios)} | {ratios.Length} ");
+            Add(text, $"| {ours.Count(run => run.IsDone)} | {foreign:0.0} |\n");
         }
 
-        double[] gains = Ratios(rows, Tcg, Ours, row => row.Seconds);
-        string scale = selection.Scale.ToString(CultureInfo.InvariantCulture);
-        _ = text.Append("\nMeans are geometric, over the benchmarks that compute; times are medians by the host's clock. "
-            + $"Work of the kit's own benchmarks: {scale} of the usual. Foreign load is the median number of processors "
-            + "that other programs kept busy.\n");
+        Add(text, $"\nMeans are geometric, over the benchmarks that compute (not disk, sleep, clock, CPUID, rates). ");
+        Add(text, $"Times are medians by the host's clock; the kit's own benchmarks did ");
+        Add(text, $"{selection.Scale} of their usual work. \"Others busy\" is the median number of processors that ");
+        Add(text, $"other programs used meanwhile.\n\n");
+        double[] gains = Ratios(rows, KitLabels.Tcg, KitLabels.Ours, row => row.Seconds);
         if (gains.Length > 0)
         {
-            string[] slower =
-            [
-                .. selection.Items.SelectMany(item => item.Rows)
-                    .Select(row => (Row: row, Ratio: Ratio(row, Ours, Tcg, found => found.Seconds)))
-                    .Where(pair => pair.Ratio > 1).OrderByDescending(pair => pair.Ratio)
-                    .Select(pair => string.Create(CultureInfo.InvariantCulture, $"{pair.Row} ({pair.Ratio:0.0})")),
-            ];
-            _ = text.Append(CultureInfo.InvariantCulture, $"\nhv is {Mean(gains)} times as fast as TCG over {gains.Length} benchmarks. ")
-                .Append(CultureInfo.InvariantCulture, $"Slower than TCG ({slower.Length}): ")
-                .AppendJoin(", ", slower is [] ? ["none"] : slower).Append(".\n");
+            string[] slower = SlowerThanTcg();
+            Add(text, $"hv is {Mean(gains)} times as fast as TCG over {gains.Length} benchmarks. Slower than TCG ");
+            Add(text, $"(times): {(slower is [] ? "none" : string.Join(", ", slower))}.\n\n");
         }
-
-        _ = text.Append('\n');
     }
+
+    private string[] SlowerThanTcg() =>
+    [
+        .. _rows.Select(row => (Row: row, Ratio: Ratio(row, KitLabels.Ours, KitLabels.Tcg, found => found.Seconds)))
+            .Where(pair => pair.Ratio > 1).OrderByDescending(pair => pair.Ratio)
+            .Select(pair => string.Create(CultureInfo.InvariantCulture, $"{pair.Row} {pair.Ratio:0.0}")),
+    ];
 
     private void WriteBoots(StringBuilder text)
     {
-        _ = text.Append("## Boot\n\n| | process start to BOOTED, s | runs |\n|---|---|---|\n");
-        foreach ((string label, string name) in new[] { ("pc-boot", "TCG pc"), ("q35-boot", "TCG q35"), ("hv-boot", "hv") })
+        Add(text, $"## Boot\n\n| | process start to BOOTED, s | runs |\n|---|---|---|\n");
+        foreach (string label in (string[])[KitLabels.Tcg, KitLabels.TcgQ35, KitLabels.Ours])
         {
-            double[] boots = [.. runs.Where(run => run.Label == label && run.BootSeconds is not null).Select(run => run.BootSeconds!.Value)];
-            _ = text.Append(CultureInfo.InvariantCulture, $"| {name} | {Number(Median(boots))} | {boots.Length} |\n");
+            double[] boots =
+            [
+                .. runs.Where(run => run.Label == label + KitLabels.Boot)
+                    .Select(run => run.BootSeconds).OfType<double>(),
+            ];
+            Add(text, $"| {NameOf(label)} | {Number(Median(boots))} | {boots.Length} |\n");
         }
 
-        _ = text.Append('\n');
+        Add(text, $"\n");
     }
 
-    private void WriteTable(StringBuilder text, string title, IReadOnlyList<string> rows, Func<string, string> labelOf)
+    private void WriteTable(StringBuilder text, string title, IEnumerable<string> rows, Func<string, string> labelOf)
     {
-        _ = text.Append(CultureInfo.InvariantCulture, $"## {title}\n\n| benchmark | native, s | TCG pc, s | hv, s | hv / native | TCG / hv |\n")
-            .Append("|---|---|---|---|---|---|\n");
+        Add(text, $"## {title}\n\n| benchmark | native, s | TCG pc, s | hv, s | hv / native | TCG / hv |\n");
+        Add(text, $"|---|---|---|---|---|---|\n");
         foreach (string row in rows)
         {
-            string[] cells =
-            [
-                row, .. s_labels.Select(label => Cell(row, labelOf(label))),
-                Number(Ratio(row, labelOf(Ours), Native, found => found.Seconds)),
-                Number(Ratio(row, labelOf(Tcg), labelOf(Ours), found => found.Seconds)),
-            ];
-            _ = text.Append("| ").AppendJoin(" | ", cells).Append(" |\n");
+            Add(text, $"| {row} | {string.Join(" | ", s_labels.Select(label => Cell(row, labelOf(label))))} ");
+            Add(text, $"| {Number(Ratio(row, labelOf(KitLabels.Ours), KitLabels.Native, found => found.Seconds))} ");
+            Add(
+                text,
+                $"| {Number(Ratio(row, labelOf(KitLabels.Tcg), labelOf(KitLabels.Ours), found => found.Seconds))} |\n");
         }
 
-        _ = text.Append('\n');
+        Add(text, $"\n");
     }
 
     private string Cell(string row, string label)
-        => Errors.Any(error => error.StartsWith($"{label} {row}:", StringComparison.Ordinal))
-            ? "ERROR"
-            : Number(MedianOf(row, label, found => found.Seconds));
+        => IsWrong(row, label) ? "ERROR" : Number(MedianOf(row, label, found => found.Seconds));
 
     private double[] Ratios(IEnumerable<string> rows, string over, string under, Func<KitRow, double> figure)
         => [.. rows.Select(row => Ratio(row, over, under, figure)).Where(ratio => ratio > 0 && double.IsFinite(ratio))];
@@ -152,66 +156,14 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
         => MedianOf(row, over, figure) / MedianOf(row, under, figure);
 
     /// <remarks>A benchmark that went wrong has no time: it did not do the work.</remarks>
-    private double MedianOf(string row, string label, Func<KitRow, double> figure)
-        => Errors.Any(error => error.StartsWith($"{label} {row}:", StringComparison.Ordinal))
-            ? double.NaN
-            : Median(RowsOf(runs, row, label).Select(figure));
+    private double MedianOf(string row, string label, Func<KitRow, double> figure) => IsWrong(row, label)
+        ? double.NaN
+        : Median(runs.Where(run => run.Label == label).SelectMany(run => run.Rows)
+            .Where(found => found.Name == row).Select(figure));
 
-    private int RoundsOf(string label) => runs.Count(run => run.Label == label && run.IsDone);
+    private bool IsWrong(string row, string label) => Faults.Any(fault => fault.Label == label && fault.Row == row);
 
-    private static IEnumerable<string> FindErrors(IReadOnlyList<KitRun> runs, KitSelection selection)
-    {
-        string[] items = [.. selection.Items.SelectMany(item => item.Rows)];
-        foreach (string label in runs.Select(run => run.Label).Distinct())
-        {
-            bool isPair = label.EndsWith("-par", StringComparison.Ordinal);
-            string[] rows = isPair ? [.. KitSelection.PairRows]
-                : label.EndsWith("-boot", StringComparison.Ordinal) ? []
-                : label == Native && selection.Pairs ? [.. items, .. KitSelection.PairRows]
-                : items;
-            foreach (string row in rows)
-            {
-                if (FaultOf(runs, row, label) is { } fault)
-                {
-                    yield return $"{label} {row}: {fault}";
-                }
-            }
-
-            foreach (KitRun run in runs.Where(run => run.Label == label && run.BootSeconds is null))
-            {
-                yield return $"{label}: never booted ({run.Ending})";
-            }
-        }
-    }
-
-    private static string? FaultOf(IReadOnlyList<KitRun> runs, string row, string label)
-    {
-        KitRun[] ours = [.. runs.Where(run => run.Label == label)];
-        KitRow[] found = [.. RowsOf(runs, row, label)];
-        if (ours.FirstOrDefault(run => run.Unfinished.Contains(row)) is { } broken)
-        {
-            return $"did not end ({broken.Ending})";
-        }
-
-        if (ours.SelectMany(run => run.Complaints).FirstOrDefault(text => text.Split(' ')[0] == row) is { } complaint)
-        {
-            return $"failed ({complaint})";
-        }
-
-        if (found is [])
-        {
-            return "no result";
-        }
-
-        string[] right = [.. RowsOf(runs, row, Native).Select(native => native.Checksum).Distinct()];
-        string? wrong = found.Select(other => other.Checksum).FirstOrDefault(sum => right.Length > 0 && !right.Contains(sum));
-        return wrong is null && right.Length < 2 ? null : $"checksum {wrong ?? string.Join(" or ", right)}, not native's";
-    }
-
-    private static IEnumerable<KitRow> RowsOf(IReadOnlyList<KitRun> runs, string row, string label)
-        => runs.Where(run => run.Label == label).SelectMany(run => run.Rows).Where(found => found.Name == row);
-
-    private static string NameOf(string label) => label == Tcg ? "TCG pc" : label;
+    private static string NameOf(string label) => label == KitLabels.Ours ? label : "TCG " + label;
 
     private static string Mean(double[] ratios) => ratios.Length == 0
         ? "–"
@@ -223,11 +175,10 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
         return sorted.Length == 0 ? double.NaN : (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 
-    private static string Number(double value) => value switch
-    {
-        double.NaN => "–",
-        >= 100 => value.ToString("0", CultureInfo.InvariantCulture),
-        >= 10 => value.ToString("0.0", CultureInfo.InvariantCulture),
-        _ => value.ToString("0.000", CultureInfo.InvariantCulture),
-    };
+    private static string Number(double value) => double.IsFinite(value)
+        ? value.ToString(value >= 100 ? "0" : value >= 10 ? "0.0" : "0.000", CultureInfo.InvariantCulture)
+        : "–";
+
+    private static void Add(StringBuilder text, FormattableString line)
+        => text.Append(line.ToString(CultureInfo.InvariantCulture));
 }

@@ -33,7 +33,8 @@ internal sealed partial record KitRun(
     public static IReadOnlyList<KitRun> LoadAll(string folder) =>
     [
         .. Directory.EnumerateFiles(folder, "*.json").Order(StringComparer.Ordinal)
-            .Where(file => FileName().IsMatch(Path.GetFileName(file))).Select(file => Load(Path.ChangeExtension(file, null))),
+            .Where(file => FileName().IsMatch(Path.GetFileName(file)))
+            .Select(file => Load(Path.ChangeExtension(file, null))),
     ];
 
     /// <summary>Number of the last run in a folder; 0 when there is none.</summary>
@@ -59,7 +60,8 @@ internal sealed partial record KitRun(
             [.. File.ReadLines(path + ".log").TakeLast(TailLines), .. Errors(path + ".err")]);
     }
 
-    private static IEnumerable<string> Errors(string file) => File.Exists(file) ? File.ReadLines(file).TakeLast(TailLines) : [];
+    private static IEnumerable<string> Errors(string file)
+        => File.Exists(file) ? File.ReadLines(file).TakeLast(TailLines) : [];
 
     private static KitRow ParseRow(string line)
     {

@@ -25,19 +25,19 @@ internal sealed class KitRunner(KitPaths paths, KitOptions options, KitSelection
     {
         foreach (string target in options.Targets)
         {
-            if (selection.Items.Count > 0 && target != "q35")
+            if (selection.Items.Count > 0 && target != KitLabels.TcgQ35)
             {
                 RunItems(target, number);
             }
 
-            if (selection.Boots && target != "native")
+            if (selection.Boots && target != KitLabels.Native)
             {
-                Start($"{target}-boot", number, null, Guest(target, "boot", disk: "none", processors: 1));
+                Start(target + KitLabels.Boot, number, null, Guest(target, "boot", disk: "none", processors: 1));
             }
 
-            if (selection.Pairs && target is "pc" or "hv")
+            if (selection.Pairs && target is KitLabels.Tcg or KitLabels.Ours)
             {
-                Start($"{target}-par", number, null, Guest(target, "par", disk: "none", processors: 2));
+                Start(target + KitLabels.Pair, number, null, Guest(target, "par", disk: "none", processors: 2));
             }
         }
     }
@@ -51,7 +51,7 @@ internal sealed class KitRunner(KitPaths paths, KitOptions options, KitSelection
             string label = part == 1 ? target : $"{target}~{part}";
             string disk = Path.Combine(paths.Files, target + ".img");
             string[] words = [.. rest.Select(item => item.Word)];
-            KitRun run = target == "native"
+            KitRun run = target == KitLabels.Native
                 ? Start(label, number, null, Native(words))
                 : Start(label, number, disk, Guest(target, string.Join(',', words), disk, processors: 1));
             if (run.IsDone || run.BootSeconds is null)
@@ -74,7 +74,7 @@ internal sealed class KitRunner(KitPaths paths, KitOptions options, KitSelection
             "-S", selection.Scale.ToString(CultureInfo.InvariantCulture),
         ];
         string[] engine = options.Engine is { } name ? ["-e", name] : [];
-        return target == "hv"
+        return target == KitLabels.Ours
             ? [Path.Combine(paths.Kit, "run_hv.sh"), .. shared, .. engine, "-x", "--no-reboot"]
             : [Path.Combine(paths.Kit, "run_qemu.sh"), .. shared, "-M", target];
     }
@@ -105,6 +105,6 @@ internal sealed class KitRunner(KitPaths paths, KitOptions options, KitSelection
         string path = Path.Combine(results, $"{label}.r{round}");
         return File.Exists(path + ".json")
             ? KitRun.Load(path)
-            : throw new InvalidOperationException($"{label}: the kit's run.sh left no results (exit {process.ExitCode})");
+            : throw new InvalidOperationException($"{label}: no results; run.sh ended with {process.ExitCode}");
     }
 }

@@ -88,7 +88,8 @@ internal sealed record KitSelection(IReadOnlyList<KitItem> Items, bool Boots, bo
     {
         KitItem[] found =
         [
-            .. known.Where(row => row.Name == word || row.Group == word).Select(row => new KitItem(row.Name, [row.Name])),
+            .. known.Where(row => row.Name == word || row.Group == word)
+                .Select(row => new KitItem(row.Name, [row.Name])),
             .. s_tools.Where(tool => tool.Word == word),
         ];
         return found.Length > 0 ? found : throw new FormatException(
