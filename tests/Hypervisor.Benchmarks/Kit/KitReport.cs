@@ -97,7 +97,9 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
         Add(text, $"\nMeans are geometric, over the benchmarks that compute (not disk, sleep, clock, CPUID, rates). ");
         Add(text, $"Times are medians by the host's clock; the kit's own benchmarks did ");
         Add(text, $"{selection.Scale} of their usual work. \"Others busy\" is the median number of processors that ");
-        Add(text, $"other programs used meanwhile.\n\n");
+        int late = runs.SelectMany(run => run.Rows).Count(row => double.IsNaN(row.Seconds));
+        Add(text, $"other programs used meanwhile; {late} figures were left out because the host was too busy to ");
+        Add(text, $"read the console in time.\n\n");
         double[] gains = Ratios(rows, KitLabels.Tcg, KitLabels.Ours, row => row.Seconds);
         if (gains.Length > 0)
         {
@@ -171,7 +173,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
 
     private static double Median(IEnumerable<double> values)
     {
-        double[] sorted = [.. values.Order()];
+        double[] sorted = [.. values.Where(double.IsFinite).Order()];
         return sorted.Length == 0 ? double.NaN : (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 

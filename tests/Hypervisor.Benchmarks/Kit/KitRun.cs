@@ -28,6 +28,7 @@ internal sealed partial record KitRun(
     IReadOnlyList<string> Tail)
 {
     private const int TailLines = 12;
+    private const double StampSecondsMax = 0.02, StampShareMax = 0.2; // what host and guest may disagree by
 
     /// <summary>Reads every run in a folder, in the order of their names.</summary>
     public static IReadOnlyList<KitRun> LoadAll(string folder) =>
@@ -67,9 +68,17 @@ internal sealed partial record KitRun(
     {
         // name, host_s, host_cpu_s, guest_s, other, rc, check
         string[] fields = line.Split('\t');
+        bool isLate = fields[3].Length > 0 && IsLate(Number(fields[1]), Number(fields[3]));
         return new KitRow(
-            fields[0], Number(fields[1]), Number(fields[2]), Number(fields[4]), fields[5], fields[6]);
+            fields[0], isLate ? double.NaN : Number(fields[1]), isLate ? double.NaN : Number(fields[2]),
+            Number(fields[4]), fields[5], fields[6]);
     }
+
+    /// <remarks>
+    /// On a crowded machine the console is read in bursts, and two lines that are seconds apart get one stamp.
+    /// </remarks>
+    private static bool IsLate(double host, double guest)
+        => Math.Abs(host - guest) > Math.Max(StampSecondsMax, StampShareMax * guest);
 
     private static string[] Texts(JsonElement list) => [.. list.EnumerateArray().Select(text => text.GetString()!)];
 

@@ -41,6 +41,22 @@ public sealed class KitRunTests : IDisposable
         Assert.Equal(11, KitRun.LastNumber(_folder));
     }
 
+    [Theory]
+    [InlineData("1.0000", "1.1", true)]
+    [InlineData("0.0100", "0.025", true)]
+    [InlineData("0.0000", "0.500", false)]
+    [InlineData("2.0000", "1.500", false)]
+    [InlineData("2.0000", "", true)]
+    public void A_time_that_the_guest_contradicts_is_left_out(string host, string guest, bool isKept)
+    {
+        Write("hv.r1", """{"done": true, "ended": "exit", "open": [], "fails": []}""");
+        File.WriteAllText(Path.Combine(_folder, "hv.r1.tsv"), $"head\nsort\t{host}\t1\t{guest}\t0\t0\tff\n");
+
+        KitRow row = Assert.Single(Assert.Single(KitRun.LoadAll(_folder)).Rows);
+
+        Assert.Equal(isKept, double.IsFinite(row.Seconds));
+    }
+
     private void Write(string name, string facts)
     {
         string path = Path.Combine(_folder, name);
