@@ -91,7 +91,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
             KitRun[] ours = [.. runs.Where(run => run.Label == label)];
             double foreign = Median(ours.SelectMany(run => run.Rows).Select(row => row.Foreign));
             Add(text, $"| {NameOf(label)} | {Mean(ratios)} | {Mean(cpuRatios)} | {ratios.Length} ");
-            Add(text, $"| {ours.Count(run => run.IsDone)} | {foreign:0.0} |\n");
+            Add(text, $"| {ours.Count(run => run.IsDone)} | {Number(foreign)} |\n");
         }
 
         Add(text, $"\nMeans are geometric, over the benchmarks that compute (not disk, sleep, clock, CPUID, rates). ");
