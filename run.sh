@@ -6,6 +6,7 @@
 #   ./run.sh test            everything that CI runs
 #   ./run.sh bench|sim …     benchmarks, simulator
 #   ./run.sh bench spine     the promised speed, boot, pause, memory and takeover, measured into a table
+#   ./run.sh bench kit       speed against QEMU TCG and the bare host into docs/performance.md; BENCH_KIT=folder of the kit
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
 #
@@ -14,6 +15,7 @@ set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 out=$root/out
 cache=$root/.cache
+kit=${BENCH_KIT:-$root/../shared/bench}
 [[ -w $root ]] || cache=${XDG_CACHE_HOME:-$HOME/.cache}/hypervisor
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 
@@ -61,6 +63,13 @@ linux_files() {
   mkdir -p "$cache"
   sh "$root/guest/linux/build.sh" "$cache" "$out/hv/Hypervisor.Guest.dll" 2>"$cache/linux.log" \
     || die "linux: $(tail -n 1 "$cache/linux.log"); ./run.sh alone runs the embedded guest without it"
+}
+
+# The guest benchmark kit lies beside the checkout; what it needs is made once.
+kit_files() {
+  [[ -f $kit/build.sh ]] || die "bench kit: no guest benchmark kit in $kit; set BENCH_KIT to its folder"
+  build_hv
+  sh "$root/tests/Hypervisor.Benchmarks/kit-files.sh" "$cache" "$kit" || exit 1
 }
 
 passed=0
@@ -121,6 +130,10 @@ case ${1:-} in
     if [[ ${2:-} == spine ]]; then
       linux_files
       run_project Hypervisor.Benchmarks spine "$out/hv/hv" "$cache/linux" "${@:3}"
+    fi
+    if [[ ${2:-} == kit ]]; then
+      kit_files
+      run_project Hypervisor.Benchmarks kit "$out/hv/hv" "$kit" "$cache" "$root" "${@:3}"
     fi
     run_project Hypervisor.Benchmarks "${@:2}"
     ;;

@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Benchmarks.Kit;
 
 namespace Hypervisor.Benchmarks;
 
@@ -13,13 +14,15 @@ internal static class Program
                 return DifferentialProgram.Run(words.AsSpan(1));
             case "epoch-pause":
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
+            case "kit":
+                return KitProgram.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
             default:
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs] | "
-                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
+                    + "kit HV KIT CACHE ROOT [OPTIONS] | linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
                 return 2;
         }
     }
