@@ -56,7 +56,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         _interpreter = new Interpreter.Interpreter(this);
         if (config.Engine == ExecutionEngine.Translator && TranslatorEngine.IsSupported)
         {
-            Translator = new TranslatorEngine(this, _interpreter, config.TranslatedCodeBytes);
+            Translator = new TranslatorEngine(this, _interpreter, config);
         }
 
         Reset();

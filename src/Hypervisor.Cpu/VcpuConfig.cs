@@ -37,6 +37,12 @@ public sealed class VcpuConfig
     /// <summary>What runs the guest's code.</summary>
     public ExecutionEngine Engine { get; init; }
 
+    /// <summary>
+    /// How often code is interpreted before it is translated: translating an instruction costs about as much as
+    /// interpreting it that often.
+    /// </summary>
+    public int HitsBeforeTranslation { get; init; } = 16;
+
     /// <summary>Bytes of memory for translated code.</summary>
     public long TranslatedCodeBytes { get; init; } = 128L << 20;
 

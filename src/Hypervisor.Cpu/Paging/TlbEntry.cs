@@ -8,8 +8,8 @@ namespace Hypervisor.Cpu.Paging;
 /// Slot n of a table is at table + 8 n; generated code indexes the arrays with a scaled register. A tag is the negated
 /// linear address of the page, so that linear + tag + size - 1 is below 4096 exactly when the whole access lies on the
 /// page: one that crosses misses by itself, and the comparison can be made without touching the flags. An unused tag
-/// names a page of a slot half a table away, which no address of this slot comes near. The write tag is armed only while
-/// a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable.
+/// names a page of a slot half a table away, which no address of this slot comes near. The write tag is armed only
+/// while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable.
 /// </remarks>
 [StructLayout(LayoutKind.Explicit)]
 public struct TlbEntry

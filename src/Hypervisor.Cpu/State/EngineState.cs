@@ -2,8 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.State;
 
-/// <summary>What generated code keeps for itself, just below the registers: all of it derived, none of it state.</summary>
-/// <remarks>It ends where <see cref="CpuState"/> begins: its last 128 bytes are reachable with a one-byte offset.</remarks>
+/// <summary>What generated code keeps for itself, just below the registers: all of it derived, none of it state.
+/// </summary>
+/// <remarks>
+/// It ends where <see cref="CpuState"/> begins: its last 128 bytes are reachable with a one-byte offset.
+/// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 public unsafe struct EngineState
 {

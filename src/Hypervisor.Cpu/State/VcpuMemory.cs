@@ -5,7 +5,9 @@ using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.State;
 
-/// <summary>The one piece of native memory of a vCPU: generated code reaches all of it from one base register.</summary>
+/// <summary>
+/// The one piece of native memory of a vCPU: generated code reaches all of it from one base register.
+/// </summary>
 /// <remarks>
 /// <code>
 /// -192    EngineState

@@ -198,8 +198,9 @@ internal sealed unsafe partial class BlockTranslator
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
         InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
         bool ends = (traits & InstructionTraits.EndsBlock) != 0
-            || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64
-                or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors or Mnemonic.Xrstors64;
+            || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
+                or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors
+                or Mnemonic.Xrstors64 or Mnemonic.Fldcw or Mnemonic.Fldenv or Mnemonic.Frstor;
         EmitLinear(_offset);
         _code.MoveImmediate64(R10, (ulong)record);
         EmitExit(ExitReason.Interpret);

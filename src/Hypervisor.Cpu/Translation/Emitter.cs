@@ -7,8 +7,8 @@ namespace Hypervisor.Cpu.Translation;
 /// Appends x86-64 machine code to memory: one method per instruction form that generated code uses.
 /// </summary>
 /// <remarks>
-/// Registers are numbers as in the encoding (<see cref="HostRegister"/>). The bytes are written through one view and run
-/// through another; addresses that this class takes and gives are of the view that runs.
+/// Registers are numbers as in the encoding (<see cref="HostRegister"/>). The bytes are written through one view and
+/// run through another; addresses that this class takes and gives are of the view that runs.
 /// Spec: SDM volume 2, chapter 2.
 /// </remarks>
 internal sealed unsafe partial class Emitter

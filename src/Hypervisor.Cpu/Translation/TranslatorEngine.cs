@@ -10,8 +10,6 @@ namespace Hypervisor.Cpu.Translation;
 /// <summary>Runs translated code: the engine that people use. Cold code is interpreted.</summary>
 internal sealed unsafe class TranslatorEngine : IDisposable
 {
-    // Translating an instruction costs about as much as interpreting it that often.
-    private const int HitsBeforeTranslation = 16;
     private const ulong PackedOverflow = 1;
     private const int PackedShift = 8;
     private const ulong PackedMask = Rflags.Carry | Rflags.Parity | Rflags.Adjust | Rflags.Zero | Rflags.Sign;
@@ -23,17 +21,19 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private readonly EngineState* _engine;
     private readonly Interpreter.Interpreter _interpreter;
     private readonly HostClock _hostClock = new(); // for statistics only
+    private readonly int _hitsBeforeTranslation;
     private readonly TranslationCache _cache;
     private readonly BlockTranslator _translator;
     private GCHandle _handle;
 
-    internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, long codeBytes)
+    internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, VcpuConfig config)
     {
         _vcpu = vcpu;
         _state = vcpu.State;
         _engine = vcpu.Memory.Engine;
         _interpreter = interpreter;
-        _cache = new TranslationCache(codeBytes, vcpu.Ram.PageCount);
+        _hitsBeforeTranslation = config.HitsBeforeTranslation;
+        _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount);
         _translator = new BlockTranslator(vcpu, _cache);
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
@@ -103,7 +103,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         TranslatedBlock* block = _cache.Find((ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift));
         if (block == null)
         {
-            if (!_vcpu.Blocks.IsHot(host, HitsBeforeTranslation))
+            if (!_vcpu.Blocks.IsHot(host, _hitsBeforeTranslation))
             {
                 return null;
             }

@@ -39,6 +39,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     private const ulong LegacyReplacement = 2;
 
     private readonly TickRate _rate = new(Hertz);
+    private readonly GuestTimer[] _timers = new GuestTimer[ComparatorCount];
     private readonly HpetComparator[] _comparators = new HpetComparator[ComparatorCount];
     private readonly DeviceContext _context;
     private readonly GuestClock _clock;
@@ -60,7 +61,8 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         for (int i = 0; i < ComparatorCount; i++)
         {
             int index = i;
-            GuestTimer timer = context.Timers.Create(() => OnExpired(index));
+            GuestTimer timer = context.Timers.Create(() => OnExpired(index, _clock.NowNanos));
+            _timers[i] = timer;
             _comparators[i] = new HpetComparator(timer, new TickDebt(isTimerWaiting, () => Pulse(index)));
         }
     }
@@ -81,9 +83,9 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
 
     private bool IsLegacy => (_configuration & (Enable | LegacyReplacement)) == (Enable | LegacyReplacement);
 
-    private ulong Counter => IsEnabled ? _counter + GuestTicks : _counter;
+    private ulong CounterAt(long nanos) => IsEnabled ? _counter + TicksAt(nanos) : _counter;
 
-    private ulong GuestTicks => (ulong)_rate.TicksAt(_clock.NowNanos);
+    private ulong TicksAt(long nanos) => (ulong)_rate.TicksAt(nanos);
 
     /// <summary>A vCPU took an edge of IRQ 0 or GSI 2.</summary>
     public void OnTimerTaken()
@@ -113,7 +115,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
     /// <inheritdoc/>
     public ulong ReadMmio(ulong offset, int sizeBytes)
     {
-        ulong value = ReadRegister(offset & ~7ul);
+        ulong value = ReadRegister(offset & ~7ul, RunDue());
         int shift = (int)(offset & 7) * 8;
         return (value >> shift) & (ulong.MaxValue >> (64 - (sizeBytes * 8)));
     }
@@ -129,7 +131,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
 
         int shift = (int)(offset & 4) * 8;
         ulong mask = (ulong.MaxValue >> (64 - (sizeBytes * 8))) << shift;
-        WriteRegister(offset & ~7ul, value << shift, mask);
+        WriteRegister(offset & ~7ul, value << shift, mask, RunDue());
     }
 
     /// <inheritdoc/>
@@ -150,7 +152,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         }
     }
 
-    private ulong ReadRegister(ulong register)
+    private ulong ReadRegister(ulong register, long nanos)
     {
         int index = (int)(register >> 5) - 8;
         if (index is >= 0 and < ComparatorCount)
@@ -163,24 +165,24 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
             Register.Capabilities => Capabilities,
             Register.Configuration => _configuration,
             Register.Status => _status,
-            Register.Counter => Counter,
+            Register.Counter => CounterAt(nanos),
             _ => 0,
         };
     }
 
-    private void WriteRegister(ulong register, ulong value, ulong mask)
+    private void WriteRegister(ulong register, ulong value, ulong mask, long nanos)
     {
         int index = (int)(register >> 5) - 8;
         if (index is >= 0 and < ComparatorCount)
         {
-            WriteComparator(index, (int)register & 0x18, value, mask);
+            WriteComparator(index, (int)register & 0x18, value, mask, nanos);
             return;
         }
 
         switch ((Register)register)
         {
             case Register.Configuration:
-                WriteConfiguration(((_configuration & ~mask) | (value & mask)) & (Enable | LegacyReplacement));
+                WriteConfiguration(((_configuration & ~mask) | (value & mask)) & (Enable | LegacyReplacement), nanos);
                 break;
             case Register.Status: // writing ones clears
                 _status &= ~(value & mask);
@@ -194,7 +196,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         }
     }
 
-    private void WriteComparator(int index, int register, ulong value, ulong mask)
+    private void WriteComparator(int index, int register, ulong value, ulong mask, long nanos)
     {
         HpetComparator comparator = _comparators[index];
         bool wasLevel = comparator.IsLevel;
@@ -206,13 +208,13 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         }
 
         DriveLines();
-        Arm(index);
+        Arm(index, nanos);
     }
 
-    private void WriteConfiguration(ulong value)
+    private void WriteConfiguration(ulong value, long nanos)
     {
         bool wasEnabled = IsEnabled;
-        ulong now = GuestTicks;
+        ulong now = TicksAt(nanos);
         bool wasLegacy = IsLegacy;
         _configuration = value;
         if (wasLegacy != IsLegacy || wasEnabled != IsEnabled)
@@ -228,14 +230,31 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         DriveLines();
         for (int i = 0; i < ComparatorCount; i++)
         {
-            Arm(i);
+            Arm(i, nanos);
         }
     }
 
-    private void OnExpired(int index)
+    // What is due comes before the guest's next look, however late the event loop is. Everything that follows from an
+    // access, or from a match, is reckoned from one reading of the clock: a comparator that the counter passed between
+    // two would have to wait for the counter to wrap.
+    private long RunDue()
+    {
+        long nanos = _clock.NowNanos;
+        for (int i = 0; i < ComparatorCount; i++)
+        {
+            if (_timers[i].DeadlineNanos <= nanos)
+            {
+                OnExpired(i, nanos);
+            }
+        }
+
+        return nanos;
+    }
+
+    private void OnExpired(int index, long nanos)
     {
         HpetComparator comparator = _comparators[index];
-        ulong matches = comparator.Advance(Counter);
+        ulong matches = comparator.Advance(CounterAt(nanos));
         if (comparator.IsLevel)
         {
             _status |= 1ul << index; // Spec: 2.3.6, set even when the interrupt is disabled
@@ -250,7 +269,7 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
             comparator.Debt.Tick((long)Math.Min(matches, long.MaxValue));
         }
 
-        Arm(index);
+        Arm(index, nanos);
     }
 
     private void Pulse(int index)
@@ -261,12 +280,12 @@ public sealed class Hpet : IMmioDevice, ICheckpointed
         _context.DriveLine(line, false);
     }
 
-    private void Arm(int index)
+    private void Arm(int index, long nanos)
     {
         if (IsEnabled)
         {
-            ulong now = GuestTicks;
-            _comparators[index].Arm(_counter + now, (long)now, _rate, _clock.NowNanos);
+            ulong now = TicksAt(nanos);
+            _comparators[index].Arm(_counter + now, (long)now, _rate, nanos);
         }
         else
         {

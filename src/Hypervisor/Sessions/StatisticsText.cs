@@ -24,14 +24,14 @@ internal static class StatisticsText
                 $"  translated {vcpu.TranslatedBlocks} blocks of {vcpu.TranslatedInstructions} instructions in "
                 + $"{vcpu.TranslationNanos / 1e6:F1} ms; {vcpu.InterpretedBlocks} runs of blocks were interpreted");
             text.AppendLine(CultureInfo.InvariantCulture, $"  TLB misses {vcpu.TlbMisses}");
-            text.AppendLine("  exits " + string.Join(
-                ", ", vcpu.Exits.Select(exit => string.Create(CultureInfo.InvariantCulture, $"{exit.Reason} {exit.Count}"))));
-            text.AppendLine("  interpreted " + string.Join(
-                ", ",
-                vcpu.Interpreted.Take(InterpretedMax)
-                    .Select(one => string.Create(CultureInfo.InvariantCulture, $"{one.Encoding} {one.Count}"))));
+            text.AppendLine("  exits " + Join(vcpu.Exits));
+            text.AppendLine("  interpreted " + Join(vcpu.Interpreted.Take(InterpretedMax)));
         }
 
         return text.ToString();
     }
+
+    private static string Join(IEnumerable<(string Name, ulong Count)> counts)
+        => string.Join(
+            ", ", counts.Select(one => string.Create(CultureInfo.InvariantCulture, $"{one.Name} {one.Count}")));
 }
