@@ -74,7 +74,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     internal bool IsHot(byte* host, int hits)
     {
         Block* block = Find(host, codeMode: 2);
-        return block != null && block != _singleBlock && ++block->Hits > hits;
+        return block == _singleBlock || (block != null && ++block->Hits > hits);
     }
 
     /// <summary>Remembers that translated code was made from some lines of a page.</summary>

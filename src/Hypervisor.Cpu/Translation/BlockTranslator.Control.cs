@@ -100,6 +100,14 @@ internal sealed unsafe partial class BlockTranslator
         return miss;
     }
 
+    // As EmitLookup, for an instruction that has done nothing yet: where the target is not known, it is looked for
+    // from here again, or the instruction is interpreted.
+    private void EmitKnownTarget()
+    {
+        byte* retry = _code.Here;
+        Later(OutOfLineKind.UnknownTarget, EmitLookup(_variant.Mode), retry);
+    }
+
     private bool EmitIndirectJump(in Instruction instruction)
     {
         if (!instruction.IsJmpNearIndirect || !TryEmitTarget(instruction))
@@ -107,7 +115,7 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
+        EmitKnownTarget();
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         return true;
     }
@@ -167,7 +175,7 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
+        EmitKnownTarget();
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         _code.Store(State, StateOffset.SavedTarget, R9);
         _code.Store(State, StateOffset.SavedCode, R10);
@@ -210,7 +218,7 @@ internal sealed unsafe partial class BlockTranslator
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
         EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
         _code.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
-        Later(OutOfLineKind.InterpretOne, EmitLookup(_variant.Mode));
+        EmitKnownTarget();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         return true;

@@ -1,7 +1,9 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Instructions;
+using Hypervisor.Cpu.Paging;
 using Iced.Intel;
 using static Hypervisor.Cpu.Translation.HostRegister;
 
@@ -24,12 +26,14 @@ internal sealed unsafe partial class BlockTranslator
     private const int PageBytes = 4096;
     private const int State = GuestRegisters.State;
     private const int LineShift = 6;
+    private const int InstructionBytesMax = 15;
 
     private readonly Vcpu _vcpu;
     private readonly TranslationCache _cache;
     private readonly BlockDecoder _lowering;
     private readonly Emitter _code = new();
     private readonly PointerReader _reader = new();
+    private readonly byte[] _crossing = new byte[InstructionBytesMax];
     private readonly Decoder _decoder;
     private readonly Encoder _encoder;
     private readonly InstructionInfoFactory _information = new();
@@ -66,8 +70,11 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>See <see cref="EntryStubs.ParkFpu"/>.</summary>
     internal byte* ParkFpu => _stubs[0].ParkFpu;
 
-    /// <summary>Translates the code at <paramref name="host"/>; null: its first instruction crosses the page.</summary>
-    internal TranslatedBlock* Translate(byte* host, Variant variant)
+    /// <summary>
+    /// Translates the code at <paramref name="host"/>, on the page at <paramref name="linearPage"/>. Null: its first
+    /// instruction goes on in a page that is not there.
+    /// </summary>
+    internal TranslatedBlock* Translate(byte* host, ulong linearPage, Variant variant)
     {
         if (!_cache.TryBegin(_code, CodeBytesMax, RecordBytesMax))
         {
@@ -82,32 +89,36 @@ internal sealed unsafe partial class BlockTranslator
         _isFpuLoaded = false;
         _reader.Set(host, PageBytes - start);
         _decoder.IP = (ulong)start;
-        _decoder.Decode(out Instruction instruction);
-        if (_decoder.LastError == DecoderError.NoMoreBytes)
+        TranslatedBlock* block = _cache.Record<TranslatedBlock>();
+        block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
+        EmitEntries(block, start);
+        int end = start;
+        long nextPage = -1;
+        bool isEnded = false;
+        while (!isEnded && nextPage < 0 && end < PageBytes && block->InstructionCount < InstructionsMax)
+        {
+            _offset = end;
+            _decoder.Decode(out Instruction instruction);
+            if (_decoder.LastError == DecoderError.NoMoreBytes)
+            {
+                nextPage = DecodeCrossing(host - start, linearPage, out instruction);
+                if (nextPage < 0)
+                {
+                    break;
+                }
+            }
+
+            end += instruction.Length;
+            block->InstructionCount++;
+            _isLastOfBlock = block->InstructionCount == InstructionsMax || nextPage >= 0;
+            isEnded = Emit(instruction);
+        }
+
+        if (block->InstructionCount == 0)
         {
             return null;
         }
 
-        TranslatedBlock* block = _cache.Record<TranslatedBlock>();
-        block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
-        EmitEntries(block, start);
-        int end;
-        bool isEnded;
-        do
-        {
-            _offset = (int)instruction.IP;
-            end = (int)_decoder.IP;
-            _isLastOfBlock = block->InstructionCount + 1 == InstructionsMax;
-            isEnded = Emit(instruction);
-            block->InstructionCount++;
-            if (isEnded || block->InstructionCount == InstructionsMax)
-            {
-                break;
-            }
-
-            _decoder.Decode(out instruction);
-        }
-        while (_decoder.LastError != DecoderError.NoMoreBytes);
         if (!isEnded)
         {
             _offset = end;
@@ -115,11 +126,64 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitOutOfLine();
-        block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - ((end - 1) >> LineShift)));
+        int lastLine = (Math.Min(end, PageBytes) - 1) >> LineShift;
+        block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - lastLine));
         long page = _vcpu.Mmu.RamOffset(host) >> 12;
         _cache.End(_code, block, page);
         _vcpu.Blocks.MarkCode(page, block->Lines);
+        if (nextPage >= 0)
+        {
+            _cache.AddCrossing(block, nextPage);
+            _vcpu.Blocks.MarkCode(nextPage, 1);
+        }
+
         return block;
+    }
+
+    // The instruction at _offset goes on in the next page: its code runs only while that page is mapped as it is now.
+    // Gives the page's number in RAM; negative: nothing is mapped there.
+    private long DecodeCrossing(byte* page, ulong linearPage, out Instruction instruction)
+    {
+        byte* next = _vcpu.Mmu.TryFetch(linearPage + PageBytes, out _);
+        int inPage = PageBytes - _offset;
+        if (next == null || inPage >= InstructionBytesMax)
+        {
+            instruction = default;
+            return -1;
+        }
+
+        for (int i = 0; i < InstructionBytesMax; i++)
+        {
+            _crossing[i] = i < inPage ? page[_offset + i] : next[i - inPage];
+        }
+
+        fixed (byte* bytes = _crossing)
+        {
+            _reader.Set(bytes, InstructionBytesMax);
+            _decoder.IP = (ulong)_offset;
+            _decoder.Decode(out instruction);
+        }
+
+        EmitMappingCheck(next);
+        return _vcpu.Mmu.RamOffset(next) >> 12;
+    }
+
+    // Leaves for the interpreter unless instructions of the next page come from where they did.
+    private void EmitMappingCheck(byte* next)
+    {
+        int mode = _variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
+        EmitLinear(PageBytes);
+        _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);
+        _code.Store(State, StateOffset.SavedRcx, Rcx);
+        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        EmitUnlessZero();
+        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));
+        _code.MoveImmediate64(R11, 0 - (ulong)next);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R11, 0, 0);
+        EmitUnlessZero();
+        _code.Load(Rcx, State, StateOffset.SavedRcx);
     }
 
     // From behind: with RCX saved and R9 = linear address; from the same page with a look at the events; without.
@@ -253,6 +317,15 @@ internal sealed unsafe partial class BlockTranslator
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.InterpretOne);
                     break;
+                case OutOfLineKind.UnknownTarget:
+                    _code.Land((byte*)part.Hole);
+                    _code.Load(Rcx, State, StateOffset.SavedRcx);
+                    _code.Move(R10, R9);
+                    _code.MoveImmediate64(R11, (ulong)part.Resume);
+                    _code.Store(State, StateOffset.SavedCode, R11);
+                    EmitLinear(part.Offset);
+                    EmitExit(ExitReason.UnknownTarget);
+                    break;
                 case OutOfLineKind.Division:
                     EmitDivisionGuard((byte*)part.Hole);
                     break;
@@ -278,8 +351,11 @@ internal sealed unsafe partial class BlockTranslator
         /// <summary>The TLB does not grant an access. Argument: its descriptor; the register rides in bit 32.</summary>
         Access,
 
-        /// <summary>The jump cache does not know a target; the instruction has not begun.</summary>
+        /// <summary>Something unusual is about; the instruction has not begun. RCX is saved.</summary>
         InterpretOne,
+
+        /// <summary>The jump cache does not know a target. Resume: where it is looked up.</summary>
+        UnknownTarget,
 
         /// <summary>A division that might fault; flags in R11.</summary>
         Division,

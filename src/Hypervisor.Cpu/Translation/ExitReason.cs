@@ -18,6 +18,11 @@ internal enum ExitReason
     /// <summary>The instruction at RIP has not begun and must be interpreted.</summary>
     InterpretOne = 4,
 
+    /// <summary>
+    /// The target in the argument of the jump at RIP is not known; when it is, the jump goes on at SavedCode.
+    /// </summary>
+    UnknownTarget = 6,
+
     /// <summary>The instruction at RIP raised the recorded exception.</summary>
     Fault = 5,
 }

@@ -26,12 +26,12 @@ internal sealed unsafe class JumpCache
     /// <summary>Size of all tables.</summary>
     internal const int TotalBytes = TranslatedModes * TableBytes;
 
-    /// <summary>Address bits that choose the slot: functions start on 16 bytes, returns anywhere.</summary>
-    internal const ulong SlotBits = 0x3FFC;
+    /// <summary>Address bits that choose the slot: functions start on 16 bytes, and returns lie no closer.</summary>
+    internal const ulong SlotBits = 0xFFF0;
 
     private const int TranslatedModes = 3;
-    private const int SlotShift = 2;
-    private const ulong UnusedInSlot0 = unchecked((ulong)-4L);
+    private const int SlotShift = 4;
+    private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
     private const int SlotsPerPage = 4096 >> SlotShift;
     private const int PageFilterBits = 4096;
     private const int FewEntries = 256;

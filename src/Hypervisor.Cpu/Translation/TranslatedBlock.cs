@@ -16,8 +16,14 @@ internal unsafe struct TranslatedBlock
     /// <summary>64-byte lines of the page that its instructions lie in.</summary>
     internal ulong Lines;
 
+    /// <summary>Number of the page in RAM that it starts on.</summary>
+    internal long Page;
+
     /// <summary>The next block of the same page.</summary>
     internal TranslatedBlock* NextInPage;
+
+    /// <summary>The next block whose last instruction reaches into the same following page.</summary>
+    internal TranslatedBlock* NextCrossing;
 
     /// <summary>Entry with the linear address in R9 and RCX saved.</summary>
     internal byte* Indirect;
@@ -33,6 +39,9 @@ internal unsafe struct TranslatedBlock
 
     /// <summary>Guest instructions in it.</summary>
     internal int InstructionCount;
+
+    /// <summary>Nobody comes in any more.</summary>
+    internal bool IsDropped;
 }
 
 /// <summary>A direct jump out of a block to another of its page.</summary>

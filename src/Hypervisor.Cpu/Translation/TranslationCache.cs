@@ -26,6 +26,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     private readonly BlockLink* _links;
     private readonly Slot* _slots;
     private readonly TranslatedBlock** _firstInPage;
+    private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
     private readonly long _pageCount;
     private readonly Dictionary<ulong, nint> _byKey = [];
     private byte* _stale;
@@ -40,6 +41,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
         _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
         _firstInPage = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
+        _firstCrossing = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
         _pageCount = pageCount;
     }
 
@@ -78,12 +80,20 @@ internal sealed unsafe class TranslationCache : IDisposable
     {
         _code.End(emitter);
         block->FirstLink = TranslatedBlock.NoLink;
+        block->Page = page;
         block->NextInPage = _firstInPage[page];
         _firstInPage[page] = block;
         _byKey[block->Key] = (nint)block;
         Slot* slot = _slots + SlotIndex(block->Key);
         slot->Key = block->Key;
         slot->Block = block;
+    }
+
+    /// <summary>Notes that <paramref name="block"/> ends on the first bytes of <paramref name="page"/>.</summary>
+    internal void AddCrossing(TranslatedBlock* block, long page)
+    {
+        block->NextCrossing = _firstCrossing[page];
+        _firstCrossing[page] = block;
     }
 
     /// <summary>A zeroed record that lives until everything is dropped.</summary>
@@ -134,7 +144,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     /// <returns>Lines of the blocks that stay.</returns>
     internal ulong Drop(long page, ulong lines)
     {
-        ulong left = 0;
+        ulong left = DropCrossing(page, lines);
         TranslatedBlock** previous = &_firstInPage[page];
         for (TranslatedBlock* block = *previous; block != null; block = block->NextInPage)
         {
@@ -152,12 +162,49 @@ internal sealed unsafe class TranslationCache : IDisposable
         return left;
     }
 
+    // An instruction has at most 15 bytes: those that reach into a page lie on its first line.
+    private ulong DropCrossing(long page, ulong lines)
+    {
+        TranslatedBlock* block = _firstCrossing[page];
+        if (block == null || (lines & 1) == 0)
+        {
+            return block == null ? 0ul : 1;
+        }
+
+        _firstCrossing[page] = null;
+        for (; block != null; block = block->NextCrossing)
+        {
+            if (!block->IsDropped)
+            {
+                RemoveFromPage(block);
+                DropBlock(block);
+            }
+        }
+
+        return 0;
+    }
+
+    // The lists of pages are walked whole: this happens when code at the start of a page is overwritten.
+    private void RemoveFromPage(TranslatedBlock* dropped)
+    {
+        for (TranslatedBlock** previous = &_firstInPage[dropped->Page]; *previous != null;
+            previous = &(*previous)->NextInPage)
+        {
+            if (*previous == dropped)
+            {
+                *previous = dropped->NextInPage;
+                return;
+            }
+        }
+    }
+
     /// <summary>Drops everything.</summary>
     internal void Clear()
     {
         Generation++;
         NativeMemory.Clear(_slots, (nuint)(SlotCount * sizeof(Slot)));
         NativeMemory.Clear(_firstInPage, (nuint)(_pageCount * sizeof(nint)));
+        NativeMemory.Clear(_firstCrossing, (nuint)(_pageCount * sizeof(nint)));
         _byKey.Clear();
         _code.Truncate(_fixedBytes);
         _recordsUsed = 0;
@@ -172,6 +219,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
         NativeMemory.Free(_slots);
         NativeMemory.Free(_firstInPage);
+        NativeMemory.Free(_firstCrossing);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -196,6 +244,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     private void DropBlock(TranslatedBlock* block)
     {
         Generation++;
+        block->IsDropped = true;
         _byKey.Remove(block->Key);
         Slot* slot = _slots + SlotIndex(block->Key);
         if (slot->Key == block->Key)

@@ -109,7 +109,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             }
 
             long began = _hostClock.NowNanos;
-            block = _translator.Translate(host, variant);
+            block = _translator.Translate(host, _state->Rip & ~0xFFFul, variant);
             if (block == null)
             {
                 return null;
@@ -143,6 +143,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 ExitReason.Unlinked => Link((int)_engine->ExitArgument, mode),
                 ExitReason.Interpret => Interpret((InterpretedOperation*)_engine->ExitArgument),
                 ExitReason.InterpretOne => InterpretOne(),
+                ExitReason.UnknownTarget => FindTarget(_engine->ExitArgument),
                 ExitReason.Fault => Deliver(),
                 ExitReason.Lookup or ExitReason.Events => null,
             };
@@ -187,6 +188,23 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         return _interpreter.RunOne(&record->Operation) == Outcome.Next && generation == _cache.Generation
             ? continuation
             : null;
+    }
+
+    // The jump goes on where it looks the target up, if there is code for it.
+    private byte* FindTarget(ulong target)
+    {
+        int generation = _cache.Generation;
+        byte* retry = (byte*)_engine->SavedCode;
+        ulong jump = _state->Rip;
+        _state->Rip = target;
+        TranslatedBlock* block = Variant.TryGet(_vcpu, out Variant variant) ? Find(variant) : null;
+        if (block != null && generation == _cache.Generation)
+        {
+            return retry; // R9, the target, is loaded from RIP
+        }
+
+        _state->Rip = jump;
+        return InterpretOne();
     }
 
     private byte* InterpretOne()
