@@ -195,6 +195,12 @@ internal sealed partial class ProgramGenerator
             }
             else
             {
+                const RflagsBits Needed = RflagsBits.CF | RflagsBits.ZF; // with one of them there is a reader
+                if ((_builder.Undefined & Needed) == Needed)
+                {
+                    _builder.DefineFlags();
+                }
+
                 _builder.Emit(_picker.Pick(_groups.FlagReaders, _builder.Undefined));
             }
 
