@@ -18,7 +18,8 @@ internal static class Program
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
             default:
-                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | diff --programs N [--seed S] [--engine E] | "
+                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
+                    + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | "
                     + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
                 return 2;

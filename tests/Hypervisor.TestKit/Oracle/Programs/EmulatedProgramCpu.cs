@@ -33,7 +33,7 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     private const uint UserData = 0xF3 | (1 << 14) | (1 << 15); // DPL 3, read/write, accessed, 4 GiB
     private const uint UserCode64 = 0xFB | (1 << 13) | (1 << 15);
     private const uint BusyTss = 0x8B;
-    private const ulong InstructionsMax = 20_000_000;
+    private const ulong InstructionsMax = 4_000_000; // a program runs about 60 000, few run a million
 
     private static readonly TimeSpan s_lookEvery = TimeSpan.FromMilliseconds(300);
 
@@ -186,6 +186,7 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
         Put(GdtRam + 0x28, 0x00CF_F300_0000_FFFF);
         Put(GdtRam + 0x30, 0x00AF_FB00_0000_FFFF);
         Put(TssRam + 4, KernelStack);
+        Put(TssRam + 0x60, 0x68ul << 48); // no I/O permission bitmap: it would be after the limit
         for (int vector = 0; vector < Vectors; vector++)
         {
             ulong handler = HandlerRam + (ulong)(vector * HandlerBytes);

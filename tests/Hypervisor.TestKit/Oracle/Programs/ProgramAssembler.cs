@@ -41,6 +41,8 @@ internal sealed class ProgramAssembler
             }
         }
 
+        BinaryPrimitives.WriteUInt64LittleEndian(
+            program.State.AsSpan(OracleLayout.Rip), program.Start.Node!.Address);
         foreach ((ulong address, ProgramLabel label) in program.Words)
         {
             BinaryPrimitives.WriteUInt64LittleEndian(

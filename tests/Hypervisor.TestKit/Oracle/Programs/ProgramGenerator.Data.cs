@@ -228,7 +228,7 @@ internal sealed partial class ProgramGenerator
         PutRegister(_registers.Walker, FirstData + KeptBytes);
         PutRegister(4, StackTop - StackRoom - (ulong)(16 * _random.Next(32)));
         Put(OracleLayout.Flags, ((ulong)_random.Next(0x1000) & 0x8D5) | 2);
-        Put(OracleLayout.Rip, _start.Node!.Address);
+        Put(OracleLayout.Rip, _program.Start.Node!.Address);
         FillUnits(state[OracleLayout.Extended..]);
     }
 

@@ -112,7 +112,7 @@ internal sealed partial class ProgramGenerator
     {
         Register full = ProgramRegisters.Full(number);
         Register low = ProgramRegisters.Low32(number);
-        switch (_random.Next(13))
+        switch (_random.Next(14))
         {
             case 0:
                 _builder.Emit(Instruction.Create(Code.Ud2));
@@ -127,10 +127,12 @@ internal sealed partial class ProgramGenerator
                 _builder.Emit(Instruction.Create(Code.Int_imm8, 0x21));
                 break;
             case 4:
+                _builder.DefineFlags(); // at the fault, RIP is no place that is known here
                 _builder.Emit(MoveTo(number, FirstData + KeptBytes)); // not executable
                 _builder.Emit(Instruction.Create(Code.Jmp_rm64, full));
                 break;
             case 5:
+                _builder.DefineFlags(); // at the fault, RIP is no place that is known here
                 _builder.Emit(MoveTo(number, CodeAddress + (CodePages * PageBytes) + 4)); // absent
                 _builder.Emit(Instruction.Create(Code.Call_rm64, full));
                 break;
@@ -154,6 +156,9 @@ internal sealed partial class ProgramGenerator
                 break;
             case 11:
                 UnmaskedX87();
+                break;
+            case 12:
+                _builder.Emit(Instruction.Create(Code.In_AL_DX, Register.AL, Register.DX));
                 break;
             default:
                 _builder.EmitBytes([0xF0, 0x90]); // LOCK before what cannot have it

@@ -22,7 +22,6 @@ internal sealed partial class ProgramGenerator
     private readonly ProgramBuilder _builder;
     private readonly RandomProgram _program = new();
     private readonly ProgramLabel _exit = new();
-    private readonly ProgramLabel _start;
     private readonly InterestingValues _values;
     private readonly List<(ProgramLabel Entry, int Counters, uint Reserved, double Cost)> _functions = [];
     private readonly int _taste;
@@ -43,7 +42,7 @@ internal sealed partial class ProgramGenerator
         _program.Sections.Add(new ProgramSection(CodeAddress + (ulong)_random.Next(PageBytes)));
         _builder = new ProgramBuilder(_program, _registers, _random);
         _taste = _random.Next(8);
-        _start = _builder.PlaceHere();
+        _builder.Place(_program.Start);
     }
 
     /// <summary>The program of <paramref name="seed"/>, laid out and with its state.</summary>

@@ -17,6 +17,9 @@ internal sealed class RandomProgram
     /// <summary>The initial state, in the layout of a record's part.</summary>
     internal byte[] State { get; } = new byte[OracleLayout.OutputAt];
 
+    /// <summary>Where it starts.</summary>
+    internal ProgramLabel Start { get; } = new();
+
     /// <summary>All nodes of all sections.</summary>
     internal IEnumerable<ProgramNode> Nodes
     {
