@@ -102,7 +102,8 @@ internal sealed class InstructionGroups
     {
         var instruction = new Instruction { Code = info.Code };
         if (instruction.FlowControl != FlowControl.Next || s_excluded.Contains(info.Mnemonic)
-            || instruction.IsStringInstruction || instruction.IsVsib)
+            || instruction.IsStringInstruction || instruction.IsVsib
+            || info.Code == Code.Movsxd_r16_rm16) // AMD reads 4 bytes of memory, Intel 2: seed 700827
         {
             return false;
         }
