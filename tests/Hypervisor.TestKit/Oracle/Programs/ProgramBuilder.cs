@@ -56,7 +56,8 @@ internal sealed class ProgramBuilder(RandomProgram program, ProgramRegisters reg
         });
         RflagsBits before = Undefined;
         Undefined = (before & ~DefinedBy(instruction)) | OpenedBy(instruction);
-        node.IsKept = (before & ~Undefined) != 0;
+        node.Opens = OpenedBy(instruction);
+        node.Closes = before & ~Undefined;
         Count++;
         RunCount += Weight;
         return node;

@@ -20,8 +20,14 @@ internal sealed class ProgramNode
     /// <summary>Not 0: starts so many bytes before the end of a page.</summary>
     internal int BytesBeforePageEnd { get; init; }
 
-    /// <summary>Shrinking must leave it: without it, undefined flags would be seen.</summary>
+    /// <summary>Shrinking must leave it.</summary>
     internal bool IsKept { get; set; }
+
+    /// <summary>Flags that it leaves undefined.</summary>
+    internal RflagsBits Opens { get; set; }
+
+    /// <summary>Flags that were undefined before it and are defined after it.</summary>
+    internal RflagsBits Closes { get; set; }
 
     /// <summary>Flags that the manual leaves open when this instruction starts.</summary>
     internal RflagsBits UndefinedBefore { get; set; }

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Iced.Intel;
 
 namespace Hypervisor.TestKit.Oracle.Programs;
 
@@ -43,9 +44,16 @@ internal static class ProgramShrinker
     private static List<ProgramNode> Remove(List<ProgramNode> nodes, int first, int count)
     {
         List<ProgramNode> removed = [];
+        RflagsBits open = RflagsBits.None;
+        foreach (ProgramNode node in nodes)
+        {
+            open |= node.IsRemoved ? RflagsBits.None : node.Opens;
+        }
+
         for (int i = first; i < first + count; i++)
         {
-            if (!nodes[i].IsRemoved && !nodes[i].IsKept)
+            // Without what closes them, undefined flags would be seen.
+            if (!nodes[i].IsRemoved && !nodes[i].IsKept && (nodes[i].Closes & open) == 0)
             {
                 nodes[i].IsRemoved = true;
                 removed.Add(nodes[i]);
