@@ -27,7 +27,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     /// <summary>Builds vCPU <paramref name="index"/> in its reset state.</summary>
     public Vcpu(int index, GuestRam ram, IBus bus, GuestTimers timers, VcpuConfig? config = null)
     {
-        config ??= VcpuConfig.Alone;
+        config ??= VcpuConfig.Alone();
         Index = index;
         Features = config.Model.Features;
         Entropy = config.Entropy;

@@ -8,15 +8,6 @@ namespace Hypervisor.Cpu;
 /// <summary>What a vCPU is told about itself and its surroundings, besides memory and time.</summary>
 public sealed class VcpuConfig
 {
-    /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
-    internal static VcpuConfig Alone => new()
-    {
-        ApicBus = new LonelyApicBus(),
-        BusLock = new Lock(),
-        Model = CpuModel.Default,
-        Entropy = RandomNumberGenerator.Fill,
-    };
-
     /// <summary>The rest of the interrupt system.</summary>
     public required IApicBus ApicBus { get; init; }
 
@@ -50,6 +41,18 @@ public sealed class VcpuConfig
     /// Called with no promise about locks when a halted vCPU has something to look at: its thread must call Run again.
     /// </summary>
     public Action? OnWake { get; init; }
+
+    /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
+    internal static VcpuConfig Alone(
+        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16) => new()
+    {
+        ApicBus = new LonelyApicBus(),
+        BusLock = new Lock(),
+        Model = CpuModel.Default,
+        Entropy = RandomNumberGenerator.Fill,
+        Engine = engine,
+        HitsBeforeTranslation = hitsBeforeTranslation,
+    };
 
     private sealed class LonelyApicBus : IApicBus
     {

@@ -11,6 +11,11 @@ internal static class DifferentialProgram
 
     internal static int Run(ReadOnlySpan<string> arguments)
     {
+        if (arguments.Contains("--programs"))
+        {
+            return ProgramDifferential.Run(arguments);
+        }
+
         int seed = Environment.ProcessId;
         long cases = 1_000_000;
         string only = "";

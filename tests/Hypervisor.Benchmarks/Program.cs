@@ -21,8 +21,10 @@ internal static class Program
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
             default:
-                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | epoch-pause [dirty pages] [epochs] | "
-                    + "kit HV KIT CACHE ROOT [OPTIONS] | linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
+                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
+                    + "diff --programs N [--seed S] [--engine E] [--against E] | "
+                    + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
+                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
                 return 2;
         }
     }

@@ -90,7 +90,9 @@ internal sealed unsafe partial class BlockTranslator
     // of the jump to take on a miss.
     private byte* EmitLookup(int mode)
     {
-        _code.Pext(R10, R9, State, StateOffset.JumpSlotBits);
+        _code.RotateRight(R10, R9, JumpCache.FoldBits);
+        _code.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
+        _code.Pext(R10, R10, State, StateOffset.JumpSlotBits);
         _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);

@@ -60,7 +60,7 @@ internal sealed unsafe partial class BlockTranslator
             _stubs[mode] = EntryStubs.Create(_code, mode);
         }
 
-        cache.EndFixed(_code, _stubs[0].Miss);
+        cache.EndFixed(_code);
         _set = _stubs[0];
     }
 
@@ -91,6 +91,7 @@ internal sealed unsafe partial class BlockTranslator
         _decoder.IP = (ulong)start;
         TranslatedBlock* block = _cache.Record<TranslatedBlock>();
         block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
+        block->Stale = _set.Miss;
         EmitEntries(block, start);
         int end = start;
         long nextPage = -1;

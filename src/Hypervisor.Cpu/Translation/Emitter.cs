@@ -255,6 +255,15 @@ internal sealed unsafe partial class Emitter
         Byte((byte)(0xC0 | ((target & 7) << 3) | (target & 7)));
     }
 
+    /// <summary>RORX target, source, count; 64 bits. Touches no flags.</summary>
+    internal void RotateRight(int target, int source, int count)
+    {
+        Vex3(map: 3, prefix: 3, wide: true, is256: false, target, 0, source);
+        Byte(0xF0);
+        Byte((byte)(0xC0 | ((target & 7) << 3) | (source & 7)));
+        Byte((byte)count);
+    }
+
     internal void PushFlags() => Byte(0x9C);
 
     internal void PopFlags() => Byte(0x9D);

@@ -15,7 +15,7 @@ namespace Hypervisor.Cpu.Translation;
 internal sealed unsafe class JumpCache
 {
     /// <summary>Slots per table.</summary>
-    internal const int SlotCount = 4096;
+    internal const int SlotCount = 1 << 14;
 
     /// <summary>Distance of the code pointers from the tags.</summary>
     internal const int CodeAt = SlotCount * sizeof(ulong);
@@ -26,15 +26,20 @@ internal sealed unsafe class JumpCache
     /// <summary>Size of all tables.</summary>
     internal const int TotalBytes = TranslatedModes * TableBytes;
 
-    /// <summary>Address bits that choose the slot: functions start on 16 bytes, and returns lie no closer.</summary>
-    internal const ulong SlotBits = 0xFFF0;
+    /// <summary>
+    /// Bits of address + (address rotated right by <see cref="FoldBits"/>) that choose the slot: functions start on 16
+    /// bytes and returns lie no closer; libraries lie at multiples of everything.
+    /// </summary>
+    internal const ulong SlotBits = (ulong)(SlotCount - 1) << SlotShift;
+
+    /// <summary>See <see cref="SlotBits"/>.</summary>
+    internal const int FoldBits = 17;
 
     private const int TranslatedModes = 3;
     private const int SlotShift = 4;
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
-    private const int SlotsPerPage = 4096 >> SlotShift;
     private const int PageFilterBits = 4096;
-    private const int FewEntries = 256;
+    private const int FewEntries = 1024;
 
     private readonly byte* _tables;
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
@@ -63,7 +68,7 @@ internal sealed unsafe class JumpCache
     /// <param name="isGlobal">Whether its page is global.</param>
     internal void Fill(int mode, ulong rip, byte* code, bool isGlobal)
     {
-        int slot = (int)(rip >> SlotShift) & (SlotCount - 1);
+        int slot = SlotOf(rip);
         Tags(mode)[slot] = 0 - rip;
         Codes(mode)[slot] = (ulong)code;
         int count = _filledCount[mode];
@@ -109,20 +114,21 @@ internal sealed unsafe class JumpCache
             return;
         }
 
-        ulong page = linear & ~0xFFFul;
+        // Tags are negated, so the first address of the page has the highest.
+        ulong highest = 0 - (linear & ~0xFFFul);
         for (int mode = 0; mode < TranslatedModes; mode++)
         {
-            // The slots of a page are neighbours. Tags are negated, so the first address has the highest.
-            int first = (int)(page >> SlotShift) & (SlotCount - 1);
-            Span<ulong> tags = Tags(mode).Slice(first, SlotsPerPage);
-            ulong highest = 0 - page;
+            Span<ulong> tags = Tags(mode);
             int at;
             while ((at = tags.IndexOfAnyInRange(highest - 0xFFF, highest)) >= 0)
             {
-                tags[at] = first + at == 0 ? UnusedInSlot0 : 0;
+                tags[at] = at == 0 ? UnusedInSlot0 : 0;
             }
         }
     }
+
+    private static int SlotOf(ulong rip)
+        => (int)((rip + ulong.RotateRight(rip, FoldBits)) >> SlotShift) & (SlotCount - 1);
 
     private static int PageBit(ulong linear) => (int)((linear >> 12) % PageFilterBits);
 

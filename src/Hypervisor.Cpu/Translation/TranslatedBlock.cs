@@ -34,6 +34,9 @@ internal unsafe struct TranslatedBlock
     /// <summary>Entry from the same page.</summary>
     internal byte* Direct;
 
+    /// <summary>Where <see cref="Indirect"/> leads once the block is dropped.</summary>
+    internal byte* Stale;
+
     /// <summary>First of the links that jump here.</summary>
     internal int FirstLink;
 

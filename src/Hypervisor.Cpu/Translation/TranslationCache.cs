@@ -29,7 +29,6 @@ internal sealed unsafe class TranslationCache : IDisposable
     private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
     private readonly long _pageCount;
     private readonly Dictionary<ulong, nint> _byKey = [];
-    private byte* _stale;
     private long _fixedBytes;
     private long _recordsUsed;
     private int _linkCount;
@@ -68,11 +67,10 @@ internal sealed unsafe class TranslationCache : IDisposable
     }
 
     /// <summary>Keeps what <paramref name="emitter"/> appended for good, whatever is dropped.</summary>
-    internal void EndFixed(Emitter emitter, byte* stale)
+    internal void EndFixed(Emitter emitter)
     {
         _code.End(emitter);
         _fixedBytes = _code.UsedBytes;
-        _stale = stale;
     }
 
     /// <summary>Keeps what <paramref name="emitter"/> appended as the code of <paramref name="block"/>.</summary>
@@ -261,7 +259,7 @@ internal sealed unsafe class TranslationCache : IDisposable
 
         byte* entry = block->Indirect - _code.ToExecute;
         *entry = 0xE9;
-        Emitter.Patch(entry + 1, _code.ToExecute, _stale);
+        Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -171,23 +171,4 @@ internal sealed unsafe class EmulatedCpu : IDisposable
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, entry);
         _ram.TryWrite(TableRam + (ulong)((table * PageBytes) + (index * 8)), bytes);
     }
-
-    private sealed class NoBus : IBus
-    {
-        public ulong ReadMmio(ulong gpa, int sizeBytes) => ulong.MaxValue;
-
-        public void WriteMmio(ulong gpa, int sizeBytes, ulong value)
-        {
-        }
-
-        public uint ReadPort(ushort port, int sizeBytes) => uint.MaxValue;
-
-        public void WritePort(ushort port, int sizeBytes, uint value)
-        {
-        }
-
-        public void Synchronize()
-        {
-        }
-    }
 }

@@ -17,17 +17,22 @@ internal sealed unsafe class NativeCpu : IDisposable
     private readonly byte* _shared;
 
     internal NativeCpu()
+        : this(NativeProgram.Build(), OracleLayout.FileBytes)
+    {
+    }
+
+    internal NativeCpu(byte[] program, int fileBytes)
     {
         string unique = Path.Combine(Path.GetTempPath(), $"oracle-{Environment.ProcessId}-{Guid.NewGuid():N}");
         _programPath = unique + ".elf";
         _sharedPath = unique + ".mem";
-        File.WriteAllBytes(_programPath, NativeProgram.Build());
+        File.WriteAllBytes(_programPath, program);
         if (!OperatingSystem.IsWindows())
         {
             File.SetUnixFileMode(_programPath, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         }
 
-        File.WriteAllBytes(_sharedPath, new byte[OracleLayout.FileBytes]);
+        File.WriteAllBytes(_sharedPath, new byte[fileBytes]);
         _file = MemoryMappedFile.CreateFromFile(_sharedPath, FileMode.Open);
         _view = _file.CreateViewAccessor();
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _shared);
@@ -37,6 +42,9 @@ internal sealed unsafe class NativeCpu : IDisposable
             RedirectStandardOutput = true,
         })!;
     }
+
+    /// <summary>The file that the program shares with us.</summary>
+    internal byte* Shared => _shared;
 
     /// <summary>Record <paramref name="index"/> of the batch.</summary>
     internal byte* Case(int index) => _shared + OracleLayout.CasesAt + (index * OracleLayout.CaseBytes);

@@ -16,12 +16,12 @@ namespace Hypervisor.TestKit.Oracle;
 /// </remarks>
 internal static class NativeProgram
 {
-    private const int HeaderBytes = 64 + 56;
-    private const int MapShared = 0x8001 | 0x10; // MAP_SHARED, MAP_POPULATE, MAP_FIXED
+    internal const int HeaderBytes = 64 + 56;
+    internal const int MapShared = 0x8001 | 0x10; // MAP_SHARED, MAP_POPULATE, MAP_FIXED
     private const int MapAnonymous = 0x32; // MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED
-    private const int ReadWrite = 3;
-    private const int ReadExecute = 5;
-    private const int ReadOnly = 1;
+    internal const int ReadWrite = 3;
+    internal const int ReadExecute = 5;
+    internal const int ReadOnly = 1;
     private const int BatchSeconds = 5; // of processor time; a batch takes milliseconds
 
     // SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER
@@ -81,12 +81,21 @@ internal static class NativeProgram
             }
         }
 
-        Map(a, AlternateStack, AlternateStackBytes, ReadWrite, MapAnonymous, 0);
         a.mov(Word(MainStack), rsp);
         a.lea(rax, __[firstExit]);
         a.mov(Word(FirstExitPointer), rax);
         a.lea(rax, __[secondExit]);
         a.mov(Word(SecondExitPointer), rax);
+        CatchSignals(a, handler, s_signals);
+        Store(a, Timer + 16, BatchSeconds);
+        SetBase(a, 0x1002, FsBase); // ARCH_SET_FS
+        SetBase(a, 0x1001, GsBase); // ARCH_SET_GS
+    }
+
+    /// <summary>Emits: an alternate stack, and <paramref name="handler"/> for all of the signals.</summary>
+    internal static void CatchSignals(Assembler a, Label handler, ReadOnlySpan<int> signals)
+    {
+        Map(a, AlternateStack, AlternateStackBytes, ReadWrite, MapAnonymous, 0);
         Store(a, SignalStack, AlternateStack);
         Store(a, SignalStack + 8, 0);
         Store(a, SignalStack + 16, AlternateStackBytes);
@@ -98,7 +107,7 @@ internal static class NativeProgram
         a.mov(Word(SignalAction + 16), rax); // a restorer must be given; it is never returned to
         Store(a, SignalAction + 8, ActionFlags);
         Store(a, SignalAction + 24, 0);
-        foreach (int signal in s_signals)
+        foreach (int signal in signals)
         {
             a.mov(edi, signal);
             a.mov(rsi, ControlAddress + SignalAction);
@@ -106,10 +115,6 @@ internal static class NativeProgram
             a.mov(r10d, 8);
             SystemCall(a, 13); // rt_sigaction
         }
-
-        Store(a, Timer + 16, BatchSeconds);
-        SetBase(a, 0x1002, FsBase); // ARCH_SET_FS
-        SetBase(a, 0x1001, GsBase); // ARCH_SET_GS
     }
 
     private static void Serve(Assembler a, Label wait, Label next)
@@ -153,6 +158,12 @@ internal static class NativeProgram
 
         a.Label(ref run);
         a.dec(Word(Remaining));
+        EnterRecord(a);
+    }
+
+    /// <summary>Emits: loads the state of the current record and jumps into it.</summary>
+    internal static void EnterRecord(Assembler a)
+    {
         a.mov(rbx, Word(Current));
         a.mov(eax, 7);
         a.xor(edx, edx);
@@ -221,6 +232,13 @@ internal static class NativeProgram
     private static void Handle(Assembler a, Label handler, Label advance)
     {
         a.Label(ref handler);
+        SaveFrame(a);
+        a.jmp(advance);
+    }
+
+    /// <summary>Emits: what the signal's frame holds goes to the current record; back to the main stack.</summary>
+    internal static void SaveFrame(Assembler a)
+    {
         a.push(2);
         a.popfq();
         a.mov(rbx, Word(Current));
@@ -239,7 +257,6 @@ internal static class NativeProgram
         a.mov(ecx, ExtendedBytes / 8);
         a.rep.movsq();
         a.mov(rsp, Word(MainStack));
-        a.jmp(advance);
     }
 
     private static void Copy(Assembler a, int from, int to)
@@ -248,7 +265,7 @@ internal static class NativeProgram
         a.mov(__[rbx + OutputAt + to], rax);
     }
 
-    private static void Map(Assembler a, ulong address, int length, int protection, int flags, int offset)
+    internal static void Map(Assembler a, ulong address, int length, int protection, int flags, int offset)
     {
         a.mov(rdi, address);
         a.mov(esi, length);
@@ -259,24 +276,24 @@ internal static class NativeProgram
         SystemCall(a, 9);
     }
 
-    private static void SetBase(Assembler a, int function, ulong value)
+    internal static void SetBase(Assembler a, int function, ulong value)
     {
         a.mov(edi, function);
         a.mov(rsi, value);
         SystemCall(a, 158); // arch_prctl
     }
 
-    private static void SystemCall(Assembler a, int number)
+    internal static void SystemCall(Assembler a, int number)
     {
         a.mov(eax, number);
         a.syscall();
     }
 
-    private static void Store(Assembler a, int at, ulong value) => a.mov(Word(at), (int)value);
+    internal static void Store(Assembler a, int at, ulong value) => a.mov(Word(at), (int)value);
 
-    private static AssemblerMemoryOperand Word(int at) => __qword_ptr[ControlAddress + (ulong)at];
+    internal static AssemblerMemoryOperand Word(int at) => __qword_ptr[ControlAddress + (ulong)at];
 
-    private static byte[] Elf(byte[] code)
+    internal static byte[] Elf(byte[] code)
     {
         byte[] file = new byte[HeaderBytes + code.Length];
         byte[] identification = [0x7F, (byte)'E', (byte)'L', (byte)'F', 2, 1, 1];

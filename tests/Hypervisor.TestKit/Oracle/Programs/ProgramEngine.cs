@@ -1,0 +1,28 @@
+using System.Collections.Generic;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.Time;
+using Hypervisor.Cpu;
+
+namespace Hypervisor.TestKit.Oracle.Programs;
+
+/// <summary>Makes the vCPU whose engine is tested.</summary>
+public delegate Vcpu VcpuFactory(GuestRam ram, IBus bus, GuestTimers timers);
+
+/// <summary>The engines that a campaign can compare: one name and one factory each.</summary>
+public static class ProgramEngine
+{
+    /// <summary>The names that <see cref="Find"/> knows.</summary>
+    public static IReadOnlyList<string> Names { get; } = ["interpreter", "translator"];
+
+    /// <summary>The factory of an engine; null: there is none of this name.</summary>
+    public static VcpuFactory? Find(string name) => name switch
+    {
+        "interpreter" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers),
+        "translator" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, TranslatingConfig),
+        _ => null,
+    };
+
+    // Code is translated after a few runs only, so that both engines and the ways between them are in every program.
+    private static VcpuConfig TranslatingConfig
+        => VcpuConfig.Alone(ExecutionEngine.Translator, hitsBeforeTranslation: 3);
+}
