@@ -103,8 +103,10 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         }
     }
 
-    /// <summary>Instructions run so far, for statistics; counted per block.</summary>
-    public ulong InstructionCount => _interpreter.InstructionCount;
+    /// <summary>
+    /// Instructions run so far, for statistics; those of translated code only if the configuration asks for it.
+    /// </summary>
+    public ulong InstructionCount => _interpreter.InstructionCount + Memory.Engine->InstructionCount;
 
     /// <summary>What the engine did so far.</summary>
     public EngineStatistics Statistics { get; } = new();

@@ -34,6 +34,12 @@ public sealed class VcpuConfig
     /// </summary>
     public int HitsBeforeTranslation { get; init; } = 16;
 
+    /// <summary>
+    /// Whether translated code counts the instructions that it runs: costs some percent. Faults and the like may leave
+    /// a few uncounted.
+    /// </summary>
+    public bool CountsInstructions { get; init; }
+
     /// <summary>Bytes of memory for translated code.</summary>
     public long TranslatedCodeBytes { get; init; } = 128L << 20;
 
@@ -52,6 +58,7 @@ public sealed class VcpuConfig
         Entropy = RandomNumberGenerator.Fill,
         Engine = engine,
         HitsBeforeTranslation = hitsBeforeTranslation,
+        CountsInstructions = true,
     };
 
     private sealed class LonelyApicBus : IApicBus

@@ -75,5 +75,6 @@ public unsafe struct EngineState
     /// <summary>MXCSR bits that must be 0.</summary>
     public ulong MxcsrReservedBits;
 
-    private fixed ulong _unusedNear[1];
+    /// <summary>Instructions that translated code ran, if it counts them.</summary>
+    public ulong InstructionCount;
 }

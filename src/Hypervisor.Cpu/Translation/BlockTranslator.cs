@@ -29,6 +29,7 @@ internal sealed unsafe partial class BlockTranslator
     private const int InstructionBytesMax = 15;
 
     private readonly Vcpu _vcpu;
+    private readonly bool _countsInstructions;
     private readonly TranslationCache _cache;
     private readonly BlockDecoder _lowering;
     private readonly Emitter _code = new();
@@ -45,11 +46,13 @@ internal sealed unsafe partial class BlockTranslator
     private EntryStubs _set;
     private bool _isFpuLoaded;
     private bool _isLastOfBlock;
+    private int _uncounted;
     private int _offset; // of the instruction at work, in its page
 
-    internal BlockTranslator(Vcpu vcpu, TranslationCache cache)
+    internal BlockTranslator(Vcpu vcpu, TranslationCache cache, bool countsInstructions)
     {
         _vcpu = vcpu;
+        _countsInstructions = countsInstructions;
         _cache = cache;
         _lowering = new BlockDecoder(vcpu);
         _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
@@ -87,6 +90,7 @@ internal sealed unsafe partial class BlockTranslator
         _set = _stubs[variant.Mode];
         _outOfLine.Clear();
         _isFpuLoaded = false;
+        _uncounted = 0;
         _reader.Set(host, PageBytes - start);
         _decoder.IP = (ulong)start;
         TranslatedBlock* block = _cache.Record<TranslatedBlock>();
@@ -112,6 +116,12 @@ internal sealed unsafe partial class BlockTranslator
             end += instruction.Length;
             block->InstructionCount++;
             _isLastOfBlock = block->InstructionCount == InstructionsMax || nextPage >= 0;
+            _uncounted++;
+            if (_countsInstructions && (instruction.FlowControl != FlowControl.Next || _isLastOfBlock))
+            {
+                EmitCount();
+            }
+
             isEnded = Emit(instruction);
         }
 
@@ -266,6 +276,12 @@ internal sealed unsafe partial class BlockTranslator
             || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
                 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors
                 or Mnemonic.Xrstors64 or Mnemonic.Fldcw or Mnemonic.Fldenv or Mnemonic.Frstor;
+        if (_countsInstructions)
+        {
+            _uncounted = Math.Max(0, _uncounted - 1); // the interpreter counts this one
+            EmitCount();
+        }
+
         EmitLinear(_offset);
         _code.MoveImmediate64(R10, (ulong)record);
         EmitExit(ExitReason.Interpret);
@@ -273,6 +289,15 @@ internal sealed unsafe partial class BlockTranslator
         record->UsesFpu = UsesFpu(instruction.Code);
         _isFpuLoaded &= !record->UsesFpu;
         return ends;
+    }
+
+    // Counts the instructions since the last time, the one at work among them.
+    private void EmitCount()
+    {
+        _code.Load(R9, State, StateOffset.InstructionCount);
+        _code.Lea(R9, R9, _uncounted);
+        _code.Store(State, StateOffset.InstructionCount, R9);
+        _uncounted = 0;
     }
 
     // R9 = linear address of an offset in this page.

@@ -28,15 +28,15 @@ internal sealed unsafe class JumpCache
 
     /// <summary>
     /// Bits of address + (address rotated right by <see cref="FoldBits"/>) that choose the slot: functions start on 16
-    /// bytes and returns lie no closer; libraries lie at multiples of everything.
+    /// bytes, so their lowest bits alone would leave most slots empty; returns lie anywhere.
     /// </summary>
     internal const ulong SlotBits = (ulong)(SlotCount - 1) << SlotShift;
 
     /// <summary>See <see cref="SlotBits"/>.</summary>
-    internal const int FoldBits = 17;
+    internal const int FoldBits = 4;
 
     private const int TranslatedModes = 3;
-    private const int SlotShift = 4;
+    private const int SlotShift = 0;
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
     private const int PageFilterBits = 4096;
     private const int FewEntries = 1024;

@@ -40,6 +40,7 @@ internal static unsafe class StateOffset
     internal static readonly int HostMxcsr;
     internal static readonly int IsFpuParked;
     internal static readonly int MayHaveInterrupt;
+    internal static readonly int InstructionCount;
     internal static readonly int MxcsrMaskBits;
     internal static readonly int MxcsrReservedBits;
 
@@ -83,6 +84,7 @@ internal static unsafe class StateOffset
         ExitReason = (int)((byte*)&engine.ExitReason - below);
         ExitArgument = (int)((byte*)&engine.ExitArgument - below);
         PackedFlags = (int)((byte*)&engine.PackedFlags - below);
+        InstructionCount = (int)((byte*)&engine.InstructionCount - below);
         MayHaveInterrupt = (int)((byte*)&engine.MayHaveInterrupt - below);
         MxcsrMaskBits = (int)((byte*)&engine.MxcsrMaskBits - below);
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);

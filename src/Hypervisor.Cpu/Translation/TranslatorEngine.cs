@@ -34,7 +34,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _interpreter = interpreter;
         _hitsBeforeTranslation = config.HitsBeforeTranslation;
         _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount);
-        _translator = new BlockTranslator(vcpu, _cache);
+        _translator = new BlockTranslator(vcpu, _cache, config.CountsInstructions);
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
         _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, uint, byte*>)&Access;

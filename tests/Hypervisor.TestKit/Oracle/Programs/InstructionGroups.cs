@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using System.Collections.Generic;
 using Iced.Intel;
 
@@ -103,7 +104,8 @@ internal sealed class InstructionGroups
         var instruction = new Instruction { Code = info.Code };
         if (instruction.FlowControl != FlowControl.Next || s_excluded.Contains(info.Mnemonic)
             || instruction.IsStringInstruction || instruction.IsVsib
-            || info.Code == Code.Movsxd_r16_rm16) // AMD reads 4 bytes of memory, Intel 2: seed 700827
+            || info.Code == Code.Movsxd_r16_rm16 // AMD reads 4 bytes of memory, Intel 2: seed 700827
+            || info.Code.CpuidFeatures().Contains(CpuidFeature.SHA)) // AMD lets the operand be unaligned: seed 100402
         {
             return false;
         }
