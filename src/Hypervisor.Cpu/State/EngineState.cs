@@ -33,8 +33,8 @@ public unsafe struct EngineState
     /// <summary>Linear address of the page that the running code lies on.</summary>
     public ulong CodeBase;
 
-    /// <summary>The guest's RCX while RCX tests something.</summary>
-    public ulong SavedRcx;
+    /// <summary>Bits of a distance from the page that must be 0 for an access that lies on it.</summary>
+    public ulong PageBits;
 
     /// <summary>The guest's RAX while RAX carries flags.</summary>
     public ulong SavedRax;

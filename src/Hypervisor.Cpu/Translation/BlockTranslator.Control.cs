@@ -31,13 +31,15 @@ internal sealed unsafe partial class BlockTranslator
 
         if (instruction.Mnemonic == Mnemonic.Loop)
         {
-            _code.Lea(Rcx, Rcx, -1);
+            _code.Lea(GuestRegisters.Counter, GuestRegisters.Counter, -1);
+            _code.Move(Rcx, GuestRegisters.Counter);
             byte* done = _code.JumpShortIfRcxZero();
             EmitDirectExit(_code.JumpForward(), target);
             _code.LandShort(done);
             return false;
         }
 
+        _code.Move(Rcx, GuestRegisters.Counter);
         byte* zero = _code.JumpShortIfRcxZero();
         byte* over = _code.JumpShort();
         _code.LandShort(zero);
@@ -86,14 +88,12 @@ internal sealed unsafe partial class BlockTranslator
         _code.Jump(_set.Miss);
     }
 
-    // Looks for the target in R9. On a hit R10 is its slot, and the guest's RCX is saved but not in RCX. Gives the hole
-    // of the jump to take on a miss.
+    // Looks for the target in R9. On a hit R10 is its slot. Gives the hole of the jump to take on a miss.
     private byte* EmitLookup(int mode)
     {
         _code.RotateRight(R10, R9, JumpCache.FoldBits);
         _code.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
         _code.Pext(R10, R10, State, StateOffset.JumpSlotBits);
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         byte* hit = _code.JumpShortIfRcxZero();
@@ -181,9 +181,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
         _code.Store(State, StateOffset.SavedTarget, R9);
         _code.Store(State, StateOffset.SavedCode, R10);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         EmitPushReturn((int)instruction.NextIP);
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.Load(R9, State, StateOffset.SavedTarget);
         _code.JumpMemory(State, StateOffset.SavedCode);
         return true;
@@ -192,9 +190,9 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitPushReturn(int nextOffset)
     {
         EmitPushSlot();
-        _code.Load(R11, State, StateOffset.CodeBase);
-        _code.Lea(R11, R11, nextOffset);
-        EmitPushed(R11);
+        _code.Load(Rcx, State, StateOffset.CodeBase);
+        _code.Lea(Rcx, Rcx, nextOffset);
+        EmitPushed(Rcx);
     }
 
     // Makes sure that the word below the stack pointer can be stored to: [R9 + R10].
@@ -237,7 +235,7 @@ internal sealed unsafe partial class BlockTranslator
                 int host = GuestRegisters.HostOf(guest);
                 if (host < 0)
                 {
-                    host = R11;
+                    host = Rcx;
                     _code.Load(host, State, StateOffset.Gpr(guest));
                 }
 
@@ -252,11 +250,11 @@ internal sealed unsafe partial class BlockTranslator
             case Code.Push_rm64 when IsAddressable(instruction):
                 int address = EmitAddress(instruction);
                 EmitCheck(address, WordBytes, SegmentOf(instruction), isWrite: false);
-                _code.LoadIndexed(R11, address, R10, 0, 0);
-                _code.Store(State, StateOffset.SavedTarget, R11);
+                _code.LoadIndexed(Rcx, address, R10, 0, 0);
+                _code.Store(State, StateOffset.SavedTarget, Rcx);
                 EmitPushSlot();
-                _code.Load(R11, State, StateOffset.SavedTarget);
-                EmitPushed(R11);
+                _code.Load(Rcx, State, StateOffset.SavedTarget);
+                EmitPushed(Rcx);
                 return true;
             default:
                 return false;
@@ -276,8 +274,8 @@ internal sealed unsafe partial class BlockTranslator
         EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
         if (host < 0)
         {
-            _code.LoadIndexed(R11, GuestRegisters.StackPointer, R10, 0, 0);
-            _code.Store(State, StateOffset.Gpr(guest), R11);
+            _code.LoadIndexed(Rcx, GuestRegisters.StackPointer, R10, 0, 0);
+            _code.Store(State, StateOffset.Gpr(guest), Rcx);
         }
         else
         {
@@ -300,9 +298,9 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitCheck(GuestRegisters.FramePointer, WordBytes, SegmentRegister.Ss, isWrite: false);
-        _code.LoadIndexed(R11, GuestRegisters.FramePointer, R10, 0, 0);
+        _code.LoadIndexed(Rcx, GuestRegisters.FramePointer, R10, 0, 0);
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.FramePointer, WordBytes);
-        _code.Move(GuestRegisters.FramePointer, R11);
+        _code.Move(GuestRegisters.FramePointer, Rcx);
         return true;
     }
 
@@ -317,7 +315,7 @@ internal sealed unsafe partial class BlockTranslator
         int source = EmitAddress(instruction, withSegment: false);
         int guest = instruction.Op0Register.GetFullRegister() - Register.RAX;
         int host = GuestRegisters.HostOf(guest);
-        int target = host < 0 ? R11 : host;
+        int target = host < 0 ? Rcx : host;
         if (size == 4)
         {
             _code.LeaIndexed(wide: false, target, source, -1, 0, 0);

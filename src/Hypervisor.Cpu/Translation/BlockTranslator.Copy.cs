@@ -23,6 +23,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly int[] _spilledGuests = new int[TemporariesMax];
     private readonly int[] _spilledHosts = new int[TemporariesMax];
     private readonly int[] _operandSlots = new int[OperandsMax];
+    private bool _readsCounter;
     private int _spilledCount;
     private uint _spilledWritten;
     private uint _spilledRead;
@@ -70,10 +71,16 @@ internal sealed unsafe partial class BlockTranslator
         _spilledCount = 0;
         _spilledWritten = 0;
         _spilledRead = 0;
+        _readsCounter = ReadsCounter(original);
         for (int i = 0; i < original.OpCount; i++)
         {
             OpKind kind = original.GetOpKind(i);
             _operandSlots[i] = NoSlot;
+            if (_readsCounter && i > 0 && i == original.OpCount - 1 && kind == OpKind.Register)
+            {
+                continue; // CL
+            }
+
             if (kind == OpKind.Memory)
             {
                 hasMemory = true;
@@ -93,6 +100,7 @@ internal sealed unsafe partial class BlockTranslator
                 else if (register is >= Register.AH and <= Register.BH)
                 {
                     hasHighByte = true;
+                    needsRex |= register == Register.CH; // its register has no high byte
                 }
                 else if (register.IsST() || register.IsMM())
                 {
@@ -140,8 +148,13 @@ internal sealed unsafe partial class BlockTranslator
             return TryEmitWithMemory(original, ref instruction, isWrite);
         }
 
-        AssignTemporaries(ref instruction, R9, R10, R11);
-        Encode(instruction);
+        if (_readsCounter && _spilledCount == TemporariesMax)
+        {
+            return false;
+        }
+
+        AssignTemporaries(ref instruction, R9, R10, Rcx);
+        EncodeWithCounter(instruction);
         StoreTemporaries();
         return true;
     }
@@ -154,7 +167,7 @@ internal sealed unsafe partial class BlockTranslator
         bool badLock = original.HasLockPrefix
             && ((InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Lockable) == 0
                 || original.Op0Kind != OpKind.Memory);
-        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || _spilledCount > 2)
+        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || _spilledCount > (_readsCounter ? 1 : 2))
         {
             return false;
         }
@@ -169,15 +182,16 @@ internal sealed unsafe partial class BlockTranslator
         instruction.MemoryIndexScale = 1;
         instruction.MemoryDisplacement64 = 0;
         instruction.MemoryDisplSize = 0;
-        if (_spilledCount == 2)
+        bool mustSpareCounter = _readsCounter && _spilledCount > 0;
+        if (_spilledCount == 2 || mustSpareCounter)
         {
             _code.LeaIndexed(wide: true, R9, address, R10, 0, 0);
             instruction.MemoryBase = Register.R9;
             instruction.MemoryIndex = Register.None;
         }
 
-        AssignTemporaries(ref instruction, R11, R10, -1);
-        Encode(instruction);
+        AssignTemporaries(ref instruction, mustSpareCounter ? R10 : Rcx, R10, NoSlot);
+        EncodeWithCounter(instruction);
         StoreTemporaries();
         return true;
     }
@@ -288,13 +302,37 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         _isFpuLoaded = true;
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.Load(Rcx, State, StateOffset.IsFpuParked);
         byte* isLoaded = _code.JumpShortIfRcxZero();
         _code.Call(_set.LoadFpu);
         _code.LandShort(isLoaded);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
     }
+
+    // The few instructions that have RCX in them without saying so find the guest's there.
+    private void EncodeWithCounter(in Instruction instruction)
+    {
+        if (_readsCounter)
+        {
+            _code.Move(Rcx, GuestRegisters.Counter);
+        }
+
+        Encode(instruction);
+        if (instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
+            or Mnemonic.Vpcmpistri or Mnemonic.Pcmpestri64 or Mnemonic.Vpcmpestri64)
+        {
+            _code.Move(GuestRegisters.Counter, Rcx);
+        }
+    }
+
+    // Shifts by CL: the last operand, which is not encoded; and the double compare-and-exchange.
+    private static bool ReadsCounter(in Instruction instruction) => instruction.Mnemonic switch
+    {
+        Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl
+            or Mnemonic.Rcr => instruction.Op1Kind == OpKind.Register,
+        Mnemonic.Shld or Mnemonic.Shrd => instruction.Op2Kind == OpKind.Register,
+        Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b => true,
+        _ => false,
+    };
 
     private void Encode(in Instruction instruction)
         => Check.That(_encoder.TryEncode(instruction, 0, out _, out _));

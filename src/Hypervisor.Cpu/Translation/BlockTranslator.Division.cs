@@ -35,7 +35,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitDivisor(instruction, isWide);
         _code.Store(State, StateOffset.SavedRax, Rax);
         _code.PackFlags();
-        _code.Move(R11, Rax);
+        _code.Move(Rcx, Rax);
         _code.Load(Rax, State, StateOffset.SavedRax);
         if (instruction.Mnemonic == Mnemonic.Div)
         {
@@ -81,7 +81,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         _code.Land(hole);
         _code.Store(State, StateOffset.SavedRax, Rax);
-        _code.Move(Rax, R11);
+        _code.Move(Rax, Rcx);
         _code.UnpackFlags();
         _code.Load(Rax, State, StateOffset.SavedRax);
         EmitLinear(_offset);

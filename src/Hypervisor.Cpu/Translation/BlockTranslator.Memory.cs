@@ -9,8 +9,6 @@ namespace Hypervisor.Cpu.Translation;
 /// <content>Addresses, and the check of the TLB in front of every access.</content>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const uint PageShift = 12;
-
     /// <summary>Whether <see cref="EmitAddress"/> can do this operand.</summary>
     private static bool IsAddressable(in Instruction instruction)
     {
@@ -23,8 +21,7 @@ internal sealed unsafe partial class BlockTranslator
         return !instruction.MemoryIndex.IsVectorRegister();
     }
 
-    // Leaves the linear address in the register that it returns: R9, or a pinned one that holds it already (not RCX,
-    // which the check needs). Uses R10.
+    // Leaves the linear address in the register that it returns: R9, or a pinned one that holds it already. Uses R10.
     private int EmitAddress(in Instruction instruction, bool withSegment = true)
     {
         Register segment = withSegment ? instruction.MemorySegment : Register.None;
@@ -82,7 +79,7 @@ internal sealed unsafe partial class BlockTranslator
         Register any = baseRegister >= 0 ? instruction.MemoryBase : instruction.MemoryIndex;
         bool isWide = any.GetSize() == 8;
         int displacement = (int)(long)instruction.MemoryDisplacement64;
-        if (isWide && index < 0 && displacement == 0 && baseRegister != Rcx && (!mustBeR9 || baseRegister == R9))
+        if (isWide && index < 0 && displacement == 0 && (!mustBeR9 || baseRegister == R9))
         {
             return baseRegister;
         }
@@ -106,30 +103,24 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>
-    /// Checks an access at the address in <paramref name="address"/>; behind it, [address + R10] is the data. Uses R11.
+    /// Checks an access at the address in <paramref name="address"/>; behind it, [address + R10] is the data. Uses RCX.
     /// </summary>
     private void EmitCheck(int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0)
     {
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
-        if (alignmentMask != 0)
+        _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, alignmentMask != 0 ? 0 : sizeBytes - 1);
+        int mustBeZero = alignmentMask switch
         {
-            _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, 0);
-            _code.Pext(Rcx, Rcx, State, alignmentMask == 15 ? StateOffset.Aligned16Bits : StateOffset.Aligned32Bits);
-        }
-        else
-        {
-            _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, sizeBytes - 1);
-            _code.MoveImmediate32(R11, PageShift);
-            _code.ShiftRight(Rcx, R11);
-        }
-
+            0 => StateOffset.PageBits,
+            15 => StateOffset.Aligned16Bits,
+            _ => StateOffset.Aligned32Bits,
+        };
+        _code.Pext(Rcx, Rcx, State, mustBeZero);
         byte* hit = _code.JumpShortIfRcxZero();
         byte* miss = _code.JumpForward();
         _code.LandShort(hit);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
         AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
         _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
@@ -140,7 +131,6 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitAccessCall(in OutOfLine part)
     {
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         if (part.Register != R9)
         {
             _code.Move(R9, part.Register);

@@ -16,17 +16,17 @@ internal sealed unsafe partial class BlockTranslator
     private const int OverflowShift = 11;
     private const int ArithmeticInHighByte = 0xD5;
 
-    // R11 = the arithmetic flags; what follows may spoil them, and RAX.
+    // RCX = the arithmetic flags; what follows may spoil them, and RAX.
     private void EmitSaveFlags()
     {
         _code.Store(State, StateOffset.SavedRax, Rax);
         _code.PackFlags();
-        _code.Move(R11, Rax);
+        _code.Move(Rcx, Rax);
     }
 
     private void EmitRestoreFlags()
     {
-        _code.Move(Rax, R11);
+        _code.Move(Rax, Rcx);
         _code.UnpackFlags();
         _code.Load(Rax, State, StateOffset.SavedRax);
     }
@@ -53,12 +53,10 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.Load(Rcx, State, StateOffset.MayHaveInterrupt);
         byte* isQuiet = _code.JumpShortIfRcxZero();
         Later(OutOfLineKind.InterpretOne, _code.JumpForward());
         _code.LandShort(isQuiet);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         EmitSaveFlags();
         _code.OrMemory64Immediate(State, StateOffset.Rflags, (int)Rflags.Interrupt);
         EmitRestoreFlags();
@@ -118,19 +116,19 @@ internal sealed unsafe partial class BlockTranslator
 
         EmitPushSlot();
         EmitSaveFlags();
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
-        _code.Move(Rcx, R11);
-        _code.And32(Rcx, 1); // OF
-        _code.ShiftLeft32(Rcx, OverflowShift);
-        _code.Move(Rax, R11);
+        _code.Move(Rax, Rcx);
         _code.ShiftRight32(Rax, HighByteShift);
         _code.And32(Rax, ArithmeticInHighByte);
-        _code.Or32(Rcx, Rax);
+        _code.Store(State, StateOffset.SavedTarget, Rax);
+        _code.Move(Rax, Rcx);
+        _code.And32(Rax, 1); // OF
+        _code.ShiftLeft32(Rax, OverflowShift);
+        _code.OrMemory64(State, StateOffset.SavedTarget, Rax);
         _code.Load(Rax, State, StateOffset.Rflags);
         _code.And32(Rax, ~(uint)notPushed);
-        _code.Or32(Rax, Rcx);
+        _code.OrMemory64(State, StateOffset.SavedTarget, Rax);
+        _code.Load(Rax, State, StateOffset.SavedTarget);
         _code.StoreIndexed(R9, R10, Rax);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         EmitRestoreFlags();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
         return true;
@@ -149,13 +147,11 @@ internal sealed unsafe partial class BlockTranslator
         EmitCheck(address, 4, SegmentOf(instruction), isWrite: false);
         _code.LoadIndexed(wide: false, R10, address, R10, 0, 0);
         _code.Store(State, StateOffset.SavedTarget, R10);
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.Pext(Rcx, R10, State, StateOffset.MxcsrReservedBits);
         EmitUnlessZero();
         _code.Not(R10);
         _code.Pext(Rcx, R10, State, StateOffset.MxcsrMaskBits);
         EmitUnlessZero();
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         _code.LoadMxcsr(State, StateOffset.SavedTarget);
         return true;
     }

@@ -185,35 +185,29 @@ internal sealed unsafe partial class BlockTranslator
         int mode = _variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
         EmitLinear(PageBytes);
         _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         EmitUnlessZero();
-        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));
-        _code.MoveImmediate64(R11, 0 - (ulong)next);
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));
+        _code.MoveImmediate64(Rcx, 0 - (ulong)next);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R11, 0, 0);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
         EmitUnlessZero();
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
     }
 
-    // From behind: with RCX saved and R9 = linear address; from the same page with a look at the events; without.
+    // From behind: with the linear address in R9; from the same page with a look at the events; without.
     private void EmitEntries(TranslatedBlock* block, int start)
     {
         _code.Align(16);
-        block->Poll = _code.Here;
-        _code.Store(State, StateOffset.SavedRcx, Rcx);
-        byte* poll = _code.JumpShort();
         block->Indirect = _code.Here;
         _code.Lea(R9, R9, -start);
         _code.Store(State, StateOffset.CodeBase, R9);
-        _code.LandShort(poll);
+        block->Poll = _code.Here;
         _code.Load(Rcx, State, StateOffset.Events);
         byte* quiet = _code.JumpShortIfRcxZero();
         _offset = start;
         Later(OutOfLineKind.Events, _code.JumpForward());
         _code.LandShort(quiet);
-        _code.Load(Rcx, State, StateOffset.SavedRcx);
         block->Direct = _code.Here;
     }
 
@@ -312,7 +306,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitExit(ExitReason reason)
     {
-        _code.MoveImmediate32(R11, (uint)reason);
+        _code.MoveImmediate32(Rcx, (uint)reason);
         _code.Jump(_set.Exit);
     }
 
@@ -329,7 +323,6 @@ internal sealed unsafe partial class BlockTranslator
             {
                 case OutOfLineKind.Events:
                     _code.Land((byte*)part.Hole);
-                    _code.Load(Rcx, State, StateOffset.SavedRcx);
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.Events);
                     break;
@@ -339,16 +332,14 @@ internal sealed unsafe partial class BlockTranslator
                     break;
                 case OutOfLineKind.InterpretOne:
                     _code.Land((byte*)part.Hole);
-                    _code.Load(Rcx, State, StateOffset.SavedRcx);
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.InterpretOne);
                     break;
                 case OutOfLineKind.UnknownTarget:
                     _code.Land((byte*)part.Hole);
-                    _code.Load(Rcx, State, StateOffset.SavedRcx);
                     _code.Move(R10, R9);
-                    _code.MoveImmediate64(R11, (ulong)part.Resume);
-                    _code.Store(State, StateOffset.SavedCode, R11);
+                    _code.MoveImmediate64(Rcx, (ulong)part.Resume);
+                    _code.Store(State, StateOffset.SavedCode, Rcx);
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.UnknownTarget);
                     break;
@@ -377,13 +368,13 @@ internal sealed unsafe partial class BlockTranslator
         /// <summary>The TLB does not grant an access. Argument: its descriptor; the register rides in bit 32.</summary>
         Access,
 
-        /// <summary>Something unusual is about; the instruction has not begun. RCX is saved.</summary>
+        /// <summary>Something unusual is about; the instruction has not begun.</summary>
         InterpretOne,
 
         /// <summary>The jump cache does not know a target. Resume: where it is looked up.</summary>
         UnknownTarget,
 
-        /// <summary>A division that might fault; flags in R11.</summary>
+        /// <summary>A division that might fault; flags in RCX.</summary>
         Division,
 
         /// <summary>A direct jump to another page. Argument: the target's offset from this page.</summary>

@@ -46,7 +46,7 @@ internal sealed unsafe class EntryStubs
     /// <summary><c>int enter(CpuState*, code)</c>: runs code, gives the <see cref="ExitReason"/>.</summary>
     internal byte* Enter { get; }
 
-    /// <summary>Jumped to with RIP in R9, the argument in R10, the reason in R11.</summary>
+    /// <summary>Jumped to with RIP in R9, the argument in R10, the reason in RCX.</summary>
     internal byte* Exit { get; }
 
     /// <summary>
@@ -55,10 +55,10 @@ internal sealed unsafe class EntryStubs
     /// </summary>
     internal byte* Access { get; }
 
-    /// <summary>Jumped to where a target in R9 is not known, with the guest's RCX saved.</summary>
+    /// <summary>Jumped to where a target in R9 is not known.</summary>
     internal byte* Miss { get; }
 
-    /// <summary>Called to put the guest's x87 registers into the host's. Uses R11.</summary>
+    /// <summary>Called to put the guest's x87 registers into the host's. Uses RCX.</summary>
     internal byte* LoadFpu { get; }
 
     /// <summary>
@@ -78,7 +78,7 @@ internal sealed unsafe class EntryStubs
 
         _emitter.Lea(Rsp, Rsp, -8);
         _emitter.Move(State, Rdi);
-        _emitter.Move(R11, Rsi);
+        _emitter.Move(Rcx, Rsi);
         if (_hasVectors)
         {
             LoadVectors();
@@ -87,9 +87,8 @@ internal sealed unsafe class EntryStubs
         _emitter.Load(Rax, State, StateOffset.PackedFlags);
         _emitter.UnpackFlags();
         ForEachPinned(load: true);
-        _emitter.Store(State, StateOffset.SavedRcx, Rcx);
         _emitter.Load(R9, State, StateOffset.Rip);
-        _emitter.JumpRegister(R11);
+        _emitter.JumpRegister(Rcx);
     }
 
     private void EmitExit()
@@ -104,7 +103,7 @@ internal sealed unsafe class EntryStubs
             StoreVectors();
         }
 
-        _emitter.Move(Rax, R11);
+        _emitter.Move(Rax, Rcx);
         _emitter.Lea(Rsp, Rsp, 8);
         for (int i = s_saved.Length - 1; i >= 0; i--)
         {
@@ -149,14 +148,13 @@ internal sealed unsafe class EntryStubs
         _emitter.PopFlags();
         _emitter.Lea(Rsp, Rsp, 8); // the return address
         _emitter.Load(R9, State, StateOffset.ExitRip);
-        _emitter.Load(R11, State, StateOffset.ExitReason);
+        _emitter.Load(Rcx, State, StateOffset.ExitReason);
         _emitter.Jump(Exit);
     }
 
     private void EmitMiss()
     {
-        _emitter.Load(Rcx, State, StateOffset.SavedRcx);
-        _emitter.MoveImmediate32(R11, (uint)ExitReason.Lookup);
+        _emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
         _emitter.Jump(Exit);
     }
 
@@ -168,8 +166,8 @@ internal sealed unsafe class EntryStubs
         {
             if (at != StateOffset.FpuMxcsr - StateOffset.Fpu)
             {
-                _emitter.Load(R11, State, StateOffset.Fpu + at);
-                _emitter.Store(State, StateOffset.Exchange + at, R11);
+                _emitter.Load(Rcx, State, StateOffset.Fpu + at);
+                _emitter.Store(State, StateOffset.Exchange + at, Rcx);
             }
         }
 

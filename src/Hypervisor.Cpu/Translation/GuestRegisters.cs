@@ -4,8 +4,9 @@ namespace Hypervisor.Cpu.Translation;
 
 /// <summary>Where the guest's general registers live while generated code runs.</summary>
 /// <remarks>
-/// Eleven are in host registers, nine of them under their own number; R8 to R11 and R15, which code uses least, stay in
-/// memory. Host RBP points to the state, host RSP is the host's stack, R9 to R11 are free between instructions.
+/// Eleven are in host registers, eight of them under their own number; R8 to R11 and R15, which code uses least, stay in
+/// memory. Host RBP points to the state, host RSP is the host's stack. RCX, R9 and R10 are free between instructions:
+/// RCX because the one jump that reads no flags tests it.
 /// </remarks>
 internal static class GuestRegisters
 {
@@ -15,6 +16,9 @@ internal static class GuestRegisters
     /// <summary>The guest's stack pointer.</summary>
     internal const int StackPointer = HostRegister.R8;
 
+    /// <summary>The guest's RCX.</summary>
+    internal const int Counter = HostRegister.R11;
+
     /// <summary>The guest's RBP.</summary>
     internal const int FramePointer = HostRegister.R15;
 
@@ -22,7 +26,7 @@ internal static class GuestRegisters
 
     private static readonly sbyte[] s_hosts =
     [
-        HostRegister.Rax, HostRegister.Rcx, HostRegister.Rdx, HostRegister.Rbx, StackPointer, FramePointer,
+        HostRegister.Rax, Counter, HostRegister.Rdx, HostRegister.Rbx, StackPointer, FramePointer,
         HostRegister.Rsi, HostRegister.Rdi, InMemory, InMemory, InMemory, InMemory, 12, 13, 14, InMemory,
     ];
 

@@ -24,7 +24,7 @@ internal static unsafe class StateOffset
 
     // EngineState: below the registers.
     internal static readonly int CodeBase;
-    internal static readonly int SavedRcx;
+    internal static readonly int PageBits;
     internal static readonly int SavedRax;
     internal static readonly int SavedTarget;
     internal static readonly int SavedCode;
@@ -71,7 +71,7 @@ internal static unsafe class StateOffset
         var engine = default(EngineState);
         byte* below = (byte*)&engine + EngineState.Bytes;
         CodeBase = (int)((byte*)&engine.CodeBase - below);
-        SavedRcx = (int)((byte*)&engine.SavedRcx - below);
+        PageBits = (int)((byte*)&engine.PageBits - below);
         SavedRax = (int)((byte*)&engine.SavedRax - below);
         SavedTarget = (int)((byte*)&engine.SavedTarget - below);
         SavedCode = (int)((byte*)&engine.SavedCode - below);
