@@ -85,7 +85,7 @@ internal sealed unsafe partial class BlockTranslator
         byte* miss = EmitLookup(mode);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(mode) + JumpCache.CodeAt);
         _code.Land(miss);
-        _code.Jump(_set.Miss);
+        _code.Jump(_stubs[mode].Miss);
     }
 
     // Looks for the target in R9. On a hit R10 is its slot. Gives the hole of the jump to take on a miss.
@@ -107,7 +107,11 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitKnownTarget()
     {
         byte* retry = _code.Here;
-        Later(OutOfLineKind.UnknownTarget, EmitLookup(_variant.Mode), retry);
+        byte* miss = EmitLookup(_variant.Mode);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
+        {
+            Hit = (nint)_code.Here,
+        });
     }
 
     private bool EmitIndirectJump(in Instruction instruction)

@@ -95,7 +95,7 @@ internal sealed unsafe partial class BlockTranslator
         _decoder.IP = (ulong)start;
         TranslatedBlock* block = _cache.Record<TranslatedBlock>();
         block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
-        block->Stale = _set.Miss;
+        block->Stale = _set.Stale;
         EmitEntries(block, start);
         int end = start;
         long nextPage = -1;
@@ -337,6 +337,11 @@ internal sealed unsafe partial class BlockTranslator
                     break;
                 case OutOfLineKind.UnknownTarget:
                     _code.Land((byte*)part.Hole);
+                    byte* second = EntryStubs.EmitSecondWay(_code, _variant.Mode);
+                    byte* unknown = _code.JumpShort();
+                    _code.LandShort(second);
+                    _code.Jump((byte*)part.Hit);
+                    _code.LandShort(unknown);
                     _code.Move(R10, R9);
                     _code.MoveImmediate64(Rcx, (ulong)part.Resume);
                     _code.Store(State, StateOffset.SavedCode, Rcx);
@@ -388,6 +393,8 @@ internal sealed unsafe partial class BlockTranslator
     private readonly record struct OutOfLine(OutOfLineKind Kind, nint Hole, nint Resume, int Offset, uint Argument)
     {
         internal int Register { get; init; } = R9;
+
+        internal nint Hit { get; init; }
     }
 
     private sealed class EmitterWriter(Emitter emitter) : CodeWriter

@@ -6,7 +6,7 @@ namespace Hypervisor.Cpu.Translation;
 
 /// <summary>The fixed pieces of generated code: the way in, the way out, the call for a memory access.</summary>
 /// <remarks>
-/// There are two sets. In user mode the guest's vector registers are in the host's while generated code runs; in
+/// There is a set for each mode. In user mode the guest's vector registers are in the host's while generated code runs; in
 /// supervisor mode, where they are hardly used, they stay in the state, and changes of privilege cost less.
 /// The host's stack pointer is a multiple of 16 inside generated code.
 /// </remarks>
@@ -17,12 +17,14 @@ internal sealed unsafe class EntryStubs
     private static readonly int[] s_saved = [Rbx, Rbp, R12, 13, 14, R15];
 
     private readonly Emitter _emitter;
+    private readonly int _mode;
     private readonly bool _hasVectors;
 
-    private EntryStubs(Emitter emitter, bool hasVectors)
+    private EntryStubs(Emitter emitter, int mode)
     {
         _emitter = emitter;
-        _hasVectors = hasVectors;
+        _mode = mode;
+        _hasVectors = mode == TlbMode.User;
         emitter.Align(16);
         Enter = emitter.Here;
         EmitEnter();
@@ -35,6 +37,10 @@ internal sealed unsafe class EntryStubs
         emitter.Align(16);
         Miss = emitter.Here;
         EmitMiss();
+        emitter.Align(16);
+        Stale = emitter.Here;
+        emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
+        emitter.Jump(Exit);
         emitter.Align(16);
         LoadFpu = emitter.Here;
         EmitLoadFpu();
@@ -55,8 +61,11 @@ internal sealed unsafe class EntryStubs
     /// </summary>
     internal byte* Access { get; }
 
-    /// <summary>Jumped to where a target in R9 is not known.</summary>
+    /// <summary>Jumped to where a target in R9 is not in the first entry of its slot, R10.</summary>
     internal byte* Miss { get; }
+
+    /// <summary>Jumped to from the entry of a block that was dropped, with its linear address in R9.</summary>
+    internal byte* Stale { get; }
 
     /// <summary>Called to put the guest's x87 registers into the host's. Uses RCX.</summary>
     internal byte* LoadFpu { get; }
@@ -67,7 +76,7 @@ internal sealed unsafe class EntryStubs
     internal byte* ParkFpu { get; }
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
-    internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode == TlbMode.User);
+    internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode);
 
     private void EmitEnter()
     {
@@ -154,8 +163,23 @@ internal sealed unsafe class EntryStubs
 
     private void EmitMiss()
     {
+        byte* hit = EmitSecondWay(_emitter, _mode);
         _emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
         _emitter.Jump(Exit);
+        _emitter.LandShort(hit);
+        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
+    }
+
+    /// <summary>
+    /// Looks for the target in R9 in the second entry of slot R10, which becomes the entry's number. Gives the hole of
+    /// the short jump that is taken on a hit.
+    /// </summary>
+    internal static byte* EmitSecondWay(Emitter emitter, int mode)
+    {
+        emitter.Lea(R10, R10, JumpCache.SlotCount);
+        emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
+        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        return emitter.JumpShortIfRcxZero();
     }
 
     // FXRSTOR loads XMM registers and MXCSR too, so they are put into the image first, as they are.

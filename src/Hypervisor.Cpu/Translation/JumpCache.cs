@@ -17,8 +17,14 @@ internal sealed unsafe class JumpCache
     /// <summary>Slots per table.</summary>
     internal const int SlotCount = 1 << 14;
 
+    /// <summary>
+    /// Entries per slot: the second, as many entries behind the first as there are slots, holds what the first held
+    /// before, and is looked at only when the first does not match.
+    /// </summary>
+    internal const int Ways = 2;
+
     /// <summary>Distance of the code pointers from the tags.</summary>
-    internal const int CodeAt = SlotCount * sizeof(ulong);
+    internal const int CodeAt = Ways * SlotCount * sizeof(ulong);
 
     /// <summary>Size of a table.</summary>
     internal const int TableBytes = 2 * CodeAt;
@@ -69,8 +75,16 @@ internal sealed unsafe class JumpCache
     internal void Fill(int mode, ulong rip, byte* code, bool isGlobal)
     {
         int slot = SlotOf(rip);
-        Tags(mode)[slot] = 0 - rip;
-        Codes(mode)[slot] = (ulong)code;
+        Span<ulong> tags = Tags(mode);
+        Span<ulong> codes = Codes(mode);
+        if (tags[slot] != 0 - rip)
+        {
+            tags[slot + SlotCount] = tags[slot];
+            codes[slot + SlotCount] = codes[slot];
+        }
+
+        tags[slot] = 0 - rip;
+        codes[slot] = (ulong)code;
         int count = _filledCount[mode];
         if (count < FewEntries)
         {
@@ -122,7 +136,7 @@ internal sealed unsafe class JumpCache
             int at;
             while ((at = tags.IndexOfAnyInRange(highest - 0xFFF, highest)) >= 0)
             {
-                tags[at] = at == 0 ? UnusedInSlot0 : 0;
+                tags[at] = at % SlotCount == 0 ? UnusedInSlot0 : 0;
             }
         }
     }
@@ -145,14 +159,16 @@ internal sealed unsafe class JumpCache
             foreach (ushort slot in _filled[mode].AsSpan(0, count))
             {
                 tags[slot] = 0;
+                tags[slot + SlotCount] = 0;
             }
         }
 
         tags[0] = UnusedInSlot0;
+        tags[SlotCount] = UnusedInSlot0;
         _filledCount[mode] = 0;
     }
 
-    private Span<ulong> Tags(int mode) => new(_tables + (mode * TableBytes), SlotCount);
+    private Span<ulong> Tags(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);
 
-    private Span<ulong> Codes(int mode) => new(_tables + (mode * TableBytes) + CodeAt, SlotCount);
+    private Span<ulong> Codes(int mode) => new(_tables + (mode * TableBytes) + CodeAt, Ways * SlotCount);
 }
