@@ -147,6 +147,7 @@ internal sealed class Board : IDisposable
                 BusLock = _busLock,
                 Model = model,
                 Engine = config.Engine,
+                CountsInstructions = config.CountsInstructions,
                 HasPeers = config.CpuCount > 1,
                 Entropy = entropy.Fill,
                 OnWake = () => events.OnWake(index),

@@ -52,6 +52,9 @@ public sealed record MachineConfig
     /// <summary>What executes guest instructions.</summary>
     public ExecutionEngine Engine { get; init; } = ExecutionEngine.Interpreter;
 
+    /// <summary>Whether translated code counts its instructions, for statistics: some percent slower.</summary>
+    public bool CountsInstructions { get; init; }
+
     /// <summary>bzImage, PVH ELF or multiboot ELF; null boots firmware from the first drive.</summary>
     public BootFile? Kernel { get; init; }
 

@@ -27,14 +27,15 @@ internal static class Session
             Volatile.Read(ref started)?.RequestEnd(why); // pairs with the write below: signals come on other threads
         }
 
-        using var guest = new GuestMachine(config, SerialStreams.Open(config.Serials, Obey));
+        using var guest = new GuestMachine(
+            config with { CountsInstructions = showsStatistics }, SerialStreams.Open(config.Serials, Obey));
         using var signals = new EndSignals(End);
         Volatile.Write(ref started, guest);
         guest.Start();
         int code = guest.WaitForEnd(Timeout.InfiniteTimeSpan)!.ExitCode;
         if (showsStatistics)
         {
-            System.Console.Error.Write(StatisticsText.Write(guest.Statistics));
+            System.Console.Error.Write(StatisticsText.Write(guest.InstructionCount, guest.Statistics));
         }
 
         return code;

@@ -12,9 +12,12 @@ internal static class StatisticsText
     private const int InterpretedMax = 24;
 
     /// <summary>A few lines per vCPU.</summary>
-    public static string Write(IEnumerable<EngineStatistics> vcpus)
+    /// <param name="instructions">Guest instructions run by all vCPUs.</param>
+    /// <param name="vcpus">One per vCPU.</param>
+    public static string Write(ulong instructions, IEnumerable<EngineStatistics> vcpus)
     {
         var text = new StringBuilder();
+        text.AppendLine(CultureInfo.InvariantCulture, $"guest instructions {instructions}");
         int index = 0;
         foreach (EngineStatistics vcpu in vcpus)
         {
