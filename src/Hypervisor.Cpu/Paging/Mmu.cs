@@ -286,7 +286,7 @@ internal sealed unsafe class Mmu
         int mode = _state->Cpl == 3 ? TlbMode.User : TlbMode.Supervisor;
         TlbEntry* entry = Tlb.Slot(mode, linear);
         isFault = false;
-        return TlbEntry.Hits(entry->ExecuteTag, linear, 1)
+        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(Tlb.Table(mode), linear), linear, 1)
             ? (byte*)(linear + entry->Addend)
             : _slow.Fetch(linear, mode, out isFault);
     }

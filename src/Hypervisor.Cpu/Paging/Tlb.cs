@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.InteropServices;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
@@ -17,8 +18,8 @@ internal sealed unsafe class Tlb
     private const int LargeRegionsMax = 1024;
     private const int LargeRegionShift = 21;
 
-    // Tags that match nothing, for a whole array.
-    private static readonly ulong[] s_unused = MakeUnused();
+    // A table whose tags match nothing.
+    private static readonly byte[] s_unused = MakeUnused();
 
     private readonly byte* _tables;
     private readonly bool[] _isGlobal = new bool[TotalSlots];
@@ -63,7 +64,7 @@ internal sealed unsafe class Tlb
         ulong unused = TlbEntry.Unused(slot);
         entry->ReadTag = canRead ? tag : unused;
         entry->WriteTag = canWrite ? tag : unused;
-        entry->ExecuteTag = canExecute ? tag : unused;
+        *TlbEntry.ExecuteTagOf(Table(mode), linear) = canExecute ? tag : unused;
         entry->Addend = (ulong)hostPage + tag;
 
         int index = (mode * TlbEntry.SlotCount) + slot;
@@ -86,9 +87,7 @@ internal sealed unsafe class Tlb
     {
         for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            s_unused.CopyTo(Array(mode, TlbEntry.ReadAt));
-            s_unused.CopyTo(Array(mode, TlbEntry.WriteAt));
-            s_unused.CopyTo(Array(mode, TlbEntry.ExecuteAt));
+            s_unused.CopyTo(new Span<byte>(Table(mode), TlbEntry.TableBytes));
         }
 
         _filledCount = 0;
@@ -141,7 +140,11 @@ internal sealed unsafe class Tlb
     {
         for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            s_unused.CopyTo(Array(mode, TlbEntry.WriteAt));
+            TlbEntry* table = Table(mode);
+            for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
+            {
+                table[slot].WriteTag = TlbEntry.Unused(slot);
+            }
         }
     }
 
@@ -152,38 +155,38 @@ internal sealed unsafe class Tlb
     {
         for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            Span<ulong> tags = Array(mode, TlbEntry.WriteAt);
-            Span<ulong> addends = Array(mode, TlbEntry.AddendAt);
+            TlbEntry* table = Table(mode);
             for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
             {
-                if (addends[slot] - tags[slot] == (ulong)hostPage)
+                if (table[slot].Addend - table[slot].WriteTag == (ulong)hostPage)
                 {
-                    tags[slot] = s_unused[slot];
+                    table[slot].WriteTag = TlbEntry.Unused(slot);
                 }
             }
         }
     }
 
-    private static ulong[] MakeUnused()
+    private static byte[] MakeUnused()
     {
-        ulong[] tags = new ulong[TlbEntry.SlotCount];
-        for (int slot = 0; slot < tags.Length; slot++)
+        byte[] table = new byte[TlbEntry.TableBytes];
+        Span<ulong> words = MemoryMarshal.Cast<byte, ulong>(table.AsSpan());
+        for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
         {
-            tags[slot] = TlbEntry.Unused(slot);
+            ulong unused = TlbEntry.Unused(slot);
+            words[slot * TlbEntry.Words] = unused;
+            words[(slot * TlbEntry.Words) + 1] = unused;
+            words[(TlbEntry.SlotCount * TlbEntry.Words) + slot] = unused;
         }
 
-        return tags;
+        return table;
     }
-
-    private Span<ulong> Array(int mode, int at)
-        => new(_tables + (mode * TlbEntry.TableBytes) + at, TlbEntry.SlotCount);
 
     private void Invalidate(int mode, int slot)
     {
-        var entry = (TlbEntry*)((ulong*)Table(mode) + slot);
-        ulong unused = s_unused[slot];
-        entry->ReadTag = unused;
-        entry->WriteTag = unused;
-        entry->ExecuteTag = unused;
+        TlbEntry* table = Table(mode);
+        ulong unused = TlbEntry.Unused(slot);
+        table[slot].ReadTag = unused;
+        table[slot].WriteTag = unused;
+        ((ulong*)((byte*)table + TlbEntry.ExecuteAt))[slot] = unused;
     }
 }

@@ -3,42 +3,38 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.Paging;
 
-/// <summary>One slot of a software TLB: a view of four arrays that lie one behind the other.</summary>
+/// <summary>One entry of a software TLB; generated code indexes arrays of it.</summary>
 /// <remarks>
-/// Slot n of a table is at table + 8 n; generated code indexes the arrays with a scaled register. A tag is the negated
-/// linear address of the page, so that linear + tag + size - 1 is below 4096 exactly when the whole access lies on the
-/// page: one that crosses misses by itself, and the comparison can be made without touching the flags. An unused tag
-/// names a page of a slot half a table away, which no address of this slot comes near. The write tag is armed only
-/// while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable.
+/// A tag is the negated linear address of the page, so that linear + tag + size - 1 is below 4096 exactly when the whole
+/// access lies on the page: one that crosses misses by itself, and the comparison can be made without touching the
+/// flags. An unused tag names a page of a slot half a table away, which no address of this slot comes near. The write
+/// tag is armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable. What one
+/// access needs lies together: a working set of pages is then a third of the cache lines that separate arrays take.
+/// The tags of pages that may be executed are in an array of their own behind the entries.
 /// </remarks>
-[StructLayout(LayoutKind.Explicit)]
+[StructLayout(LayoutKind.Sequential)]
 public struct TlbEntry
 {
+    /// <summary>Size in words of 8 bytes: a factor that an address computation has.</summary>
+    internal const int Words = 3;
+
     internal const int SlotCount = 4096;
-    internal const int ArrayBytes = SlotCount * sizeof(ulong);
-    internal const int TableBytes = 4 * ArrayBytes;
     internal const int ReadAt = 0;
-    internal const int WriteAt = ArrayBytes;
-    internal const int ExecuteAt = 2 * ArrayBytes;
-    internal const int AddendAt = 3 * ArrayBytes;
+    internal const int WriteAt = 8;
+    internal const int AddendAt = 16;
+    internal const int ExecuteAt = SlotCount * Words * sizeof(ulong);
+    internal const int TableBytes = ExecuteAt + (SlotCount * sizeof(ulong));
 
     private const int PageShift = 12;
     private const ulong PageBytes = 1ul << PageShift;
 
     /// <summary>Page that may be read through <see cref="Addend"/>, negated.</summary>
-    [FieldOffset(ReadAt)]
     public ulong ReadTag;
 
     /// <summary>Page that may be stored to through <see cref="Addend"/>, negated.</summary>
-    [FieldOffset(WriteAt)]
     public ulong WriteTag;
 
-    /// <summary>Page that instructions may be fetched from through <see cref="Addend"/>, negated.</summary>
-    [FieldOffset(ExecuteAt)]
-    public ulong ExecuteTag;
-
     /// <summary>Host address minus linear address.</summary>
-    [FieldOffset(AddendAt)]
     public ulong Addend;
 
     /// <summary>Number of the slot of <paramref name="linear"/>.</summary>
@@ -48,7 +44,12 @@ public struct TlbEntry
     /// <summary>The slot of <paramref name="linear"/> in <paramref name="table"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static unsafe TlbEntry* Of(TlbEntry* table, ulong linear)
-        => (TlbEntry*)((ulong*)table + ((linear >> PageShift) & (SlotCount - 1)));
+        => table + ((linear >> PageShift) & (SlotCount - 1));
+
+    /// <summary>The tag that grants fetches, for the slot of <paramref name="linear"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static unsafe ulong* ExecuteTagOf(TlbEntry* table, ulong linear)
+        => (ulong*)((byte*)table + ExecuteAt) + ((linear >> PageShift) & (SlotCount - 1));
 
     /// <summary>Tag of the page that holds <paramref name="linear"/>.</summary>
     internal static ulong TagOf(ulong linear) => 0 - (linear & ~(PageBytes - 1));

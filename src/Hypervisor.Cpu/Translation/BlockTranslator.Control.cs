@@ -88,12 +88,13 @@ internal sealed unsafe partial class BlockTranslator
         _code.Jump(_stubs[mode].Miss);
     }
 
-    // Looks for the target in R9. On a hit R10 is its slot. Gives the hole of the jump to take on a miss.
+    // Looks for the target in R9. On a hit [jump cache + 8 R10] is its entry. Gives the hole of the jump to take on a miss.
     private byte* EmitLookup(int mode)
     {
         _code.RotateRight(R10, R9, JumpCache.FoldBits);
         _code.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
         _code.Pext(R10, R10, State, StateOffset.JumpSlotBits);
+        _code.LeaIndexed(wide: true, R10, R10, R10, 0, 0);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         byte* hit = _code.JumpShortIfRcxZero();

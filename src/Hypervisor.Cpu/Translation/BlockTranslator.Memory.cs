@@ -1,3 +1,4 @@
+using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
@@ -108,7 +109,7 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitCheck(int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0)
     {
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
-        _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
+        EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
         _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, alignmentMask != 0 ? 0 : sizeBytes - 1);
         int mustBeZero = alignmentMask switch
@@ -127,6 +128,14 @@ internal sealed unsafe partial class BlockTranslator
         {
             Register = address,
         });
+    }
+
+    // R10 = what, times 8, is the distance of the entry of an address from its table.
+    private void EmitTlbSlot(int address)
+    {
+        _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
+        _code.LeaIndexed(wide: true, R10, R10, R10, 1, 0);
+        Check.That(TlbEntry.Words == 3);
     }
 
     private void EmitAccessCall(in OutOfLine part)

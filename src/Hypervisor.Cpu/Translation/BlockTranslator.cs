@@ -188,6 +188,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         EmitUnlessZero();
+        EmitTlbSlot(R9);
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));
         _code.MoveImmediate64(Rcx, 0 - (ulong)next);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);

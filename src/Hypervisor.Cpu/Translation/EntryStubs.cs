@@ -171,12 +171,12 @@ internal sealed unsafe class EntryStubs
     }
 
     /// <summary>
-    /// Looks for the target in R9 in the second entry of slot R10, which becomes the entry's number. Gives the hole of
+    /// Looks for the target in R9 in the second entry of its slot; R10 goes from the first to the second. Gives the hole of
     /// the short jump that is taken on a hit.
     /// </summary>
     internal static byte* EmitSecondWay(Emitter emitter, int mode)
     {
-        emitter.Lea(R10, R10, JumpCache.SlotCount);
+        emitter.Lea(R10, R10, JumpCache.SlotCount * JumpCache.Words);
         emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
         emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
         return emitter.JumpShortIfRcxZero();

@@ -23,11 +23,14 @@ internal sealed unsafe class JumpCache
     /// </summary>
     internal const int Ways = 2;
 
-    /// <summary>Distance of the code pointers from the tags.</summary>
-    internal const int CodeAt = Ways * SlotCount * sizeof(ulong);
+    /// <summary>Size of an entry in words of 8 bytes: tag, code.</summary>
+    internal const int Words = 2;
+
+    /// <summary>Distance of the code pointer from its tag.</summary>
+    internal const int CodeAt = sizeof(ulong);
 
     /// <summary>Size of a table.</summary>
-    internal const int TableBytes = 2 * CodeAt;
+    internal const int TableBytes = Ways * SlotCount * Words * sizeof(ulong);
 
     /// <summary>Size of all tables.</summary>
     internal const int TotalBytes = TranslatedModes * TableBytes;
@@ -44,6 +47,7 @@ internal sealed unsafe class JumpCache
     private const int TranslatedModes = 3;
     private const int SlotShift = 0;
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
+    private const int PageShift = 12;
     private const int PageFilterBits = 4096;
     private const int FewEntries = 1024;
 
@@ -75,16 +79,13 @@ internal sealed unsafe class JumpCache
     internal void Fill(int mode, ulong rip, byte* code, bool isGlobal)
     {
         int slot = SlotOf(rip);
-        Span<ulong> tags = Tags(mode);
-        Span<ulong> codes = Codes(mode);
-        if (tags[slot] != 0 - rip)
+        Span<Entry> entries = Entries(mode);
+        if (entries[slot].Tag != 0 - rip)
         {
-            tags[slot + SlotCount] = tags[slot];
-            codes[slot + SlotCount] = codes[slot];
+            entries[slot + SlotCount] = entries[slot];
         }
 
-        tags[slot] = 0 - rip;
-        codes[slot] = (ulong)code;
+        entries[slot] = new Entry(0 - rip, (ulong)code);
         int count = _filledCount[mode];
         if (count < FewEntries)
         {
@@ -128,47 +129,50 @@ internal sealed unsafe class JumpCache
             return;
         }
 
-        // Tags are negated, so the first address of the page has the highest.
-        ulong highest = 0 - (linear & ~0xFFFul);
+        ulong page = linear >> PageShift;
         for (int mode = 0; mode < TranslatedModes; mode++)
         {
-            Span<ulong> tags = Tags(mode);
-            int at;
-            while ((at = tags.IndexOfAnyInRange(highest - 0xFFF, highest)) >= 0)
+            Span<Entry> entries = Entries(mode);
+            for (int i = 0; i < entries.Length; i++)
             {
-                tags[at] = at % SlotCount == 0 ? UnusedInSlot0 : 0;
+                if ((0 - entries[i].Tag) >> PageShift == page)
+                {
+                    entries[i] = Unused(i);
+                }
             }
         }
     }
 
+    private static Entry Unused(int index) => new(index % SlotCount == 0 ? UnusedInSlot0 : 0, 0);
+
     private static int SlotOf(ulong rip)
         => (int)((rip + ulong.RotateRight(rip, FoldBits)) >> SlotShift) & (SlotCount - 1);
 
-    private static int PageBit(ulong linear) => (int)((linear >> 12) % PageFilterBits);
+    private static int PageBit(ulong linear) => (int)((linear >> PageShift) % PageFilterBits);
 
     private void Flush(int mode)
     {
-        Span<ulong> tags = Tags(mode);
+        Span<Entry> entries = Entries(mode);
         int count = _filledCount[mode];
         if (count == FewEntries)
         {
-            tags.Clear();
+            entries.Clear();
         }
         else
         {
             foreach (ushort slot in _filled[mode].AsSpan(0, count))
             {
-                tags[slot] = 0;
-                tags[slot + SlotCount] = 0;
+                entries[slot] = default;
+                entries[slot + SlotCount] = default;
             }
         }
 
-        tags[0] = UnusedInSlot0;
-        tags[SlotCount] = UnusedInSlot0;
+        entries[0] = Unused(0);
+        entries[SlotCount] = Unused(SlotCount);
         _filledCount[mode] = 0;
     }
 
-    private Span<ulong> Tags(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);
+    private Span<Entry> Entries(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);
 
-    private Span<ulong> Codes(int mode) => new(_tables + (mode * TableBytes) + CodeAt, Ways * SlotCount);
+    private readonly record struct Entry(ulong Tag, ulong Code);
 }
