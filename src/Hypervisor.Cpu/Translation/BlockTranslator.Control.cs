@@ -82,33 +82,24 @@ internal sealed unsafe partial class BlockTranslator
     // Jumps to R9, to code of another mode if need be: what differs between the modes is in the state already.
     private void EmitJumpTo(int mode)
     {
-        byte* miss = EmitLookup(mode);
+        if (_variant.IsSupervisor)
+        {
+            _code.Jump(_stubs[mode].JumpToTarget); // small before fast, see EmitCheck
+            return;
+        }
+
+        byte* miss = EntryStubs.EmitLookup(_code, mode);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(mode) + JumpCache.CodeAt);
         _code.Land(miss);
         _code.Jump(_stubs[mode].Miss);
     }
 
-    // Looks for the target in R9. On a hit [jump cache + 8 R10] is its entry. Gives the hole of the jump to take on a miss.
-    private byte* EmitLookup(int mode)
-    {
-        _code.RotateRight(R10, R9, JumpCache.FoldBits);
-        _code.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
-        _code.Pext(R10, R10, State, StateOffset.JumpSlotBits);
-        _code.LeaIndexed(wide: true, R10, R10, R10, 0, 0);
-        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        byte* hit = _code.JumpShortIfRcxZero();
-        byte* miss = _code.JumpForward();
-        _code.LandShort(hit);
-        return miss;
-    }
-
-    // As EmitLookup, for an instruction that has done nothing yet: where the target is not known, it is looked for
+    // A look-up for an instruction that has done nothing yet: where the target is not known, it is looked for
     // from here again, or the instruction is interpreted.
     private void EmitKnownTarget()
     {
         byte* retry = _code.Here;
-        byte* miss = EmitLookup(_variant.Mode);
+        byte* miss = EntryStubs.EmitLookup(_code, _variant.Mode);
         _outOfLine.Add(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
         {
             Hit = (nint)_code.Here,
@@ -218,6 +209,13 @@ internal sealed unsafe partial class BlockTranslator
         if (instruction.Code is not (Code.Retnq or Code.Retnq_imm16))
         {
             return EmitInterpreted(instruction);
+        }
+
+        if (_variant.IsSupervisor && instruction.Code == Code.Retnq)
+        {
+            _code.MoveImmediate32(R10, (uint)_offset);
+            _code.Jump(_set.ReturnFromCall);
+            return true;
         }
 
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
@@ -108,6 +109,20 @@ internal sealed unsafe partial class BlockTranslator
     /// </summary>
     private void EmitCheck(int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0)
     {
+        AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
+        if (_variant.IsSupervisor && alignmentMask == 0 && BitOperations.IsPow2(sizeBytes) && sizeBytes <= WordBytes)
+        {
+            // Kernel code is wide and flat: what it loses by the call it gains by being small.
+            if (address != R9)
+            {
+                _code.Move(R9, address);
+            }
+
+            _code.Call(_set.Check(sizeBytes, isWrite));
+            _cache.AddAccess(_code.Here, access);
+            return;
+        }
+
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
@@ -123,7 +138,6 @@ internal sealed unsafe partial class BlockTranslator
         byte* miss = _code.JumpForward();
         _code.LandShort(hit);
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
-        AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
         _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {
             Register = address,

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Instructions;
-using Hypervisor.Cpu.Paging;
 using Iced.Intel;
 using static Hypervisor.Cpu.Translation.HostRegister;
 
@@ -26,7 +25,6 @@ internal sealed unsafe partial class BlockTranslator
     private const int PageBytes = 4096;
     private const int State = GuestRegisters.State;
     private const int LineShift = 6;
-    private const int InstructionBytesMax = 15;
 
     private readonly Vcpu _vcpu;
     private readonly bool _countsInstructions;
@@ -34,7 +32,6 @@ internal sealed unsafe partial class BlockTranslator
     private readonly BlockDecoder _lowering;
     private readonly Emitter _code = new();
     private readonly PointerReader _reader = new();
-    private readonly byte[] _crossing = new byte[InstructionBytesMax];
     private readonly Decoder _decoder;
     private readonly Encoder _encoder;
     private readonly InstructionInfoFactory _information = new();
@@ -149,51 +146,6 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         return block;
-    }
-
-    // The instruction at _offset goes on in the next page: its code runs only while that page is mapped as it is now.
-    // Gives the page's number in RAM; negative: nothing is mapped there.
-    private long DecodeCrossing(byte* page, ulong linearPage, out Instruction instruction)
-    {
-        byte* next = _vcpu.Mmu.TryFetch(linearPage + PageBytes, out _);
-        int inPage = PageBytes - _offset;
-        if (next == null || inPage >= InstructionBytesMax)
-        {
-            instruction = default;
-            return -1;
-        }
-
-        for (int i = 0; i < InstructionBytesMax; i++)
-        {
-            _crossing[i] = i < inPage ? page[_offset + i] : next[i - inPage];
-        }
-
-        fixed (byte* bytes = _crossing)
-        {
-            _reader.Set(bytes, InstructionBytesMax);
-            _decoder.IP = (ulong)_offset;
-            _decoder.Decode(out instruction);
-        }
-
-        EmitMappingCheck(next);
-        return _vcpu.Mmu.RamOffset(next) >> 12;
-    }
-
-    // Leaves for the interpreter unless instructions of the next page come from where they did.
-    private void EmitMappingCheck(byte* next)
-    {
-        int mode = _variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
-        EmitLinear(PageBytes);
-        _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);
-        _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        EmitUnlessZero();
-        EmitTlbSlot(R9);
-        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));
-        _code.MoveImmediate64(Rcx, 0 - (ulong)next);
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
-        EmitUnlessZero();
     }
 
     // From behind: with the linear address in R9; from the same page with a look at the events; without.

@@ -43,6 +43,9 @@ internal sealed unsafe class CodeMemory : IDisposable
     /// <summary>Bytes that are left.</summary>
     internal long FreeBytes => _lengthBytes - _usedBytes;
 
+    /// <summary>Where it runs from.</summary>
+    internal byte* Execute => _execute;
+
     /// <summary>From an address to write at to the one that runs.</summary>
     internal long ToExecute => _execute - _write;
 

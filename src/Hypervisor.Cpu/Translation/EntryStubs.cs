@@ -1,3 +1,4 @@
+using System.Numerics;
 using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using static Hypervisor.Cpu.Translation.HostRegister;
@@ -14,11 +15,15 @@ internal sealed unsafe class EntryStubs
 {
     private const int State = GuestRegisters.State;
 
+    // Sizes of 1, 2, 4 and 8 bytes, read and written.
+    private const int CheckCount = 8;
+
     private static readonly int[] s_saved = [Rbx, Rbp, R12, 13, 14, R15];
 
     private readonly Emitter _emitter;
     private readonly int _mode;
     private readonly bool _hasVectors;
+    private readonly nint[] _checks = new nint[CheckCount];
 
     private EntryStubs(Emitter emitter, int mode)
     {
@@ -37,6 +42,20 @@ internal sealed unsafe class EntryStubs
         emitter.Align(16);
         Miss = emitter.Here;
         EmitMiss();
+        emitter.Align(64);
+        JumpToTarget = emitter.Here;
+        EmitJumpToTarget();
+        for (int i = 0; i < CheckCount; i++)
+        {
+            emitter.Align(64);
+            _checks[i] = (nint)emitter.Here;
+            EmitCheck(sizeBytes: 1 << (i / 2), isWrite: i % 2 != 0);
+        }
+
+        emitter.Align(64);
+        ReturnFromCall = emitter.Here;
+        EmitReturn();
+
         emitter.Align(16);
         Stale = emitter.Here;
         emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
@@ -56,7 +75,8 @@ internal sealed unsafe class EntryStubs
     internal byte* Exit { get; }
 
     /// <summary>
-    /// Called with a linear address in R9 and an <see cref="AccessDescriptor"/> in R10; returns host minus linear
+    /// Called with a linear address in R9 and an <see cref="AccessDescriptor"/> (or where the cache finds one) in R10;
+    /// returns host minus linear
     /// address in R10, all else as it was, or leaves.
     /// </summary>
     internal byte* Access { get; }
@@ -74,6 +94,19 @@ internal sealed unsafe class EntryStubs
     /// <c>void park(CpuState*)</c>: moves the x87 registers from the host's into the exchange area.
     /// </summary>
     internal byte* ParkFpu { get; }
+
+    /// <summary>Jumped to with a known good target in R9.</summary>
+    internal byte* JumpToTarget { get; }
+
+    /// <summary>The guest's RET. Jumped to with the offset of the instruction in its page in R10.</summary>
+    internal byte* ReturnFromCall { get; }
+
+    /// <summary>
+    /// Called with a linear address in R9; returns host minus linear address in R10, or leaves. Uses RCX, touches no
+    /// flags. What the access is, the cache knows by the return address.
+    /// </summary>
+    internal byte* Check(int sizeBytes, bool isWrite)
+        => (byte*)_checks[(BitOperations.Log2((uint)sizeBytes) * 2) + (isWrite ? 1 : 0)];
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
     internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode);
@@ -204,6 +237,76 @@ internal sealed unsafe class EntryStubs
     {
         _emitter.Fxsave64(Rdi, StateOffset.Exchange);
         _emitter.InitializeFpu();
+        _emitter.Return();
+    }
+
+    /// <summary>
+    /// Looks for the target in R9. On a hit [jump cache + 8 R10] is its entry. Gives the hole of the jump to take on a
+    /// miss.
+    /// </summary>
+    internal static byte* EmitLookup(Emitter emitter, int mode)
+    {
+        emitter.RotateRight(R10, R9, JumpCache.FoldBits);
+        emitter.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
+        emitter.Pext(R10, R10, State, StateOffset.JumpSlotBits);
+        emitter.LeaIndexed(wide: true, R10, R10, R10, 0, 0);
+        emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
+        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        byte* hit = emitter.JumpShortIfRcxZero();
+        byte* miss = emitter.JumpForward();
+        emitter.LandShort(hit);
+        return miss;
+    }
+
+    private void EmitJumpToTarget()
+    {
+        byte* miss = EmitLookup(_emitter, _mode);
+        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
+        _emitter.Land(miss);
+        _emitter.Jump(Miss);
+    }
+
+    // As BlockTranslator emits it in user mode. Nothing changes before the target is known.
+    private void EmitReturn()
+    {
+        _emitter.Store(State, StateOffset.SavedTarget, R10);
+        _emitter.Move(R9, GuestRegisters.StackPointer);
+        _emitter.Call(Check(sizeof(ulong), isWrite: false));
+        _emitter.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
+        byte* retry = _emitter.Here;
+        byte* miss = EmitLookup(_emitter, _mode);
+        byte* found = _emitter.Here;
+        _emitter.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, sizeof(ulong));
+        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
+        _emitter.Land(miss);
+        byte* second = EmitSecondWay(_emitter, _mode);
+        byte* unknown = _emitter.JumpShort();
+        _emitter.LandShort(second);
+        _emitter.Jump(found);
+        _emitter.LandShort(unknown);
+        _emitter.Move(R10, R9);
+        _emitter.MoveImmediate64(Rcx, (ulong)retry);
+        _emitter.Store(State, StateOffset.SavedCode, Rcx);
+        _emitter.Load(R9, State, StateOffset.CodeBase);
+        _emitter.Load(Rcx, State, StateOffset.SavedTarget);
+        _emitter.LeaIndexed(wide: true, R9, R9, Rcx, 0, 0);
+        _emitter.MoveImmediate32(Rcx, (uint)ExitReason.UnknownTarget);
+        _emitter.Jump(Exit);
+    }
+
+    private void EmitCheck(int sizeBytes, bool isWrite)
+    {
+        _emitter.Pext(R10, R9, State, StateOffset.TlbSlotBits);
+        _emitter.LeaIndexed(wide: true, R10, R10, R10, 1, 0);
+        int tags = StateOffset.Tlb(_mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
+        _emitter.LoadIndexed(Rcx, State, R10, 3, tags);
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, sizeBytes - 1);
+        _emitter.Pext(Rcx, Rcx, State, StateOffset.PageBits);
+        byte* hit = _emitter.JumpShortIfRcxZero();
+        _emitter.Load(R10, Rsp, 0);
+        _emitter.Jump(Access);
+        _emitter.LandShort(hit);
+        _emitter.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_mode, TlbEntry.AddendAt));
         _emitter.Return();
     }
 

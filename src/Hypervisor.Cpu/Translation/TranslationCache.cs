@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Hypervisor.Core;
 using Hypervisor.Core.Host;
+using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Translation;
 
@@ -19,11 +20,13 @@ internal sealed unsafe class TranslationCache : IDisposable
 
     private const int SlotCount = 1 << 15;
     private const int LinksMax = 1 << 20;
+    private const int AccessesMax = 1 << 22;
     private const long RecordBytes = 48L << 20;
 
     private readonly CodeMemory _code;
     private readonly byte* _records;
     private readonly BlockLink* _links;
+    private readonly AccessRecord* _accesses; // in the order of their code, which only grows
     private readonly Slot* _slots;
     private readonly TranslatedBlock** _firstInPage;
     private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
@@ -32,12 +35,14 @@ internal sealed unsafe class TranslationCache : IDisposable
     private long _fixedBytes;
     private long _recordsUsed;
     private int _linkCount;
+    private int _accessCount;
 
     internal TranslationCache(long codeBytes, long pageCount)
     {
         _code = new CodeMemory("translated-code", codeBytes);
         _records = HostMemory.MapPrivateMemory(RecordBytes);
         _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
+        _accesses = (AccessRecord*)HostMemory.MapPrivateMemory((long)AccessesMax * sizeof(AccessRecord));
         _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
         _firstInPage = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
         _firstCrossing = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
@@ -57,7 +62,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal bool TryBegin(Emitter emitter, int codeBytesMax, int recordBytesMax)
     {
         if (_code.FreeBytes < codeBytesMax || RecordBytes - _recordsUsed < recordBytesMax
-            || LinksMax - _linkCount < codeBytesMax / 8)
+            || LinksMax - _linkCount < codeBytesMax / 8 || AccessesMax - _accessCount < codeBytesMax / 8)
         {
             return false;
         }
@@ -104,6 +109,44 @@ internal sealed unsafe class TranslationCache : IDisposable
         _recordsUsed += bytes;
         new Span<byte>(record, bytes).Clear();
         return (T*)record;
+    }
+
+    /// <summary>Notes what access the check that returns to <paramref name="returnAddress"/> is for.</summary>
+    internal void AddAccess(byte* returnAddress, AccessDescriptor access)
+    {
+        Check.That(_accessCount < AccessesMax);
+        _accesses[_accessCount++] = new AccessRecord((uint)(returnAddress - _code.Execute), access.Bits);
+    }
+
+    /// <summary>
+    /// What <see cref="AddAccess"/> noted; in the fixed pieces it is the RET at <paramref name="returnOffset"/>.
+    /// </summary>
+    internal AccessDescriptor AccessAt(byte* returnAddress, int returnOffset)
+    {
+        uint offset = (uint)(returnAddress - _code.Execute);
+        if (offset < _fixedBytes)
+        {
+            return AccessDescriptor.Of(
+                returnOffset, sizeof(ulong), SegmentRegister.Ss, alignmentMask: 0, isWrite: false);
+        }
+
+        int low = 0;
+        int high = _accessCount - 1;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_accesses[middle].Offset < offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        Check.That(_accesses[low].Offset == offset);
+        return new AccessDescriptor(_accesses[low].Bits);
     }
 
     /// <summary>A number for a jump that may be linked later.</summary>
@@ -207,6 +250,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         _code.Truncate(_fixedBytes);
         _recordsUsed = 0;
         _linkCount = 0;
+        _accessCount = 0;
     }
 
     /// <inheritdoc/>
@@ -215,6 +259,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         _code.Dispose();
         HostMemory.Unmap(_records, RecordBytes);
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
+        HostMemory.Unmap((byte*)_accesses, (long)AccessesMax * sizeof(AccessRecord));
         NativeMemory.Free(_slots);
         NativeMemory.Free(_firstInPage);
         NativeMemory.Free(_firstCrossing);
@@ -261,6 +306,8 @@ internal sealed unsafe class TranslationCache : IDisposable
         *entry = 0xE9;
         Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
     }
+
+    private readonly record struct AccessRecord(uint Offset, uint Bits);
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Slot

@@ -37,7 +37,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _translator = new BlockTranslator(vcpu, _cache, config.CountsInstructions);
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
-        _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, uint, byte*>)&Access;
+        _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, ulong, byte*>)&Access;
         _engine->TlbSlotBits = (ulong)(TlbEntry.SlotCount - 1) << 12;
         _engine->JumpSlotBits = JumpCache.SlotBits;
         _engine->PageBits = ~0xFFFul;
@@ -234,12 +234,14 @@ internal sealed unsafe class TranslatorEngine : IDisposable
 
     // Called by generated code. Null: it leaves with what is in EngineState.
     [UnmanagedCallersOnly]
-    private static byte* Access(CpuState* state, ulong linear, uint bits)
+    private static byte* Access(CpuState* state, ulong linear, ulong what)
     {
         var engine = (EngineState*)((byte*)state - EngineState.Bytes);
         var vcpu = (Vcpu)GCHandle.FromIntPtr(engine->Handle).Target!;
-        var access = new AccessDescriptor(bits);
         TranslatorEngine translator = vcpu.Translator!;
+        AccessDescriptor access = what <= uint.MaxValue
+            ? new AccessDescriptor((uint)what)
+            : translator._cache.AccessAt((byte*)what, (int)engine->SavedTarget);
         vcpu.Statistics.TlbMisses++;
         int generation = translator._cache.Generation;
         byte* data = vcpu.Mmu.Access(linear, access, out bool isFault);
