@@ -50,16 +50,17 @@ public sealed class VcpuConfig
 
     /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
     internal static VcpuConfig Alone(
-        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16) => new()
-    {
-        ApicBus = new LonelyApicBus(),
-        BusLock = new Lock(),
-        Model = CpuModel.Default,
-        Entropy = RandomNumberGenerator.Fill,
-        Engine = engine,
-        HitsBeforeTranslation = hitsBeforeTranslation,
-        CountsInstructions = true,
-    };
+        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16)
+        => new()
+        {
+            ApicBus = new LonelyApicBus(),
+            BusLock = new Lock(),
+            Model = CpuModel.Default,
+            Entropy = RandomNumberGenerator.Fill,
+            Engine = engine,
+            HitsBeforeTranslation = hitsBeforeTranslation,
+            CountsInstructions = true,
+        };
 
     private sealed class LonelyApicBus : IApicBus
     {

@@ -49,8 +49,8 @@ public sealed record MachineConfig
     /// <summary>One of <see cref="CpuModels"/>, or null for the best that the host has.</summary>
     public string? CpuModel { get; init; }
 
-    /// <summary>What executes guest instructions.</summary>
-    public ExecutionEngine Engine { get; init; } = ExecutionEngine.Interpreter;
+    /// <summary>What executes guest instructions; a host without BMI2 or AVX2 interprets them all.</summary>
+    public ExecutionEngine Engine { get; init; } = ExecutionEngine.Translator;
 
     /// <summary>Whether translated code counts its instructions, for statistics: some percent slower.</summary>
     public bool CountsInstructions { get; init; }

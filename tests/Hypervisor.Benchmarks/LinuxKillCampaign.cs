@@ -77,7 +77,7 @@ internal static partial class LinuxKillCampaign
         };
         foreach (string word in (string[])[
             "pair", "--kernel", Path.Combine(files, "vmlinuz"), "--initrd", Path.Combine(files, "initrd.gz"),
-            "--append", $"console=ttyS0 quiet panic=-1 no_timer_check hvtest=loop hvcount={lines}",
+            "--append", $"console=ttyS0 quiet panic=-1 hvtest=loop hvcount={lines}",
             "--drive", $"file={disk}"])
         {
             start.ArgumentList.Add(word);

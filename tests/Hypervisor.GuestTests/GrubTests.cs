@@ -11,7 +11,7 @@ public sealed class GrubTests
     {
         using var folder = new TestFolder();
         LinuxFiles.MakeGrubDisk(
-            folder["disk.img"], "console=ttyS0 quiet no_timer_check hvdisk=/dev/vda1 hvtest=poweroff");
+            folder["disk.img"], "console=ttyS0 quiet hvdisk=/dev/vda1 hvtest=poweroff");
 
         (MachineEnd end, string console) = GuestRun.ToEnd(new BootRequest(), folder["disk.img"]);
 

@@ -42,6 +42,6 @@ public sealed class LinuxTests
     {
         Kernel = kernel,
         Initrd = LinuxFiles.Initrd,
-        CommandLine = $"console=ttyS0 quiet no_timer_check {test}",
+        CommandLine = $"console=ttyS0 quiet {test}",
     };
 }

@@ -221,7 +221,9 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         }
 
         TlbEntry* entry = tlb.Slot(mode, linear);
-        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(tlb.Table(mode), linear), linear, 1) ? (byte*)(linear + entry->Addend) : null;
+        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(tlb.Table(mode), linear), linear, 1)
+            ? (byte*)(linear + entry->Addend)
+            : null;
     }
 
     // In legacy modes linear addresses wrap at 4 GiB.

@@ -167,7 +167,8 @@ internal sealed unsafe partial class BlockTranslator
         bool badLock = original.HasLockPrefix
             && ((InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Lockable) == 0
                 || original.Op0Kind != OpKind.Memory);
-        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || _spilledCount > (_readsCounter ? 1 : 2))
+        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original)
+            || _spilledCount > (_readsCounter ? 1 : 2))
         {
             return false;
         }

@@ -7,8 +7,8 @@ namespace Hypervisor.Cpu.Translation;
 
 /// <summary>The fixed pieces of generated code: the way in, the way out, the call for a memory access.</summary>
 /// <remarks>
-/// There is a set for each mode. In user mode the guest's vector registers are in the host's while generated code runs; in
-/// supervisor mode, where they are hardly used, they stay in the state, and changes of privilege cost less.
+/// There is a set for each mode. In user mode the guest's vector registers are in the host's while generated code
+/// runs; in supervisor mode, where they are hardly used, they stay in the state, and changes of privilege cost less.
 /// The host's stack pointer is a multiple of 16 inside generated code.
 /// </remarks>
 internal sealed unsafe class EntryStubs

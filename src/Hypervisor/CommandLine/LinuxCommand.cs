@@ -59,7 +59,7 @@ internal static class LinuxCommand
             Kernel = BootFile.Open("kernel", kernel),
             Initrd = BootFile.Open("initrd", initrd),
             // The kernel's check of the PIT counts ticks over 40 ms, and ticks that a stalled host missed are lost.
-            CommandLine = machine.CommandLine.Length > 0 ? machine.CommandLine : "console=ttyS0 no_timer_check",
+            CommandLine = machine.CommandLine.Length > 0 ? machine.CommandLine : "console=ttyS0",
             Drives = machine.Drives.Count > 0
                 ? machine.Drives
                 : DriveText.ParseAll("--drive", [$"file={PropertyList.Quote(Path.Combine(folder, s_files[2]))}"]),

@@ -38,7 +38,7 @@ internal sealed class MachineOptions
         "--cpu", "MODEL", "x86-64-v1, x86-64-v2 or x86-64-v3 [default: the best of them that the host has].");
 
     private static readonly Option<string> s_engine = OptionShapes.One(
-        "--engine", "ENGINE", "What executes the guest: interpreter [default] or translator.");
+        "--engine", "ENGINE", "What executes the guest: translator [default] or interpreter.");
 
     private static readonly Option<string> s_guest = OptionShapes.One(
         "--guest", "NAME", $"An embedded test guest instead of --kernel: {string.Join(", ", EmbeddedGuests.Names)}.");
@@ -228,9 +228,9 @@ internal sealed class MachineOptions
 
     private static ExecutionEngine ReadEngine(string? text) => text switch
     {
-        null or "interpreter" => ExecutionEngine.Interpreter,
-        "translator" => ExecutionEngine.Translator,
-        _ => throw new UsageException($"--engine: '{text}' is not known; allowed: interpreter, translator"),
+        null or "translator" => ExecutionEngine.Translator,
+        "interpreter" => ExecutionEngine.Interpreter,
+        _ => throw new UsageException($"--engine: '{text}' is not known; allowed: translator, interpreter"),
     };
 
     private static int? ReadDebugExit(ParseResult words)
