@@ -8,6 +8,7 @@ using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Peers;
 using Hypervisor.Devices;
 using Hypervisor.Devices.Bus;
 using Hypervisor.Devices.Chipset;
@@ -137,6 +138,7 @@ internal sealed class Board : IDisposable
         var bus = new MachineBus(_busLock, _mmio, _ports);
         CpuModel model = config.CpuModel is null ? CpuModel.Default : CpuModel.Named(config.CpuModel);
         CpuModelName = model.Name;
+        var peers = new VcpuPeers(ram);
         var vcpus = new Vcpu[config.CpuCount];
         for (int i = 0; i < vcpus.Length; i++)
         {
@@ -148,6 +150,7 @@ internal sealed class Board : IDisposable
                 Model = model,
                 Engine = config.Engine,
                 HasPeers = config.CpuCount > 1,
+                Peers = peers,
                 Entropy = entropy.Fill,
                 OnWake = () => events.OnWake(index),
             });

@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Numerics;
+using System.Runtime.Intrinsics;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
@@ -154,10 +156,15 @@ internal sealed unsafe class Tlb
         {
             Span<ulong> tags = Array(mode, TlbEntry.WriteAt);
             Span<ulong> addends = Array(mode, TlbEntry.AddendAt);
-            for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
+            for (int first = 0; first < TlbEntry.SlotCount; first += Vector512<ulong>.Count)
             {
-                if (addends[slot] - tags[slot] == (ulong)hostPage)
+                // Vectors: with several vCPUs it happens for each page that becomes code, on all of them.
+                ulong hits = Vector512.Equals(
+                    Vector512.Create(addends.Slice(first)) - Vector512.Create(tags.Slice(first)),
+                    Vector512.Create((ulong)hostPage)).ExtractMostSignificantBits();
+                for (; hits != 0; hits &= hits - 1)
                 {
+                    int slot = first + BitOperations.TrailingZeroCount(hits);
                     tags[slot] = s_unused[slot];
                 }
             }
