@@ -58,6 +58,7 @@ internal sealed class Board : IDisposable
         var context = new DeviceContext(
             ram, timers, eventLoop, entropy, _interrupts.DriveGsi, _interrupts.SendMsi);
 
+        Peers = new VcpuPeers(ram);
         _vcpus = BuildVcpus(config, ram, timers, entropy, events);
         var ioApic = new IoApic(_interrupts.SendMsi);
         var pic = new Pic8259(_interrupts.SetExternalInterrupt);
@@ -80,6 +81,9 @@ internal sealed class Board : IDisposable
 
     /// <summary>Name of the CPU model that CPUID reports.</summary>
     internal string CpuModelName { get; private set; } = "";
+
+    /// <summary>What the vCPUs know of each other.</summary>
+    internal VcpuPeers Peers { get; }
 
     /// <summary>All components but the clock, in checkpoint order.</summary>
     internal IReadOnlyList<ICheckpointed> Components => _components;
@@ -138,7 +142,6 @@ internal sealed class Board : IDisposable
         var bus = new MachineBus(_busLock, _mmio, _ports);
         CpuModel model = config.CpuModel is null ? CpuModel.Default : CpuModel.Named(config.CpuModel);
         CpuModelName = model.Name;
-        var peers = new VcpuPeers(ram);
         var vcpus = new Vcpu[config.CpuCount];
         for (int i = 0; i < vcpus.Length; i++)
         {
@@ -150,7 +153,7 @@ internal sealed class Board : IDisposable
                 Model = model,
                 Engine = config.Engine,
                 HasPeers = config.CpuCount > 1,
-                Peers = peers,
+                Peers = Peers,
                 Entropy = entropy.Fill,
                 OnWake = () => events.OnWake(index),
             });

@@ -51,9 +51,12 @@ internal sealed unsafe class SafePoint(Vcpu vcpu)
         return ticket;
     }
 
+    /// <summary>Whether the vCPU is in Run. Any thread.</summary>
+    internal bool IsInside => Volatile.Read(ref _isInside) != 0; // pairs with Enter and Leave
+
     /// <summary>Whether the vCPU has been here since <see cref="Ask"/>. Any thread.</summary>
     internal bool HasServed(ulong ticket)
-        => Volatile.Read(ref _isInside) == 0 || Volatile.Read(ref _served) >= ticket; // pairs with Serve and Leave
+        => !IsInside || Volatile.Read(ref _served) >= ticket; // pairs with Serve
 
     /// <summary>The vCPU is about to run. On its thread.</summary>
     internal void Enter()

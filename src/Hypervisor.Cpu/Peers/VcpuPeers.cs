@@ -1,4 +1,4 @@
-using System.Numerics;
+using System;
 using System.Threading;
 using Hypervisor.Core;
 using Hypervisor.Core.Memory;
@@ -16,34 +16,39 @@ namespace Hypervisor.Cpu.Peers;
 /// </remarks>
 public sealed unsafe class VcpuPeers : IPageWatcher
 {
-    /// <summary>How many vCPUs may share a RAM: a bit each in a page's set of holders.</summary>
-    public const int CountMax = 64;
+    /// <summary>How many vCPUs may share a RAM: as many as xAPIC ids address, and more.</summary>
+    private const int CountMax = 256;
 
     private readonly GuestRam _ram;
 
-    // Bit n: vCPU n holds code of the page. Changed under _lock, together with the page's flag.
-    private readonly ulong[] _holders;
+    // How many hold code of the page. Changed under _lock, together with the page's flag.
+    private readonly byte[] _holderCounts;
 
-    // Protects _holders and _members. Taken last: nothing is called under it that waits.
+    // Protects _holderCounts, _members and their Holds. Taken last: nothing is called under it that waits.
     private readonly Lock _lock = new();
     private Member[] _members = [];
+
+    // Held by who keeps all vCPUs out of Run. Taken before every other lock.
+    private readonly Lock _aloneLock = new();
+    private bool _isClosed; // paired with SafePoint's flag: each side writes its own, then reads the other's
 
     /// <summary>Watches the code in <paramref name="ram"/>.</summary>
     public VcpuPeers(GuestRam ram)
     {
         _ram = ram;
-        _holders = new ulong[ram.PageCount];
+        _holderCounts = new byte[ram.PageCount];
         ram.WatchCode(this);
     }
 
     /// <inheritdoc/>
     public void BeforeWrite(long ramOffset, int lengthBytes)
     {
-        ulong holders = Volatile.Read(ref _holders[ramOffset / PageKernels.PageBytes]); // pairs with Hold
-        Member[] members = Volatile.Read(ref _members);
-        for (; holders != 0; holders &= holders - 1)
+        foreach (Member member in Volatile.Read(ref _members))
         {
-            members[BitOperations.TrailingZeroCount(holders)].Code.BeforeWrite(ramOffset, lengthBytes);
+            if (Volatile.Read(ref member.Holds[ramOffset / PageKernels.PageBytes])) // pairs with Hold
+            {
+                member.Code.BeforeWrite(ramOffset, lengthBytes);
+            }
         }
     }
 
@@ -52,14 +57,51 @@ public sealed unsafe class VcpuPeers : IPageWatcher
     {
         lock (_lock)
         {
-            Check.That(_members.Length < CountMax);
-            Volatile.Write(ref _members, [.. _members, new Member(new SafePoint(vcpu), vcpu, code)]);
+            Check.That(_members.Length < CountMax - 1); // a count fits a byte
+            var member = new Member(new SafePoint(vcpu), vcpu, code, new bool[_holderCounts.Length]);
+            Volatile.Write(ref _members, [.. _members, member]); // pairs with BeforeWrite
             return _members.Length - 1;
         }
     }
 
+    /// <summary>
+    /// Does something while no vCPU is in Run; those that want to go there wait. Out of Run, without the bus lock: a
+    /// vCPU may need it to come out.
+    /// </summary>
+    public void RunAlone(Action action)
+    {
+        lock (_aloneLock)
+        {
+            Volatile.Write(ref _isClosed, true);
+            Thread.MemoryBarrier(); // pairs with Enter
+            foreach (Member member in Volatile.Read(ref _members))
+            {
+                SpinWait spin = default;
+                while (member.Point.IsInside)
+                {
+                    member.Vcpu.RequestExit(); // again in each turn: it may have come in for a moment, and taken it
+                    spin.SpinOnce();
+                }
+            }
+
+            action();
+            Volatile.Write(ref _isClosed, false);
+        }
+    }
+
     /// <summary>The vCPU is in Run from now on.</summary>
-    internal void Enter(int number) => _members[number].Point.Enter();
+    internal void Enter(int number)
+    {
+        SafePoint point = _members[number].Point;
+        point.Enter();
+        SpinWait spin = default;
+        while (Volatile.Read(ref _isClosed)) // pairs with RunAlone
+        {
+            point.Leave();
+            spin.SpinOnce();
+            point.Enter();
+        }
+    }
 
     /// <summary>The vCPU is out of Run: it stores nothing.</summary>
     internal void Leave(int number) => _members[number].Point.Leave();
@@ -73,21 +115,21 @@ public sealed unsafe class VcpuPeers : IPageWatcher
     /// </summary>
     internal void Hold(int number, long page)
     {
-        ulong bit = 1ul << number;
-        if ((_holders[page] & bit) != 0)
+        Member member = _members[number];
+        if (member.Holds[page])
         {
-            return; // nobody else changes this bit
+            return; // nobody else changes it
         }
 
         lock (_lock)
         {
-            Volatile.Write(ref _holders[page], _holders[page] | bit);
+            Volatile.Write(ref member.Holds[page], true);
+            _holderCounts[page]++;
             _ram.SetFlags(page, PageState.Code);
         }
 
-        Vcpu vcpu = _members[number].Vcpu;
-        vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page * PageKernels.PageBytes));
-        vcpu.Bus.Synchronize();
+        member.Vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page * PageKernels.PageBytes));
+        member.Vcpu.Bus.Synchronize();
         WaitForOthers(number, page);
     }
 
@@ -96,11 +138,14 @@ public sealed unsafe class VcpuPeers : IPageWatcher
     {
         lock (_lock)
         {
-            ulong left = _holders[page] & ~(1ul << number);
-            Volatile.Write(ref _holders[page], left);
-            if (left == 0)
+            ref bool holds = ref _members[number].Holds[page];
+            if (holds)
             {
-                _ram.ClearFlags(page, PageState.Code);
+                Volatile.Write(ref holds, false);
+                if (--_holderCounts[page] == 0)
+                {
+                    _ram.ClearFlags(page, PageState.Code);
+                }
             }
         }
     }
@@ -129,5 +174,5 @@ public sealed unsafe class VcpuPeers : IPageWatcher
         }
     }
 
-    private sealed record Member(SafePoint Point, Vcpu Vcpu, BlockCache Code);
+    private sealed record Member(SafePoint Point, Vcpu Vcpu, BlockCache Code, bool[] Holds);
 }
