@@ -144,6 +144,69 @@ public sealed unsafe class VcpuPeersTests
         Assert.True(peer.Mmu.TryPiece(AsmProgram.Data, 1, isWrite: true) == null);
     }
 
+    // The page is held already, so nothing but the announcement says that a store is under way.
+    [Fact]
+    public void Announced_store_lands_before_its_line_is_decoded()
+    {
+        using AsmProgram program = CallData(ExecutionEngine.Interpreter, a =>
+        {
+            a.hlt();
+            a.call(AsmProgram.Data + 0x100);
+            a.hlt();
+        });
+        program.Assemble(AsmProgram.Data + 0x100, a =>
+        {
+            a.mov(eax, 1);
+            a.ret();
+        });
+        program.Run();
+        program.Ram.PrepareWrite((long)AsmProgram.Data + 0x101, 1);
+        program.Bus.OnSynchronize = () => program.Ram.Base[AsmProgram.Data + 0x101] = 2;
+
+        program.Vcpu.State->Activity = 0;
+        program.Run();
+
+        Assert.Equal(2ul, program.Vcpu.State->Gpr[0]);
+    }
+
+    [Theory]
+    [InlineData(ExecutionEngine.Interpreter)]
+    [InlineData(ExecutionEngine.Translator)]
+    public void Nobody_runs_while_one_is_alone(ExecutionEngine engine)
+    {
+        using var program = new AsmProgram(CpuMode.Long, a =>
+        {
+            Label again = a.CreateLabel();
+            a.Label(ref again);
+            a.inc(__qword_ptr[Flags]);
+            a.jmp(again);
+        }, engine: engine);
+        bool isEnded = false;
+        var thread = new Thread(() =>
+        {
+            while (!Volatile.Read(ref isEnded))
+            {
+                program.Vcpu.Run();
+            }
+        });
+        thread.Start();
+        for (int round = 0; round < 200; round++)
+        {
+            ulong started = program.Read(Flags, 8);
+            Assert.True(SpinWait.SpinUntil(() => program.Read(Flags, 8) != started, s_limit));
+            program.Vcpu.Peers.RunAlone(() =>
+            {
+                ulong first = program.Read(Flags, 8);
+                Thread.SpinWait(1000);
+                Assert.Equal(first, program.Read(Flags, 8));
+            });
+        }
+
+        Volatile.Write(ref isEnded, true);
+        program.Vcpu.RequestExit();
+        thread.Join();
+    }
+
     // Each writes a function and calls it, in the same pages but on lines of its own, as fast as it can.
     [Theory]
     [InlineData(ExecutionEngine.Interpreter)]
