@@ -10,6 +10,7 @@ public sealed unsafe class SharedPageTablesTests
 {
     private const int Page = 0x3_0000;
     private const int StopFlag = 0x2_3000;
+    private const int Rounds = 300_000;
     private const ulong Entry = AsmProgram.PageTable + (Page >> 12 << 3);
     private const ulong Present = Page | 3;
 
@@ -24,12 +25,12 @@ public sealed unsafe class SharedPageTablesTests
         int wrong = 0;
         int marked = 0;
         vcpu.Start();
-        for (int round = 0; round < 30_000; round++)
+        for (int round = 0; round < Rounds; round++)
         {
             Volatile.Write(ref entry, Present);
-            Thread.SpinWait(20);
+            Thread.SpinWait(round % 32); // so that the entry goes at every moment of a walk
             marked += Interlocked.Exchange(ref entry, 0) != Present ? 1 : 0;
-            Thread.SpinWait(20);
+            Thread.SpinWait(8);
             wrong += Volatile.Read(ref entry) != 0 ? 1 : 0;
         }
 
