@@ -6,8 +6,8 @@ namespace Hypervisor.Cpu.Peers;
 
 /// <summary>Where a vCPU stands between two instructions: no store of its own is under way.</summary>
 /// <remarks>
-/// Other threads <see cref="Ask"/> and see by the ticket when it was there; out of Run it stands there all the time. What
-/// was asked meanwhile is done before it runs again.
+/// Other threads <see cref="Ask"/> and see by the ticket when it was there; out of Run it stands there all the time.
+/// What was asked meanwhile is done before it runs again.
 /// </remarks>
 internal sealed unsafe class SafePoint(Vcpu vcpu)
 {
