@@ -67,7 +67,9 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         return slot->Key == key ? slot->Block : FindSlow(host, codeMode);
     }
 
-    /// <summary>Counts a visit; true once there were <paramref name="hits"/> of them.</summary>
+    /// <summary>
+    /// Counts a visit; true once there were <paramref name="hits"/> of them: then the page can be translated.
+    /// </summary>
     internal bool IsHot(byte* host, int hits)
     {
         Block* block = Find(host, codeMode: 2);
@@ -76,7 +78,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
             return false;
         }
 
-        Settle();
+        BeginReading(_vcpu.Mmu.RamOffset(host) >> 12);
         return true;
     }
 
@@ -181,8 +183,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
 
         long offset = _vcpu.Mmu.RamOffset(host);
         long page = offset >> 12;
-        _vcpu.Peers.Hold(_vcpu.PeerNumber, page); // before its bytes are read
-        Settle();
+        BeginReading(page);
         var block = (Block*)(_arena + _arenaUsed);
         block->Operations = (Operation*)(block + 1);
         block->Count = _decoder.DecodeBlock(host, codeMode, block->Operations, OperationsMax, out int codeBytes);
@@ -207,6 +208,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     {
         if ((_codeLines[page] & lines) == 0)
         {
+            ReleaseIfEmpty(page); // it was held for a translation that came to nothing
             return;
         }
 
@@ -229,7 +231,14 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         ReleaseIfEmpty(page);
     }
 
-    // Before bytes are read: stores are announced before they land.
+    // Before bytes of the page are read, to keep what is made of them.
+    private void BeginReading(long page)
+    {
+        _vcpu.Peers.Hold(_vcpu.PeerNumber, page);
+        Settle();
+    }
+
+    // Stores are announced before they land.
     private void Settle()
     {
         if (_written.TryBeginWait())
