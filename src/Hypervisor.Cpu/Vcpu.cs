@@ -8,6 +8,7 @@ using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.Peers;
 using Hypervisor.Cpu.Segmentation;
 using Hypervisor.Cpu.State;
 using Hypervisor.Cpu.Translation;
@@ -48,7 +49,9 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Debug = new DebugRegisters(this);
         Identification = new CpuIdentification(this);
         Stubs = new HostStubs();
+        Peers = config.Peers ?? new VcpuPeers(ram);
         Blocks = new BlockCache(this);
+        PeerNumber = Peers.Join(this, Blocks);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
         Monitor = new AddressMonitor(this, config.HasPeers);
@@ -120,6 +123,12 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     /// <summary>The translator; null: everything is interpreted.</summary>
     internal TranslatorEngine? Translator { get; }
 
+    /// <summary>Who else stores to the same RAM, or runs code from it.</summary>
+    internal VcpuPeers Peers { get; }
+
+    /// <summary>Which of them it is.</summary>
+    internal int PeerNumber { get; }
+
     /// <summary>Decoded code.</summary>
     internal BlockCache Blocks { get; }
 
@@ -175,6 +184,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     public VcpuExit Run()
     {
         Blocks.OwnerThread = Environment.CurrentManagedThreadId;
+        Peers.Enter(PeerNumber);
         VcpuExit exit;
         do
         {
@@ -193,6 +203,7 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
             }
         }
         while (!Events.TryHandle(out exit));
+        Peers.Leave(PeerNumber);
         Blocks.OwnerThread = 0;
         return exit;
     }
@@ -305,10 +316,9 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     /// <summary>Clears an event and says whether it was set.</summary>
     internal bool TakeEvent(int cause)
     {
-        byte* flag = (byte*)&State->Events + cause;
-        bool was = *flag != 0;
-        *flag = 0;
-        return was;
+        // Never cleared unseen: another thread may set it between a look and a store.
+        ref byte flag = ref ((byte*)&State->Events)[cause];
+        return Volatile.Read(ref flag) != 0 && Interlocked.Exchange(ref flag, 0) != 0;
     }
 
     /// <inheritdoc/>

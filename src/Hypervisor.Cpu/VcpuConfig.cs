@@ -2,6 +2,7 @@ using System;
 using System.Security.Cryptography;
 using System.Threading;
 using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Peers;
 
 namespace Hypervisor.Cpu;
 
@@ -21,6 +22,9 @@ public sealed class VcpuConfig
     /// Whether other vCPUs store to the same RAM: their plain stores are not announced, so MWAIT does not wait.
     /// </summary>
     public bool HasPeers { get; init; }
+
+    /// <summary>The vCPUs that share its RAM; null: it is the only one.</summary>
+    public VcpuPeers? Peers { get; init; }
 
     /// <summary>Fills a buffer with random bytes, for RDRAND and RDSEED.</summary>
     public required FillRandom Entropy { get; init; }

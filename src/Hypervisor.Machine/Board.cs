@@ -8,6 +8,7 @@ using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Peers;
 using Hypervisor.Devices;
 using Hypervisor.Devices.Bus;
 using Hypervisor.Devices.Chipset;
@@ -57,6 +58,7 @@ internal sealed class Board : IDisposable
         var context = new DeviceContext(
             ram, timers, eventLoop, entropy, _interrupts.DriveGsi, _interrupts.SendMsi);
 
+        Peers = new VcpuPeers(ram);
         _vcpus = BuildVcpus(config, ram, timers, entropy, events);
         var ioApic = new IoApic(_interrupts.SendMsi);
         var pic = new Pic8259(_interrupts.SetExternalInterrupt);
@@ -79,6 +81,9 @@ internal sealed class Board : IDisposable
 
     /// <summary>Name of the CPU model that CPUID reports.</summary>
     internal string CpuModelName { get; private set; } = "";
+
+    /// <summary>What the vCPUs know of each other.</summary>
+    internal VcpuPeers Peers { get; }
 
     /// <summary>All components but the clock, in checkpoint order.</summary>
     internal IReadOnlyList<ICheckpointed> Components => _components;
@@ -149,6 +154,7 @@ internal sealed class Board : IDisposable
                 Engine = config.Engine,
                 CountsInstructions = config.CountsInstructions,
                 HasPeers = config.CpuCount > 1,
+                Peers = Peers,
                 Entropy = entropy.Fill,
                 OnWake = () => events.OnWake(index),
             });

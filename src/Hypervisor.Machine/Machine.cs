@@ -228,10 +228,13 @@ public sealed class Machine : IProtectedMachine, IDisposable
             return;
         }
 
-        lock (_busLock)
+        _board.Peers.RunAlone(() =>
         {
-            ResetIfWanted();
-        }
+            lock (_busLock)
+            {
+                ResetIfWanted();
+            }
+        });
     }
 
     // Bus lock held, vCPUs at an instruction boundary.

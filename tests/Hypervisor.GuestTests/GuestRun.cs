@@ -6,6 +6,7 @@ using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.Time;
+using Hypervisor.Cpu;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 using Xunit;
@@ -23,12 +24,14 @@ internal sealed class GuestRun : IDisposable
     private readonly Machine.Machine _machine;
     private MachineEnd _end;
 
-    private GuestRun(BootRequest boot, string[] images)
+    private GuestRun(BootRequest boot, ExecutionEngine engine, string[] images)
     {
         DriveOptions[] drives = [.. images.Select((path, i) => new DriveOptions(path) { Id = $"disk{i}" })];
         var config = new MachineConfig
         {
             MemoryBytes = 256 << 20,
+            CpuCount = boot.CpuCount,
+            Engine = engine,
             Drives = drives,
             Serials = [new SerialConfig(SerialKind.Null)],
             DebugExitPort = MachineConfig.DebugExitPortDefault,
@@ -45,8 +48,13 @@ internal sealed class GuestRun : IDisposable
     /// <param name="images">Raw disk images.</param>
     /// <returns>How it ended, and all that it said.</returns>
     public static (MachineEnd End, string Console) ToEnd(BootRequest boot, params string[] images)
+        => ToEnd(boot, ExecutionEngine.Interpreter, images);
+
+    /// <summary>As above, with an engine.</summary>
+    public static (MachineEnd End, string Console) ToEnd(
+        BootRequest boot, ExecutionEngine engine, params string[] images)
     {
-        using var run = new GuestRun(boot, images);
+        using var run = new GuestRun(boot, engine, images);
         run._machine.Start();
         run._machine.Resume();
         bool isEnded = run._ended.Wait(s_limit);

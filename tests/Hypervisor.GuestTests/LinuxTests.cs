@@ -1,3 +1,4 @@
+using Hypervisor.Cpu;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 using Xunit;
@@ -38,8 +39,24 @@ public sealed class LinuxTests
         Assert.True(exitCode == 0, output);
     }
 
-    private static BootRequest Boot(BootFile kernel, string test) => new()
+    [Theory]
+    [InlineData(ExecutionEngine.Interpreter)]
+    [InlineData(ExecutionEngine.Translator)]
+    public void Debian_runs_on_two_vcpus(ExecutionEngine engine)
     {
+        BootFile kernel = BootFile.Open("kernel", LinuxFiles.KernelPath);
+
+        (MachineEnd end, string console) = GuestRun.ToEnd(Boot(kernel, "hvtest=smp", cpuCount: 2), engine);
+
+        Assert.Contains("online 0-1\r\n", console);
+        Assert.Contains("SMP-OK", console);
+        Assert.DoesNotContain("SMP-FAILED", console);
+        Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+    }
+
+    private static BootRequest Boot(BootFile kernel, string test, int cpuCount = 1) => new()
+    {
+        CpuCount = cpuCount,
         Kernel = kernel,
         Initrd = LinuxFiles.Initrd,
         CommandLine = $"console=ttyS0 quiet {test}",

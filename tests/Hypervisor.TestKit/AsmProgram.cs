@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using Hypervisor.Core;
@@ -7,6 +8,7 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Peers;
 using Hypervisor.Cpu.State;
 using Iced.Intel;
 
@@ -32,23 +34,32 @@ public sealed class AsmProgram : IDisposable
     private const ulong PageTables = 0x10000;
     private const int HandlerBytes = 16;
     private readonly GuestTimers _timers;
+    private readonly VcpuConfig _config;
+    private readonly List<Vcpu> _peers = [];
 
     /// <summary>Builds the machine and assembles <paramref name="write"/> at <see cref="Code"/>.</summary>
-    public AsmProgram(CpuMode mode, Action<Assembler> write, CpuModel? model = null)
+    public AsmProgram(
+        CpuMode mode,
+        Action<Assembler> write,
+        CpuModel? model = null,
+        ExecutionEngine engine = ExecutionEngine.Interpreter)
     {
         Mode = mode;
         Ram = new GuestRam(4 << 20);
         var clock = new GuestClock(Clock);
         _timers = new GuestTimers(clock);
         clock.Start();
-        Vcpu = new Vcpu(0, Ram, Bus, _timers, new VcpuConfig
+        _config = new VcpuConfig
         {
             ApicBus = Bus,
             BusLock = new Lock(),
             Model = model ?? CpuModel.Default,
+            Engine = engine,
+            Peers = new VcpuPeers(Ram),
             Entropy = static target => target.Fill(0x5A),
             OnWake = () => WakeCount++,
-        });
+        };
+        Vcpu = new Vcpu(0, Ram, Bus, _timers, _config);
         WriteTables();
         Assemble(Code, write);
         Vcpu.Load(StartState());
@@ -91,6 +102,26 @@ public sealed class AsmProgram : IDisposable
         using var stream = new MemoryStream();
         assembler.Assemble(new StreamCodeWriter(stream), address);
         Check.That(Ram.TryWrite(address, stream.ToArray()));
+    }
+
+    /// <summary>Another vCPU on the same RAM, as after power-on: it waits for SIPI.</summary>
+    public Vcpu AddPeer()
+    {
+        var peer = new Vcpu(_peers.Count + 1, Ram, Bus, _timers, _config);
+        _peers.Add(peer);
+        return peer;
+    }
+
+    /// <summary>Another vCPU on the same RAM that runs <paramref name="write"/>, in the mode of the first.</summary>
+    public Vcpu AddPeer(ulong rip, ulong stackTop, Action<Assembler> write)
+    {
+        Assemble(rip, write);
+        Vcpu peer = AddPeer();
+        InitialState state = StartState();
+        state.Rip = rip;
+        state.Rsp = stackTop;
+        peer.Load(state);
+        return peer;
     }
 
     /// <summary>Runs until HLT (Halted) or a triple fault.</summary>
@@ -162,6 +193,7 @@ public sealed class AsmProgram : IDisposable
     public void Dispose()
     {
         Vcpu.Dispose();
+        _peers.ForEach(static peer => peer.Dispose());
         Ram.Dispose();
     }
 

@@ -28,6 +28,9 @@ public sealed class RecordingBus : IBus, IApicBus
     /// <summary>Runs after each port write.</summary>
     public Action? OnPortWrite { get; set; }
 
+    /// <summary>Runs when a vCPU waits for DMA stores that are under way.</summary>
+    public Action? OnSynchronize { get; set; }
+
     /// <summary>What an INTA cycle answers.</summary>
     public byte ExternalVector { get; set; }
 
@@ -48,9 +51,7 @@ public sealed class RecordingBus : IBus, IApicBus
     }
 
     /// <inheritdoc/>
-    public void Synchronize()
-    {
-    }
+    public void Synchronize() => OnSynchronize?.Invoke();
 
     /// <inheritdoc/>
     public void SendIpi(int sourceApicId, ulong interruptCommand) => Ipis.Add(interruptCommand);

@@ -220,25 +220,34 @@ public sealed unsafe class GuestRam : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void PreparePageSlow(long page, long ramOffset, int lengthBytes)
     {
-        var state = (PageState)Volatile.Read(ref _states[page]); // pairs with the copier's ClearFlags
-        if ((state & (PageState.CopyPending | PageState.Copying)) != 0)
+        while (true)
         {
-            Check.That(_copier is not null);
-            _copier.BeforeWrite(ramOffset, lengthBytes);
-        }
+            var state = (PageState)Volatile.Read(ref _states[page]); // pairs with the copier's ClearFlags
+            if ((state & (PageState.CopyPending | PageState.Copying)) != 0)
+            {
+                Check.That(_copier is not null);
+                _copier.BeforeWrite(ramOffset, lengthBytes);
+                continue;
+            }
 
-        if ((state & PageState.Code) != 0)
-        {
-            Check.That(_code is not null);
-            _code.BeforeWrite(ramOffset, lengthBytes);
-        }
+            if ((state & PageState.Code) != 0)
+            {
+                Check.That(_code is not null);
+                _code.BeforeWrite(ramOffset, lengthBytes);
+            }
 
-        if ((state & PageState.Monitored) != 0)
-        {
-            Check.That(_monitor is not null);
-            _monitor.BeforeWrite(ramOffset, lengthBytes);
-        }
+            if ((state & PageState.Monitored) != 0)
+            {
+                Check.That(_monitor is not null);
+                _monitor.BeforeWrite(ramOffset, lengthBytes);
+            }
 
-        SetFlags(page, PageState.Dirty);
+            // Flags that another thread set meanwhile have a watcher too, who must be told as well.
+            byte seen = (byte)state;
+            if (Interlocked.CompareExchange(ref _states[page], (byte)(state | PageState.Dirty), seen) == seen)
+            {
+                return;
+            }
+        }
     }
 }

@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Threading;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.Memory;
 using Hypervisor.Cpu.State;
@@ -34,9 +33,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     private readonly Operation* _single;
     private readonly Block* _singleBlock;
 
-    // Pages that other threads store to; guarded by _written itself, taken inside the bus lock or alone.
-    private readonly List<(long RamOffset, int LengthBytes)> _written = [];
-    private readonly Lock _writtenLock = new();
+    private readonly WrittenCode _written; // what other threads store over
     private long _arenaUsed;
 
     internal BlockCache(Vcpu vcpu)
@@ -52,7 +49,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         _singleBlock = (Block*)NativeMemory.AllocZeroed((nuint)sizeof(Block));
         _singleBlock->Operations = _single;
         _singleBlock->Count = 1;
-        _ram.WatchCode(this);
+        _written = new WrittenCode(_ram.PageCount);
     }
 
     /// <summary>Managed id of the thread that runs the vCPU; 0 while none does.</summary>
@@ -70,27 +67,24 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         return slot->Key == key ? slot->Block : FindSlow(host, codeMode);
     }
 
-    /// <summary>Counts a visit; true once there were <paramref name="hits"/> of them.</summary>
+    /// <summary>
+    /// Counts a visit; true once there were <paramref name="hits"/> of them: then the page can be translated.
+    /// </summary>
     internal bool IsHot(byte* host, int hits)
     {
         Block* block = Find(host, codeMode: 2);
-        return block == _singleBlock || (block != null && ++block->Hits > hits);
+        bool isHot = block == _singleBlock || (block != null && ++block->Hits > hits);
+        if (isHot)
+        {
+            BeginReading(_vcpu.Mmu.RamOffset(host) >> 12);
+        }
+
+        return isHot;
     }
 
     /// <summary>Remembers that translated code was made from some lines of a page.</summary>
     internal void MarkCode(long page, ulong lines)
-    {
-        _codeLines[page] |= lines;
-        if ((_ram.States[page] & (byte)PageState.Code) == 0)
-        {
-            bool mayBeArmed = (_ram.States[page] & (byte)PageState.Dirty) != 0;
-            _ram.SetFlags(page, PageState.Code);
-            if (mayBeArmed)
-            {
-                _vcpu.Mmu.Tlb.RearmPage(_ram.Base + (page << 12));
-            }
-        }
-    }
+        => _codeLines[page] |= lines;
 
     /// <summary>Decodes the one instruction at CS:RIP for a single step. Not cached. Null: fault.</summary>
     internal Block* Single(byte* host, uint codeMode)
@@ -101,30 +95,24 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     {
         if (Environment.CurrentManagedThreadId == OwnerThread)
         {
-            DropRange(ramOffset, lengthBytes);
+            DropLines(ramOffset >> 12, Lines((int)(ramOffset & 0xFFF), lengthBytes));
             return;
         }
 
-        lock (_writtenLock)
-        {
-            _written.Add((ramOffset, lengthBytes));
-        }
-
+        _written.Add(ramOffset >> 12, Lines((int)(ramOffset & 0xFFF), lengthBytes));
         _vcpu.SetEvent(EventBytes.CodeWritten);
     }
 
     /// <summary>Drops what other threads wrote over. On the vCPU's thread, between blocks.</summary>
     internal void DropWritten()
     {
-        _vcpu.Bus.Synchronize(); // the stores that were announced have landed
-        lock (_writtenLock)
+        if (_written.TryTake(_codeLines))
         {
-            foreach ((long ramOffset, int lengthBytes) in _written)
+            Settle();
+            foreach ((long page, ulong lines) in _written.Taken)
             {
-                DropRange(ramOffset, lengthBytes);
+                DropLines(page, lines);
             }
-
-            _written.Clear();
         }
     }
 
@@ -137,7 +125,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
             {
                 _firstInPage[page] = null;
                 _codeLines[page] = 0;
-                _ram.ClearFlags(page, PageState.Code);
+                _vcpu.Peers.Release(_vcpu.PeerNumber, page);
             }
         }
 
@@ -193,17 +181,19 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
             Clear();
         }
 
+        long offset = _vcpu.Mmu.RamOffset(host);
+        long page = offset >> 12;
+        BeginReading(page);
         var block = (Block*)(_arena + _arenaUsed);
         block->Operations = (Operation*)(block + 1);
         block->Count = _decoder.DecodeBlock(host, codeMode, block->Operations, OperationsMax, out int codeBytes);
         if (block->Count == 0)
         {
+            ReleaseIfEmpty(page);
             return null;
         }
 
         _arenaUsed += sizeof(Block) + (block->Count * sizeof(Operation));
-        long offset = _vcpu.Mmu.RamOffset(host);
-        long page = offset >> 12;
         block->Key = key;
         block->Hits = 0;
         block->Lines = Lines((int)(offset & 0xFFF), codeBytes);
@@ -214,12 +204,11 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         return block;
     }
 
-    private void DropRange(long ramOffset, int lengthBytes)
+    private void DropLines(long page, ulong lines)
     {
-        long page = ramOffset >> 12;
-        ulong lines = Lines((int)(ramOffset & 0xFFF), lengthBytes);
         if ((_codeLines[page] & lines) == 0)
         {
+            ReleaseIfEmpty(page); // it was held for a translation that came to nothing
             return;
         }
 
@@ -239,9 +228,31 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         }
 
         _codeLines[page] = left;
-        if (left == 0)
+        ReleaseIfEmpty(page);
+    }
+
+    /// <summary>Call before bytes of a page are read, to keep what is made of them.</summary>
+    internal void BeginReading(long page)
+    {
+        _vcpu.Peers.Hold(_vcpu.PeerNumber, page);
+        Settle();
+    }
+
+    // Stores are announced before they land.
+    private void Settle()
+    {
+        if (_written.TryBeginWait())
         {
-            _ram.ClearFlags(page, PageState.Code);
+            _vcpu.Bus.Synchronize();
+            _vcpu.Peers.WaitForStores(_vcpu.PeerNumber);
+        }
+    }
+
+    private void ReleaseIfEmpty(long page)
+    {
+        if (_codeLines[page] == 0)
+        {
+            _vcpu.Peers.Release(_vcpu.PeerNumber, page);
         }
     }
 

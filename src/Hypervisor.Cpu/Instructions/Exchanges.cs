@@ -3,6 +3,7 @@ using System.Threading;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
+using Hypervisor.Cpu.Translation;
 using Iced.Intel;
 
 namespace Hypervisor.Cpu.Instructions;
@@ -194,11 +195,18 @@ internal static unsafe class Exchanges
         return Outcome.Next;
     }
 
+    // .NET has no 16-byte compare-and-swap: the host's instruction runs, with LOCK in any case.
     private static void LowerCompareExchange16(LoweringContext context, in Instruction instruction, Operation* op)
-        => op->Execute = &CompareExchange16;
+    {
+        Instruction locked = instruction;
+        locked.HasLockPrefix = true;
+        if (HostInstructions.TryAttachStub(context, locked, op, StubParts.Flags))
+        {
+            op->Source = (byte)HostUse.Flags;
+            op->Execute = &CompareExchange16;
+        }
+    }
 
-    // .NET has no 16-byte compare-and-swap. With one vCPU nobody else stores to RAM between these two halves: devices
-    // do not write where a driver runs CMPXCHG16B. The translator re-emits the instruction itself.
     private static Outcome CompareExchange16(Vcpu vcpu, Operation* op)
     {
         if (!vcpu.Mmu.TryAddress(op, 16, MemoryAccess.Write, out ulong linear))
@@ -211,27 +219,14 @@ internal static unsafe class Exchanges
             return vcpu.Raise(ExceptionVector.GeneralProtection, 0);
         }
 
-        ulong* memory = (ulong*)vcpu.Mmu.BeginWriteLinear(linear, 16, op->Segment, keep: true);
+        byte* memory = vcpu.Mmu.BeginWriteLinear(linear, 16, op->Segment, keep: true);
         if (memory == null)
         {
             return Outcome.Fault;
         }
 
-        CpuState* state = vcpu.State;
-        bool isEqual = memory[0] == state->Gpr[Rax] && memory[1] == state->Gpr[Rdx];
-        if (isEqual)
-        {
-            memory[0] = state->Gpr[Rbx];
-            memory[1] = state->Gpr[Rcx];
-        }
-        else
-        {
-            state->Gpr[Rax] = memory[0];
-            state->Gpr[Rdx] = memory[1];
-        }
-
+        HostInstructions.Call(vcpu.State, op, memory);
         vcpu.Mmu.EndWrite(memory);
-        SetZero(state, isEqual);
         return Outcome.Next;
     }
 }

@@ -121,6 +121,11 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     internal bool TryHandle(out VcpuExit exit)
     {
         exit = VcpuExit.Requested;
+        if (vcpu.TakeEvent(EventBytes.Peers))
+        {
+            vcpu.Peers.Serve(vcpu.PeerNumber);
+        }
+
         if (vcpu.TakeEvent(EventBytes.CodeWritten))
         {
             vcpu.Blocks.DropWritten();
@@ -218,9 +223,10 @@ internal sealed unsafe class VcpuEvents(Vcpu vcpu)
     // Whether something ends HLT, MWAIT or the wait for SIPI.
     private bool TryWake()
     {
-        if (TryTakeInit())
+        // A SIPI may have come right behind the INIT: nobody signals it a second time.
+        if (TryTakeInit() && _state->Activity == Activity.Active)
         {
-            return _state->Activity == Activity.Active;
+            return true;
         }
 
         if (_state->Activity == Activity.WaitingForSipi)

@@ -74,26 +74,30 @@ internal static unsafe class PageWalk
         }
 
         bool wide = (state->Cr4 & Cr4.PhysicalAddressExtension) != 0;
-        var walk = new Walk(ram, noExecuteEnabled);
-        bool found = state->LongMode != 0
-            ? walk.FourLevel(state->Cr3, linear)
-            : wide ? walk.Pae(state->Cr3, (uint)linear) : walk.TwoLevel(state->Cr3, (uint)linear, state->Cr4);
-        if (!found)
+        Walk walk;
+        do
         {
-            errorCode |= walk.IsReservedViolation ? ErrorReserved | ErrorPresent : 0;
-            return false;
-        }
+            walk = new Walk(ram, noExecuteEnabled);
+            bool found = state->LongMode != 0
+                ? walk.FourLevel(state->Cr3, linear)
+                : wide ? walk.Pae(state->Cr3, (uint)linear) : walk.TwoLevel(state->Cr3, (uint)linear, state->Cr4);
+            if (!found)
+            {
+                errorCode |= walk.IsReservedViolation ? ErrorReserved | ErrorPresent : 0;
+                return false;
+            }
 
-        page.IsWritable = walk.IsWritable;
-        page.IsUser = walk.IsUser;
-        page.IsNoExecute = walk.IsNoExecute;
-        if (!IsAllowed(state, page, access, isUser, allowUserPages))
-        {
-            errorCode |= ErrorPresent;
-            return false;
+            page.IsWritable = walk.IsWritable;
+            page.IsUser = walk.IsUser;
+            page.IsNoExecute = walk.IsNoExecute;
+            if (!IsAllowed(state, page, access, isUser, allowUserPages))
+            {
+                errorCode |= ErrorPresent;
+                return false;
+            }
         }
+        while (!walk.TryMarkAccessed(access == MemoryAccess.Write, out page.IsDirty));
 
-        page.IsDirty = walk.MarkAccessed(access == MemoryAccess.Write);
         page.PageShift = walk.PageShift;
         page.Gpa = walk.PageBase | (linear & ((1ul << walk.PageShift) - 1));
         page.IsGlobal = walk.IsGlobal && (state->Cr4 & Cr4.PageGlobalEnable) != 0;
@@ -123,6 +127,7 @@ internal static unsafe class PageWalk
     private ref struct Walk(GuestRam ram, bool noExecuteEnabled)
     {
         private fixed long _entryOffsets[4]; // RAM offsets of the entries, to set accessed bits once all is allowed
+        private fixed ulong _entries[4];     // what was read there
         private int _levels;
         private bool _isNarrow;
 
@@ -235,19 +240,25 @@ internal static unsafe class PageWalk
         }
 
         /// <summary>
-        /// Sets the accessed bits, and the leaf's dirty bit for a write. Returns the leaf's dirty bit.
+        /// Sets the accessed bits, and the leaf's dirty bit for a write. False: another vCPU has changed an entry since
+        /// it was read, and what it says now counts (SDM volume 3, 4.8): walk again.
         /// </summary>
-        internal bool MarkAccessed(bool isWrite)
+        internal bool TryMarkAccessed(bool isWrite, out bool isDirty)
         {
-            bool dirty = false;
+            isDirty = false;
             for (int level = 0; level < _levels; level++)
             {
-                bool leaf = level == _levels - 1;
-                ulong bits = Accessed | (leaf && isWrite ? Dirty : 0);
-                dirty = (OrEntry(_entryOffsets[level], bits) & Dirty) != 0 && leaf;
+                bool isLeaf = level == _levels - 1;
+                ulong bits = Accessed | (isLeaf && isWrite ? Dirty : 0);
+                if ((_entries[level] & bits) != bits && !TrySetBits(level, bits))
+                {
+                    return false;
+                }
+
+                isDirty = isLeaf && ((_entries[level] | bits) & Dirty) != 0;
             }
 
-            return dirty;
+            return true;
         }
 
         private bool Leaf(ulong entry, int shift, ulong address)
@@ -280,22 +291,20 @@ internal static unsafe class PageWalk
             entry = _isNarrow
                 ? Volatile.Read(ref *(uint*)(ram.Base + offset))
                 : Volatile.Read(ref *(ulong*)(ram.Base + offset));
-            _entryOffsets[_levels++] = offset;
+            _entryOffsets[_levels] = offset;
+            _entries[_levels++] = entry;
             return (entry & Present) != 0;
         }
 
-        private readonly ulong OrEntry(long offset, ulong bits)
+        private readonly bool TrySetBits(int level, ulong bits)
         {
-            // All bits set here are in the low half, so a 32-bit OR serves both widths.
-            uint* low = (uint*)(ram.Base + offset);
-            uint seen = Volatile.Read(ref *low);
-            if ((seen & bits) == bits)
-            {
-                return seen;
-            }
-
-            ram.PrepareWrite(offset, sizeof(uint));
-            return Interlocked.Or(ref *low, (uint)bits) | bits;
+            long offset = _entryOffsets[level];
+            ulong seen = _entries[level];
+            byte* entry = ram.Base + offset;
+            ram.PrepareWrite(offset, _isNarrow ? sizeof(uint) : sizeof(ulong));
+            return _isNarrow
+                ? Interlocked.CompareExchange(ref *(uint*)entry, (uint)(seen | bits), (uint)seen) == seen
+                : Interlocked.CompareExchange(ref *(ulong*)entry, seen | bits, seen) == seen;
         }
     }
 }

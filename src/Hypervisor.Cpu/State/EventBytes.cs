@@ -19,4 +19,7 @@ internal static class EventBytes
     /// TF, an armed instruction breakpoint, or an interrupt shadow: run one instruction, then look again.
     /// </summary>
     internal const int Step = 3;
+
+    /// <summary>Another vCPU waits for this one to look up, see SafePoint.</summary>
+    internal const int Peers = 4;
 }

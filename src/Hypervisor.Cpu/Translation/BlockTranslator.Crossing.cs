@@ -23,6 +23,7 @@ internal sealed unsafe partial class BlockTranslator
             return -1;
         }
 
+        _vcpu.Blocks.BeginReading(_vcpu.Mmu.RamOffset(next) >> 12);
         for (int i = 0; i < InstructionBytesMax; i++)
         {
             _crossing[i] = i < inPage ? page[_offset + i] : next[i - inPage];

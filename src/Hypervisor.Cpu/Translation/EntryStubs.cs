@@ -204,8 +204,8 @@ internal sealed unsafe class EntryStubs
     }
 
     /// <summary>
-    /// Looks for the target in R9 in the second entry of its slot; R10 goes from the first to the second. Gives the hole of
-    /// the short jump that is taken on a hit.
+    /// Looks for the target in R9 in the second entry of its slot; R10 goes from the first to the second. Gives the
+    /// hole of the short jump that is taken on a hit.
     /// </summary>
     internal static byte* EmitSecondWay(Emitter emitter, int mode)
     {

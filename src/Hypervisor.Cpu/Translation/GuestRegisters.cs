@@ -5,8 +5,8 @@ namespace Hypervisor.Cpu.Translation;
 /// <summary>Where the guest's general registers live while generated code runs.</summary>
 /// <remarks>
 /// Eleven are in host registers, eight of them under their own number; R8 to R11 and R15, which code uses least, stay
-/// in memory. Host RBP points to the state, host RSP is the host's stack. RCX, R9 and R10 are free between instructions:
-/// RCX because the one jump that reads no flags tests it.
+/// in memory. Host RBP points to the state, host RSP is the host's stack. RCX, R9 and R10 are free between
+/// instructions: RCX because the one jump that reads no flags tests it.
 /// </remarks>
 internal static class GuestRegisters
 {

@@ -3,6 +3,7 @@ using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.Time;
+using Hypervisor.Cpu;
 using Hypervisor.Guest;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
@@ -23,12 +24,19 @@ internal sealed class RunningGuest : IDisposable
     private string? _end;
 
     /// <summary>A machine that stands still, with empty RAM.</summary>
-    public RunningGuest(SimDisk? disk = null, IHostClock? clock = null, Func<IByteStream, IByteStream>? wrap = null)
+    public RunningGuest(
+        SimDisk? disk = null,
+        IHostClock? clock = null,
+        Func<IByteStream, IByteStream>? wrap = null,
+        int cpuCount = 1,
+        ExecutionEngine engine = ExecutionEngine.Interpreter)
     {
         Disk = disk;
         var config = new MachineConfig
         {
             MemoryBytes = RamBytes,
+            CpuCount = cpuCount,
+            Engine = engine,
             Serials = [new SerialConfig(SerialKind.Null)],
             Drives = disk is null ? [] : [new DriveOptions("sim") { Id = "sim" }],
             DebugExitPort = MachineConfig.DebugExitPortDefault,
