@@ -36,7 +36,8 @@ public sealed class TimerTickTests
 
         // A thousand ticks at a thousand hertz; with the jumps' ticks lost it would take 1800 ms.
         string millis = guest.Console.Text.Split('[', ']')[1];
-        Assert.InRange(int.Parse(millis, CultureInfo.InvariantCulture), 990, 1_400);
+        // Some that were due when the counting began may be among them.
+        Assert.InRange(int.Parse(millis, CultureInfo.InvariantCulture), 950, 1_400);
     }
 
     /// <summary>Counts a thousand ticks, and prints how many milliseconds they took by the TSC.</summary>
