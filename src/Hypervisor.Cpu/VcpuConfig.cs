@@ -44,6 +44,11 @@ public sealed class VcpuConfig
     /// </summary>
     public bool CountsInstructions { get; init; }
 
+    /// <summary>
+    /// Called with each block that is translated, guest and host code side by side; null: no listings are made.
+    /// </summary>
+    public Action<string>? OnTranslated { get; init; }
+
     /// <summary>Bytes of memory for translated code.</summary>
     public long TranslatedCodeBytes { get; init; } = 128L << 20;
 

@@ -153,6 +153,7 @@ internal sealed class Board : IDisposable
                 Model = model,
                 Engine = config.Engine,
                 CountsInstructions = config.CountsInstructions,
+                OnTranslated = config.OnTranslated,
                 HasPeers = config.CpuCount > 1,
                 Peers = Peers,
                 Entropy = entropy.Fill,

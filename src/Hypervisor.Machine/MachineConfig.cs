@@ -55,6 +55,9 @@ public sealed record MachineConfig
     /// <summary>Whether translated code counts its instructions, for statistics: some percent slower.</summary>
     public bool CountsInstructions { get; init; }
 
+    /// <summary>Takes a listing of each block that is translated; null: none are made. On the vCPUs' threads.</summary>
+    public Action<string>? OnTranslated { get; init; }
+
     /// <summary>bzImage, PVH ELF or multiboot ELF; null boots firmware from the first drive.</summary>
     public BootFile? Kernel { get; init; }
 

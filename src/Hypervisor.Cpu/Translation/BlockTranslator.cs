@@ -37,6 +37,9 @@ internal sealed unsafe partial class BlockTranslator
     private readonly InstructionInfoFactory _information = new();
     private readonly EntryStubs[] _stubs = new EntryStubs[3];
     private readonly List<OutOfLine> _outOfLine = [];
+    private readonly List<(int Offset, nint Host)> _instructions = [];
+    private readonly Action<string>? _onTranslated;
+    private readonly BlockListing _listing;
 
     // The block at work.
     private Variant _variant;
@@ -46,10 +49,11 @@ internal sealed unsafe partial class BlockTranslator
     private int _uncounted;
     private int _offset; // of the instruction at work, in its page
 
-    internal BlockTranslator(Vcpu vcpu, TranslationCache cache, bool countsInstructions)
+    internal BlockTranslator(Vcpu vcpu, TranslationCache cache, VcpuConfig config)
     {
         _vcpu = vcpu;
-        _countsInstructions = countsInstructions;
+        _countsInstructions = config.CountsInstructions;
+        _onTranslated = config.OnTranslated;
         _cache = cache;
         _lowering = new BlockDecoder(vcpu);
         _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
@@ -62,6 +66,7 @@ internal sealed unsafe partial class BlockTranslator
 
         cache.EndFixed(_code);
         _set = _stubs[0];
+        _listing = new BlockListing(_stubs);
     }
 
     /// <summary>The way into code of <paramref name="mode"/>.</summary>
@@ -86,6 +91,7 @@ internal sealed unsafe partial class BlockTranslator
         _variant = variant;
         _set = _stubs[variant.Mode];
         _outOfLine.Clear();
+        _instructions.Clear();
         _isFpuLoaded = false;
         _uncounted = 0;
         _reader.Set(host, PageBytes - start);
@@ -111,6 +117,7 @@ internal sealed unsafe partial class BlockTranslator
             }
 
             end += instruction.Length;
+            _instructions.Add((_offset, (nint)_code.Here));
             block->InstructionCount++;
             _isLastOfBlock = block->InstructionCount == InstructionsMax || nextPage >= 0;
             _uncounted++;
@@ -134,6 +141,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitOutOfLine();
+        _onTranslated?.Invoke(_listing.Write(host - start, _instructions, block->Indirect, _code.Here));
         int lastLine = (Math.Min(end, PageBytes) - 1) >> LineShift;
         block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - lastLine));
         long page = _vcpu.Mmu.RamOffset(host) >> 12;

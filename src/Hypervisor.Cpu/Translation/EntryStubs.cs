@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using System.Numerics;
 using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
@@ -107,6 +108,21 @@ internal sealed unsafe class EntryStubs
     /// </summary>
     internal byte* Check(int sizeBytes, bool isWrite)
         => (byte*)_checks[(BitOperations.Log2((uint)sizeBytes) * 2) + (isWrite ? 1 : 0)];
+
+    /// <summary>Names of the pieces, for listings.</summary>
+    internal void AddNames(IDictionary<ulong, string> names)
+    {
+        names[(ulong)Exit] = "exit";
+        names[(ulong)Access] = "access";
+        names[(ulong)Miss] = "miss";
+        names[(ulong)JumpToTarget] = "jump";
+        names[(ulong)ReturnFromCall] = "return";
+        names[(ulong)LoadFpu] = "loadFpu";
+        for (int i = 0; i < CheckCount; i++)
+        {
+            names[(ulong)_checks[i]] = $"{(i % 2 != 0 ? "write" : "read")}{1 << (i / 2)}";
+        }
+    }
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
     internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode);

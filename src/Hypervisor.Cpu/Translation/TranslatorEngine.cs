@@ -34,7 +34,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _interpreter = interpreter;
         _hitsBeforeTranslation = config.HitsBeforeTranslation;
         _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount);
-        _translator = new BlockTranslator(vcpu, _cache, config.CountsInstructions);
+        _translator = new BlockTranslator(vcpu, _cache, config);
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
         _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, ulong, byte*>)&Access;
@@ -85,6 +85,24 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _vcpu.Mmu.Tlb.Jumps.FlushAll();
     }
 
+    /// <summary>
+    /// Translates the code at <paramref name="host"/>, on the page at <paramref name="linearPage"/>. Null: its first
+    /// instruction goes on in a page that is not there.
+    /// </summary>
+    internal TranslatedBlock* Translate(byte* host, ulong linearPage, Variant variant)
+    {
+        long began = _hostClock.NowNanos;
+        TranslatedBlock* block = _translator.Translate(host, linearPage, variant);
+        if (block != null)
+        {
+            _vcpu.Statistics.TranslationNanos += (ulong)(_hostClock.NowNanos - began);
+            _vcpu.Statistics.TranslatedBlocks++;
+            _vcpu.Statistics.TranslatedInstructions += (ulong)block->InstructionCount;
+        }
+
+        return block;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -109,16 +127,11 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 return null;
             }
 
-            long began = _hostClock.NowNanos;
-            block = _translator.Translate(host, _state->Rip & ~0xFFFul, variant);
+            block = Translate(host, _state->Rip & ~0xFFFul, variant);
             if (block == null)
             {
                 return null;
             }
-
-            _vcpu.Statistics.TranslationNanos += (ulong)(_hostClock.NowNanos - began);
-            _vcpu.Statistics.TranslatedBlocks++;
-            _vcpu.Statistics.TranslatedInstructions += (ulong)block->InstructionCount;
         }
 
         int fetchMode = variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;

@@ -14,6 +14,9 @@ internal static class RunCommand
     private static readonly Option<bool> s_stats = OptionShapes.Switch(
         "--stats", "At the end, print what the engine did: code translated, TLB misses, exits by reason.");
 
+    private static readonly Option<string> s_trace = OptionShapes.One(
+        "--trace", "WHAT", "blocks: print each piece of code that is translated, guest and host side by side.");
+
     /// <summary>Builds the command.</summary>
     public static Command Build()
     {
@@ -26,6 +29,7 @@ internal static class RunCommand
         {
             s_standby,
             s_stats,
+            s_trace,
             ReportOption.Definition,
         };
         MachineOptions.AddTo(command);
@@ -41,7 +45,11 @@ internal static class RunCommand
             return ProtectionOptions.AreGiven(words)
                 ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
                 : Session.Run(
-                    Bootable.Check(MachineOptions.Read(words, TimeProvider.System)), words.GetValue(s_stats));
+                    Bootable.Check(MachineOptions.Read(words, TimeProvider.System)) with
+                    {
+                        OnTranslated = ReadTrace(words.GetValue(s_trace)),
+                    },
+                    words.GetValue(s_stats));
         }
 
         Endpoint standby = Endpoint.Parse("--standby", address);
@@ -50,4 +58,11 @@ internal static class RunCommand
         using StatusReport report = ReportOption.Open(words);
         return PrimarySession.Run(machine, protection, standby, report);
     }
+
+    private static Action<string>? ReadTrace(string? what) => what switch
+    {
+        null => null,
+        "blocks" => System.Console.Error.WriteLine,
+        _ => throw new UsageException($"--trace: '{what}' is not known; allowed: blocks"),
+    };
 }

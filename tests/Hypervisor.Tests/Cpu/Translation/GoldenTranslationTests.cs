@@ -1,0 +1,150 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Runtime.CompilerServices;
+using Hypervisor.Core.Memory;
+using Hypervisor.Core.Time;
+using Hypervisor.Cpu;
+using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.Translation;
+using Hypervisor.TestKit;
+using Iced.Intel;
+using Xunit;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Hypervisor.Tests.Cpu.Translation;
+
+/// <summary>
+/// What the main shapes of guest code become, as files to read: a change of the translator shows as their diff. With
+/// HV_GOLDEN=write the files are written anew.
+/// </summary>
+public sealed unsafe class GoldenTranslationTests
+{
+    private const ulong Code = 0x1000;
+    private const uint UserVariant = TlbMode.User | 0x1C; // with SSE, AVX and x87
+    private const uint SupervisorVariant = TlbMode.Supervisor;
+
+    public static TheoryData<string> Shapes => [.. s_shapes.Keys];
+
+    private static readonly Dictionary<string, Action<Assembler>> s_shapes = new()
+    {
+        ["registers"] = c =>
+        {
+            c.mov(rax, rbx);
+            c.add(ecx, edx);
+            c.lea(rsi, __[rdi + (rax * 4) + 16]);
+            c.shl(rbx, cl);
+            c.mov(r8, r9);
+            c.add(r10d, 5);
+            c.cmove(rax, r11);
+        },
+        ["memory"] = c =>
+        {
+            Label here = c.CreateLabel();
+            c.Label(ref here);
+            c.mov(rax, __qword_ptr[rdi]);
+            c.mov(__dword_ptr[rdi + 8], ecx);
+            c.add(__qword_ptr[rsi + (rcx * 8)], 1);
+            c.movzx(edx, __byte_ptr[r8 + 3]);
+            c.mov(r9, __qword_ptr[here]);
+            c.mov(rax, __qword_ptr.fs[0x28]);
+        },
+        ["stack"] = c =>
+        {
+            c.push(rbx);
+            c.push(r12);
+            c.sub(rsp, 32);
+            c.mov(__qword_ptr[rsp + 8], rax);
+            c.add(rsp, 32);
+            c.pop(r12);
+            c.leave();
+            c.ret();
+        },
+        ["loop"] = c =>
+        {
+            Label top = c.CreateLabel();
+            c.Label(ref top);
+            c.add(rax, __qword_ptr[rdi]);
+            c.add(rdi, 8);
+            c.cmp(rdi, rsi);
+            c.jne(top);
+            c.jmp(top);
+        },
+        ["calls"] = c =>
+        {
+            c.call(Code + 0x40);
+            c.db(0x90);
+        },
+        ["indirect"] = c => c.jmp(__qword_ptr[rbx + (rax * 8)]),
+        ["vectors"] = c =>
+        {
+            c.movaps(xmm0, __xmmword_ptr[rdi]);
+            c.addps(xmm0, xmm1);
+            c.vmovdqu(ymm2, __ymmword_ptr[rsi + 32]);
+            c.vpaddd(ymm3, ymm2, ymm0);
+            c.movups(__xmmword_ptr[rdi], xmm0);
+        },
+        ["division"] = c =>
+        {
+            c.xor(edx, edx);
+            c.div(rcx);
+            c.cqo();
+            c.idiv(rbx);
+        },
+        ["system"] = c =>
+        {
+            c.rdtsc();
+            c.cpuid();
+        },
+    };
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Translation_is_the_one_in_the_file(string shape)
+    {
+        string listing = Translate(s_shapes[shape], UserVariant);
+        if (shape is "memory" or "calls" or "stack")
+        {
+            listing += "\n--- supervisor ---\n" + Translate(s_shapes[shape], SupervisorVariant);
+        }
+
+        string path = Path.Combine(Folder(), shape + ".txt");
+        if (Environment.GetEnvironmentVariable("HV_GOLDEN") == "write")
+        {
+            File.WriteAllText(path, listing);
+        }
+
+        Assert.Equal(File.ReadAllText(path), listing);
+    }
+
+    private static string Folder([CallerFilePath] string path = "")
+        => Path.Combine(Path.GetDirectoryName(path)!, "Golden");
+
+    private static string Translate(Action<Assembler> write, uint variant)
+    {
+        string listing = "";
+        using var ram = new GuestRam(4 << 20);
+        VcpuConfig plain = VcpuConfig.Alone();
+        var config = new VcpuConfig
+        {
+            ApicBus = plain.ApicBus,
+            BusLock = plain.BusLock,
+            Model = CpuModel.Named("x86-64-v3"),
+            Entropy = plain.Entropy,
+            Engine = ExecutionEngine.Translator,
+            OnTranslated = text => listing = text,
+        };
+        var timers = new GuestTimers(new GuestClock(new SimClock()));
+        using var vcpu = new Vcpu(0, ram, new RecordingBus(), timers, config);
+        Assert.SkipWhen(vcpu.Translator is null, "this host has no BMI2 or AVX2");
+        var assembler = new Assembler(64);
+        write(assembler);
+        assembler.ud2();
+        using var code = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(code), Code);
+        Assert.True(ram.TryWrite(Code, code.ToArray()));
+        Assert.True(vcpu.Translator.Translate(ram.Base + Code, Code, new Variant(variant)) != null);
+        return listing;
+    }
+}
