@@ -11,7 +11,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool EmitConditional(in Instruction instruction)
     {
-        if (instruction.Op0Kind != OpKind.NearBranch64)
+        if (!IsReachable(instruction))
         {
             return EmitInterpreted(instruction);
         }
@@ -48,9 +48,14 @@ internal sealed unsafe partial class BlockTranslator
         return false;
     }
 
+    // Whether the distance of a direct jump's target from the page fits an address computation.
+    private static bool IsReachable(in Instruction instruction)
+        => instruction.Op0Kind == OpKind.NearBranch64
+            && (long)instruction.NearBranchTarget == (int)instruction.NearBranchTarget;
+
     private bool EmitJump(in Instruction instruction)
     {
-        if (instruction.Op0Kind != OpKind.NearBranch64)
+        if (!IsReachable(instruction))
         {
             return EmitInterpreted(instruction);
         }
@@ -155,7 +160,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool EmitCall(in Instruction instruction)
     {
-        if (instruction.Op0Kind != OpKind.NearBranch64)
+        if (!IsReachable(instruction))
         {
             return EmitInterpreted(instruction);
         }

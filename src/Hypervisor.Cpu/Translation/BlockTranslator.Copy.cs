@@ -63,6 +63,8 @@ internal sealed unsafe partial class BlockTranslator
     {
         Instruction instruction = original;
         instruction.SegmentPrefix = Register.None;
+        instruction.HasRepPrefix = false; // means nothing here, and may mean lock elision on the host
+        instruction.HasRepnePrefix = false;
         InstructionInfo info = _information.GetInfo(original);
         bool hasMemory = false;
         bool isWrite = false;
@@ -125,6 +127,11 @@ internal sealed unsafe partial class BlockTranslator
             || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse))
         {
             return false;
+        }
+
+        if (original.HasLockPrefix && !hasMemory)
+        {
+            return false; // #UD
         }
 
         if (hasHighByte && (hasMemory || needsRex || _spilledCount > 0))
@@ -229,7 +236,8 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         _operandSlots[operand] = slot;
-        bool isMerged = register.GetSize() < 4 || access is not OpAccess.Write;
+        bool isMerged = register.GetSize() < 4 || access is not OpAccess.Write
+            || instruction.Mnemonic is Mnemonic.Bsf or Mnemonic.Bsr; // they leave it alone when there is no bit
         _spilledRead |= isMerged ? 1u << slot : 0;
         _spilledWritten |= IsWritten(access) ? 1u << slot : 0;
         return true;

@@ -15,7 +15,9 @@ internal sealed unsafe partial class BlockTranslator
     // Gives the page's number in RAM; negative: nothing is mapped there.
     private long DecodeCrossing(byte* page, ulong linearPage, out Instruction instruction)
     {
+        ulong faultAddress = _vcpu.State->Cr2;
         byte* next = _vcpu.Mmu.TryFetch(linearPage + PageBytes, out _);
+        _vcpu.State->Cr2 = faultAddress; // the guest has not come there yet
         int inPage = PageBytes - _offset;
         if (next == null || inPage >= InstructionBytesMax)
         {

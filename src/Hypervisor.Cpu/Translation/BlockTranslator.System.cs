@@ -48,7 +48,7 @@ internal sealed unsafe partial class BlockTranslator
     // and nothing looks for interrupts between the two.
     private bool TryEmitSetInterrupt(in Instruction instruction)
     {
-        if (!_variant.IsSupervisor || (int)instruction.NextIP >= PageBytes || _isLastOfBlock)
+        if (!_variant.IsSupervisor || (int)instruction.NextIP > PageBytes - InstructionBytesMax || _isLastOfBlock)
         {
             return false;
         }

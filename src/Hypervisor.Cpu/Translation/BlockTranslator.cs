@@ -230,7 +230,8 @@ internal sealed unsafe partial class BlockTranslator
         bool ends = (traits & InstructionTraits.EndsBlock) != 0
             || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
                 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors
-                or Mnemonic.Xrstors64 or Mnemonic.Fldcw or Mnemonic.Fldenv or Mnemonic.Frstor;
+                or Mnemonic.Xrstors64 or Mnemonic.Fldcw or Mnemonic.Fldenv or Mnemonic.Frstor or Mnemonic.Fninit
+                or Mnemonic.Fnsave or Mnemonic.Fnstenv or Mnemonic.Fnclex;
         if (_countsInstructions)
         {
             _uncounted = Math.Max(0, _uncounted - 1); // the interpreter counts this one

@@ -150,7 +150,8 @@ internal sealed unsafe class JumpCache
 
     private static int PageBit(ulong linear) => (int)((linear >> PageShift) % PageFilterBits);
 
-    private void Flush(int mode)
+    /// <summary>Drops the entries of a mode: what its code takes for granted has changed.</summary>
+    internal void Flush(int mode)
     {
         Span<Entry> entries = Entries(mode);
         int count = _filledCount[mode];

@@ -26,6 +26,9 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private readonly BlockTranslator _translator;
     private GCHandle _handle;
 
+    // What the entries of the jump cache for user mode take for granted.
+    private Variant _userVariant;
+
     internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, VcpuConfig config)
     {
         _vcpu = vcpu;
@@ -61,7 +64,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             TranslatedBlock* block = Variant.TryGet(_vcpu, out Variant variant) ? Find(variant) : null;
             if (block != null)
             {
-                Execute(variant.Mode, block->Indirect);
+                Execute(variant, block->Indirect);
             }
             else
             {
@@ -113,6 +116,12 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     // The translation at RIP, made if the code has been interpreted often enough. Null: interpret it.
     private TranslatedBlock* Find(Variant variant)
     {
+        if (!variant.IsSupervisor && variant != _userVariant)
+        {
+            _vcpu.Mmu.Tlb.Jumps.Flush(variant.Mode);
+            _userVariant = variant;
+        }
+
         byte* host = _vcpu.Mmu.TryFetch(_state->Rip, out _);
         if (host == null)
         {
@@ -141,9 +150,9 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     }
 
     // Runs code until it leaves for something that changes RIP or the mode in ways that it does not know.
-    private void Execute(int mode, byte* code)
+    private void Execute(Variant variant, byte* code)
     {
-        var enter = (delegate* unmanaged<CpuState*, byte*, int>)_translator.Enter(mode);
+        var enter = (delegate* unmanaged<CpuState*, byte*, int>)_translator.Enter(variant.Mode);
         while (code != null)
         {
             _engine->PackedFlags = Pack(ArithmeticFlags.Read(_state));
@@ -154,7 +163,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 _state, ((packed >> PackedShift) & PackedMask) | ((packed & PackedOverflow) << OverflowShift));
             code = reason switch
             {
-                ExitReason.Unlinked => Link((int)_engine->ExitArgument, mode),
+                ExitReason.Unlinked => Link((int)_engine->ExitArgument, variant),
                 ExitReason.Interpret => Interpret((InterpretedOperation*)_engine->ExitArgument),
                 ExitReason.InterpretOne => InterpretOne(),
                 ExitReason.UnknownTarget => FindTarget(_engine->ExitArgument),
@@ -167,10 +176,11 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private static ulong Pack(ulong flags)
         => ((flags & PackedMask) << PackedShift) | ((flags >> OverflowShift) & PackedOverflow);
 
-    private byte* Link(int number, int mode)
+    // A link is for good, so it joins only blocks that take the same for granted.
+    private byte* Link(int number, Variant variant)
     {
         int generation = _cache.Generation;
-        if (!Variant.TryGet(_vcpu, out Variant variant) || variant.Mode != mode)
+        if (!Variant.TryGet(_vcpu, out Variant now) || now != variant)
         {
             return null;
         }

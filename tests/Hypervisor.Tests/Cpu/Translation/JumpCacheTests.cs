@@ -1,0 +1,131 @@
+using System;
+using System.Numerics;
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.Translation;
+using Xunit;
+
+namespace Hypervisor.Tests.Cpu.Translation;
+
+/// <summary>The cache as generated code reads it: slot, tag plus address is 0, code pointer.</summary>
+public sealed unsafe class JumpCacheTests : IDisposable
+{
+    private const ulong Rip = 0x7F12_3456_7890;
+    private const ulong Code = 0x1000;
+
+    private readonly byte[] _tables = GC.AllocateArray<byte>(JumpCache.TotalBytes, pinned: true);
+    private readonly byte* _start;
+    private readonly JumpCache _cache;
+
+    public JumpCacheTests()
+    {
+        fixed (byte* start = _tables)
+        {
+            _start = start; // pinned for good
+        }
+
+        _cache = new JumpCache(_start);
+    }
+
+    public void Dispose() => GC.KeepAlive(_tables);
+
+    [Fact]
+    public void Target_is_found_in_its_mode_only()
+    {
+        _cache.Fill(TlbMode.User, Rip, (byte*)Code, isGlobal: false);
+
+        Assert.Equal(Code, Find(TlbMode.User, Rip));
+        Assert.Equal(0ul, Find(TlbMode.Supervisor, Rip));
+        Assert.Equal(0ul, Find(TlbMode.User, Rip + 1));
+    }
+
+    [Fact]
+    public void Empty_cache_knows_no_address_not_even_zero()
+    {
+        for (ulong rip = 0; rip < 4 * JumpCache.SlotCount; rip++)
+        {
+            Assert.Equal(0ul, Find(TlbMode.Supervisor, rip));
+        }
+    }
+
+    [Fact]
+    public void Second_target_of_a_slot_leaves_the_first_in_the_other_way()
+    {
+        ulong other = Rip;
+        do
+        {
+            other++;
+        }
+        while (SlotOf(other) != SlotOf(Rip));
+
+        _cache.Fill(TlbMode.User, Rip, (byte*)Code, isGlobal: false);
+        _cache.Fill(TlbMode.User, other, (byte*)(Code + 1), isGlobal: false);
+
+        Assert.Equal(Code, Find(TlbMode.User, Rip));
+        Assert.Equal(Code + 1, Find(TlbMode.User, other));
+    }
+
+    [Fact]
+    public void Page_is_flushed_and_its_neighbours_are_not()
+    {
+        ulong[] targets = [Rip, Rip | 0xFFF, (Rip & ~0xFFFul) - 1, (Rip | 0xFFF) + 1];
+        foreach (ulong target in targets)
+        {
+            _cache.Fill(TlbMode.SupervisorOverride, target, (byte*)Code, isGlobal: true);
+        }
+
+        _cache.FlushPage(Rip);
+
+        Assert.Equal(0ul, Find(TlbMode.SupervisorOverride, targets[0]));
+        Assert.Equal(0ul, Find(TlbMode.SupervisorOverride, targets[1]));
+        Assert.Equal(Code, Find(TlbMode.SupervisorOverride, targets[2]));
+        Assert.Equal(Code, Find(TlbMode.SupervisorOverride, targets[3]));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Switch_of_the_address_space_keeps_global_supervisor_code_only(bool isGlobal)
+    {
+        _cache.Fill(TlbMode.User, Rip, (byte*)Code, isGlobal);
+        _cache.Fill(TlbMode.Supervisor, Rip, (byte*)Code, isGlobal);
+
+        _cache.FlushNonGlobal();
+
+        Assert.Equal(0ul, Find(TlbMode.User, Rip));
+        Assert.Equal(isGlobal ? Code : 0ul, Find(TlbMode.Supervisor, Rip));
+    }
+
+    [Fact]
+    public void Flush_after_many_targets_leaves_none()
+    {
+        for (ulong i = 0; i < 5000; i++)
+        {
+            _cache.Fill(TlbMode.User, Rip + (i * 7), (byte*)Code, isGlobal: false);
+        }
+
+        _cache.FlushAll();
+
+        for (ulong i = 0; i < 5000; i++)
+        {
+            Assert.Equal(0ul, Find(TlbMode.User, Rip + (i * 7)));
+        }
+    }
+
+    private static ulong SlotOf(ulong rip)
+        => (rip + BitOperations.RotateRight(rip, JumpCache.FoldBits)) & JumpCache.SlotBits;
+
+    private ulong Find(int mode, ulong rip)
+    {
+        ulong* table = (ulong*)(_start + (mode * JumpCache.TableBytes));
+        for (ulong way = 0; way < JumpCache.Ways; way++)
+        {
+            ulong* entry = table + ((SlotOf(rip) + (way * JumpCache.SlotCount)) * JumpCache.Words);
+            if (entry[0] + rip == 0)
+            {
+                return entry[1];
+            }
+        }
+
+        return 0;
+    }
+}

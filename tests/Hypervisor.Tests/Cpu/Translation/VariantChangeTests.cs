@@ -1,0 +1,101 @@
+using System;
+using System.Buffers.Binary;
+using System.IO;
+using Hypervisor.TestKit.Oracle;
+using Hypervisor.TestKit.Oracle.Programs;
+using Iced.Intel;
+using Xunit;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Hypervisor.Tests.Cpu.Translation;
+
+/// <summary>
+/// Translated code takes for granted that floating-point exceptions are masked. Hot code on another page, reached
+/// through the jump cache, must not be run any more once one is not: the host would take the exception.
+/// </summary>
+public sealed unsafe class VariantChangeTests
+{
+    private const ulong Function = ProgramLayout.CodeAddress + ProgramLayout.PageBytes;
+    private const ulong ControlWord = ProgramLayout.FirstData;
+    private const int Rounds = 200;
+
+    [Theory]
+    [InlineData("interpreter")]
+    [InlineData("translator")]
+    public void Sse_exception_that_was_unmasked_comes_in_hot_code_too(string engine)
+    {
+        int vector = Run(engine, unmasked: 0x1D80, c => c.ldmxcsr(__dword_ptr[ControlWord]), c =>
+        {
+            c.cvtsi2ss(xmm0, ebp);
+            c.xorps(xmm1, xmm1);
+            c.divss(xmm0, xmm1);
+            c.ret();
+        });
+
+        Assert.Equal(19, vector);
+    }
+
+    [Theory]
+    [InlineData("interpreter")]
+    [InlineData("translator")]
+    public void X87_exception_that_was_unmasked_comes_in_hot_code_too(string engine)
+    {
+        int vector = Run(engine, unmasked: 0x37B, c => c.fldcw(__word_ptr[ControlWord]), c =>
+        {
+            c.fld1();
+            c.fldz();
+            c.fdivp(st1, st0);
+            c.fstp(st0);
+            c.ret();
+        });
+
+        Assert.Equal(16, vector);
+    }
+
+    // Calls the function until it is hot, unmasks, and calls it again.
+    private static int Run(string engine, uint unmasked, Action<Assembler> unmask, Action<Assembler> function)
+    {
+        byte[] image = new byte[ProgramLayout.ImageBytes];
+        Put(image, ProgramLayout.CodeAddress, c =>
+        {
+            for (int pass = 0; pass < 2; pass++)
+            {
+                Label again = c.CreateLabel();
+                c.mov(ebx, Rounds);
+                c.Label(ref again);
+                c.call(Function);
+                c.dec(ebx);
+                c.jne(again);
+                unmask(c);
+            }
+
+            c.ud2();
+        });
+        Put(image, Function, function);
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(ProgramLayout.ImageOffset(ControlWord)), unmasked);
+
+        byte[] before = new byte[OracleLayout.OutputAt];
+        byte[] after = new byte[OracleLayout.OutputAt];
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Flags), 2);
+        BinaryPrimitives.WriteUInt16LittleEndian(before.AsSpan(OracleLayout.Extended), 0x37F);
+        BinaryPrimitives.WriteUInt32LittleEndian(before.AsSpan(OracleLayout.Extended + 24), 0x1F80);
+        using var cpu = new EmulatedProgramCpu(ProgramEngine.Find(engine)!);
+        fixed (byte* from = before)
+        fixed (byte* to = after)
+        {
+            return cpu.Run(image, from, to).Vector;
+        }
+    }
+
+    private static void Put(byte[] image, ulong address, Action<Assembler> write)
+    {
+        var assembler = new Assembler(64);
+        write(assembler);
+        using var code = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(code), address);
+        code.ToArray().CopyTo(image.AsSpan(ProgramLayout.ImageOffset(address)));
+    }
+}
