@@ -16,6 +16,7 @@ namespace Hypervisor.Tests.Cpu.Translation;
 public sealed unsafe class VariantChangeTests
 {
     private const ulong Function = ProgramLayout.CodeAddress + ProgramLayout.PageBytes;
+    private const ulong Harmless = Function + 0x800;
     private const ulong ControlWord = ProgramLayout.FirstData;
     private const int Rounds = 200;
 
@@ -52,7 +53,8 @@ public sealed unsafe class VariantChangeTests
         Assert.Equal(16, vector);
     }
 
-    // Calls the function until it is hot, unmasks, and calls it again.
+    // Calls something harmless until the calling code is hot, then the function; unmasks, and does so again. In the
+    // second pass the first call of the function comes from translated code.
     private static int Run(string engine, uint unmasked, Action<Assembler> unmask, Action<Assembler> function)
     {
         byte[] image = new byte[ProgramLayout.ImageBytes];
@@ -62,8 +64,12 @@ public sealed unsafe class VariantChangeTests
             {
                 Label again = c.CreateLabel();
                 c.mov(ebx, Rounds);
+                c.mov(esi, (uint)Function);
                 c.Label(ref again);
-                c.call(Function);
+                c.mov(edx, (uint)Harmless);
+                c.cmp(ebx, Rounds / 2);
+                c.cmovb(edx, esi);
+                c.call(rdx);
                 c.dec(ebx);
                 c.jne(again);
                 unmask(c);
@@ -72,6 +78,7 @@ public sealed unsafe class VariantChangeTests
             c.ud2();
         });
         Put(image, Function, function);
+        Put(image, Harmless, c => c.ret());
         BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(ProgramLayout.ImageOffset(ControlWord)), unmasked);
 
         byte[] before = new byte[OracleLayout.OutputAt];
