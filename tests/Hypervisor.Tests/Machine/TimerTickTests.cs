@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Threading;
 using Hypervisor.Core.Time;
 using Hypervisor.Guest.Code;
@@ -13,6 +12,7 @@ public sealed class TimerTickTests
     private const byte Vector = 0x20;
     private const uint Ticks = GuestMemory.Area;
     private const int TicksWanted = 1_000;
+    private const int MillisBehind = 20; // a tick is under way now and then
 
     [Theory]
     [InlineData(false, false)]
@@ -32,15 +32,12 @@ public sealed class TimerTickTests
             guest.AwaitText(new string('.', i + 1));
         }
 
+        // It comes when the ticks have caught up with the TSC. With those of the jumps lost they never would: however
+        // late a busy host runs the guest, it only takes longer.
         guest.AwaitText("end");
-
-        // A thousand ticks at a thousand hertz; with the jumps' ticks lost it would take 1800 ms.
-        string millis = guest.Console.Text.Split('[', ']')[1];
-        // Some that were due when the counting began may be among them.
-        Assert.InRange(int.Parse(millis, CultureInfo.InvariantCulture), 950, 1_400);
     }
 
-    /// <summary>Counts a thousand ticks, and prints how many milliseconds they took by the TSC.</summary>
+    /// <summary>Counts a thousand ticks and more, until they are as many as the TSC's milliseconds.</summary>
     private static byte[] CountingGuest(bool usesHpet, bool usesIoApic) => GuestProgram.Build(c =>
     {
         var routines = new GuestRoutines(c);
@@ -83,16 +80,15 @@ public sealed class TimerTickTests
         c.cmp(ebp, TicksWanted);
         c.jb(wait);
         c.Label(ref next);
-        c.cmp(__qword_ptr[Ticks], TicksWanted);
-        c.jb(next);
         ReadTsc(c);
         c.sub(rax, r12);
         c.xor(edx, edx);
         c.mov(ecx, 1_000_000);
         c.div(rcx);
-        routines.Print("[");
-        routines.PrintNumber();
-        routines.Print("]end");
+        c.sub(rax, MillisBehind);
+        c.cmp(__qword_ptr[Ticks], rax);
+        c.jb(next);
+        routines.Print("end");
         routines.End(0);
         c.Label(ref handler);
         c.push(rax);
