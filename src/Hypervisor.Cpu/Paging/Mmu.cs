@@ -37,10 +37,11 @@ internal sealed unsafe class Mmu
     internal int CurrentMode => _slow.CurrentMode();
 
     /// <summary>
-    /// For generated code: host address of an access; null with <paramref name="isFault"/> unset: interpret it.
+    /// For generated code: host address of an access; null: leave for <paramref name="reason"/>.
     /// </summary>
-    internal byte* Access(ulong linear, Translation.AccessDescriptor access, out bool isFault)
-        => _slow.Access(linear, access, out isFault);
+    internal byte* Access(
+        ulong linear, Translation.AccessDescriptor access, out Translation.ExitReason reason)
+        => _slow.Access(linear, access, out reason);
 
     /// <summary>Chooses the TLB table anew: call after a change of CPL, RFLAGS.AC, CR0.AM or CR4.SMAP.</summary>
     internal void UpdateMode() => _state->Tlb = Tlb.Table(_slow.CurrentMode());

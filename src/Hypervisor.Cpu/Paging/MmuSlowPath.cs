@@ -171,33 +171,70 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
         return _state->Scratch;
     }
 
-    /// <summary>For generated code, see <see cref="Mmu.Access"/>. Stores go to RAM only, within a page.</summary>
-    internal byte* Access(ulong linear, AccessDescriptor access, out bool isFault)
+    /// <summary>
+    /// For generated code, see <see cref="Mmu.Access"/>. Stores go to RAM only, within a page; so does what is shared.
+    /// </summary>
+    internal byte* Access(ulong linear, AccessDescriptor access, out ExitReason reason)
     {
-        isFault = true;
+        reason = ExitReason.Fault;
         if ((linear & access.AlignmentMask) != 0)
         {
             vcpu.Raise(ExceptionVector.GeneralProtection, 0);
             return null;
         }
 
-        byte* data;
+        if (access.IsShared)
+        {
+            return Grant(linear, access, ref reason);
+        }
+
         if (!access.IsWrite)
         {
-            data = Read(linear, access.SizeBytes, access.Segment, CurrentMode());
-            isFault = data == null;
-            return data;
+            return Read(linear, access.SizeBytes, access.Segment, CurrentMode());
         }
 
         if ((int)(linear & 0xFFF) + access.SizeBytes > 0x1000)
         {
-            isFault = false;
+            reason = ExitReason.InterpretOne;
             return null;
         }
 
-        data = BeginWrite(linear, access.SizeBytes, access.Segment, CurrentMode(), keep: false);
-        isFault = data == null;
-        return data != _state->Scratch ? data : null;
+        byte* data = BeginWrite(linear, access.SizeBytes, access.Segment, CurrentMode(), keep: false);
+        if (data == _state->Scratch)
+        {
+            reason = ExitReason.InterpretOne;
+            return null;
+        }
+
+        return data;
+    }
+
+    // Only where the TLB grants all of the page: not for devices, not for stores beside code.
+    private byte* Grant(ulong linear, AccessDescriptor access, ref ExitReason reason)
+    {
+        int mode = CurrentMode();
+        MemoryAccess kind = access.IsWrite ? MemoryAccess.Write : MemoryAccess.Read;
+        if (!CheckAddress(linear, access.SizeBytes, access.Segment, mode)
+            || !TryTranslate(linear, kind, mode, out _, out byte* host))
+        {
+            return null;
+        }
+
+        if (access.IsWrite && host != null)
+        {
+            _ram.PrepareWrite(host - _ram.Base, access.SizeBytes);
+            ArmWrite(linear, host, mode);
+        }
+
+        TlbEntry* entry = tlb.Slot(mode, linear);
+        ulong tag = access.IsWrite ? entry->WriteTag : entry->ReadTag;
+        if (!TlbEntry.Hits(tag, linear, access.SizeBytes))
+        {
+            reason = ExitReason.Careful;
+            return null;
+        }
+
+        return (byte*)(linear + entry->Addend);
     }
 
     /// <summary>Stores the scratch buffer where BeginWrite decided.</summary>

@@ -11,7 +11,10 @@ namespace Hypervisor.Cpu.State;
 public unsafe struct EngineState
 {
     /// <summary>Its size.</summary>
-    public const int Bytes = 192;
+    public const int Bytes = 256;
+
+    /// <summary>How many <see cref="Addends"/> there are.</summary>
+    public const int AddendSlots = 7;
 
     /// <summary>Where generated code calls for a memory access that the TLB does not grant.</summary>
     public void* AccessFunction;
@@ -28,13 +31,43 @@ public unsafe struct EngineState
     /// <summary>MXCSR of the host while the guest's is in the register.</summary>
     public ulong HostMxcsr;
 
-    private fixed ulong _unused[3];
+    /// <summary>Out: what the reason is about.</summary>
+    public ulong ExitArgument;
+
+    /// <summary>Flags at the border between C# and generated code: OF in the low byte, SF to CF in the next.</summary>
+    public ulong PackedFlags;
+
+    /// <summary>MXCSR bits that must be 1 for the host to load it: all exceptions masked.</summary>
+    public ulong MxcsrMaskBits;
+
+    /// <summary>MXCSR bits that must be 0.</summary>
+    public ulong MxcsrReservedBits;
+
+    /// <summary>Instructions that translated code ran, if it counts them.</summary>
+    public ulong InstructionCount;
+
+    /// <summary>Bits of a distance from the page that must be 0 for an access aligned to 16 bytes.</summary>
+    public ulong Aligned16Bits;
+
+    /// <summary>As <see cref="Aligned16Bits"/>, for 32 bytes.</summary>
+    public ulong Aligned32Bits;
+
+    private fixed ulong _unused[4];
+
+    /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
+    public fixed ulong Addends[AddendSlots];
 
     /// <summary>Linear address of the page that the running code lies on.</summary>
     public ulong CodeBase;
 
     /// <summary>Bits of a distance from the page that must be 0 for an access that lies on it.</summary>
     public ulong PageBits;
+
+    /// <summary>Address bits that choose a TLB slot, for PEXT.</summary>
+    public ulong TlbSlotBits;
+
+    /// <summary>Address bits that choose a slot of the jump cache.</summary>
+    public ulong JumpSlotBits;
 
     /// <summary>The guest's RAX while RAX carries flags.</summary>
     public ulong SavedRax;
@@ -45,36 +78,9 @@ public unsafe struct EngineState
     /// <summary>Code of that target.</summary>
     public ulong SavedCode;
 
-    /// <summary>Address bits that choose a TLB slot, for PEXT.</summary>
-    public ulong TlbSlotBits;
-
-    /// <summary>Address bits that choose a slot of the jump cache.</summary>
-    public ulong JumpSlotBits;
-
-    /// <summary>Bits of a distance from the page that must be 0 for an access aligned to 16 bytes.</summary>
-    public ulong Aligned16Bits;
-
-    /// <summary>As <see cref="Aligned16Bits"/>, for 32 bytes.</summary>
-    public ulong Aligned32Bits;
-
-    /// <summary>Out: what the reason is about.</summary>
-    public ulong ExitArgument;
-
-    /// <summary>Flags at the border between C# and generated code: OF in the low byte, SF to CF in the next.</summary>
-    public ulong PackedFlags;
-
     /// <summary>0 while the guest's x87 registers are in the host's, else 1.</summary>
     public ulong IsFpuParked;
 
     /// <summary>Nonzero while the local APIC may have something that IF holds back. Any thread sets it.</summary>
     public ulong MayHaveInterrupt;
-
-    /// <summary>MXCSR bits that must be 1 for the host to load it: all exceptions masked.</summary>
-    public ulong MxcsrMaskBits;
-
-    /// <summary>MXCSR bits that must be 0.</summary>
-    public ulong MxcsrReservedBits;
-
-    /// <summary>Instructions that translated code ran, if it counts them.</summary>
-    public ulong InstructionCount;
 }

@@ -7,6 +7,7 @@ internal readonly record struct AccessDescriptor(uint Bits)
     private const int SizeShift = 12;
     private const int SegmentShift = 20;
     private const int AlignmentShift = 24;
+    private const uint SharedBit = 1u << 30;
     private const uint WriteBit = 1u << 31;
 
     internal int InstructionOffset => (int)(Bits & 0xFFF);
@@ -18,6 +19,12 @@ internal readonly record struct AccessDescriptor(uint Bits)
 
     /// <summary>Bits of the address that must be 0.</summary>
     internal ulong AlignmentMask => (Bits >> AlignmentShift) & 0x3F;
+
+    /// <summary>Whether later accesses to the page rely on this one: all of the page must be granted.</summary>
+    internal bool IsShared => (Bits & SharedBit) != 0;
+
+    /// <summary>The same, with <see cref="IsShared"/>.</summary>
+    internal AccessDescriptor Shared => new(Bits | SharedBit);
 
     internal bool IsWrite => (Bits & WriteBit) != 0;
 

@@ -16,6 +16,8 @@ internal sealed unsafe class BlockListing : ISymbolResolver
     private readonly StringOutput _output = new();
     private ulong _start;
     private ulong _end;
+    private ulong _coldStart;
+    private ulong _coldEnd;
 
     internal BlockListing(IEnumerable<EntryStubs> stubs)
     {
@@ -37,10 +39,14 @@ internal sealed unsafe class BlockListing : ISymbolResolver
     /// <param name="instructions">Offset in the page and host code of each instruction.</param>
     /// <param name="start">First byte of the host code.</param>
     /// <param name="end">Behind its last byte.</param>
-    internal string Write(byte* page, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end)
+    /// <param name="coldStart">First byte of what lies elsewhere.</param>
+    /// <param name="coldEnd">Behind its last byte.</param>
+    internal string Write(
+        byte* page, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end, byte* coldStart,
+        byte* coldEnd)
     {
-        _start = (ulong)start;
-        _end = (ulong)end;
+        (_start, _end) = ((ulong)start, (ulong)end);
+        (_coldStart, _coldEnd) = ((ulong)coldStart, (ulong)coldEnd);
         var text = new System.Text.StringBuilder();
         text.AppendLine("entries");
         AppendHost(text, start, (byte*)instructions[0].Host);
@@ -50,6 +56,9 @@ internal sealed unsafe class BlockListing : ISymbolResolver
             byte* next = i + 1 < instructions.Count ? (byte*)instructions[i + 1].Host : end;
             AppendHost(text, (byte*)instructions[i].Host, next);
         }
+
+        text.AppendLine("elsewhere");
+        AppendHost(text, coldStart, coldEnd);
 
         return text.ToString();
     }
@@ -67,6 +76,10 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         else if (address >= _start && address <= _end)
         {
             name = string.Create(CultureInfo.InvariantCulture, $"+{address - _start:x}");
+        }
+        else if (address >= _coldStart && address <= _coldEnd)
+        {
+            name = string.Create(CultureInfo.InvariantCulture, $"elsewhere+{address - _coldStart:x}");
         }
         else
         {
@@ -122,6 +135,11 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         for (int register = 8; register < 16; register++)
         {
             _state[StateOffset.Gpr(register)] = $"R{register}";
+        }
+
+        for (int slot = 0; slot < StateOffset.AddendSlots; slot++)
+        {
+            _state[StateOffset.Addend(slot)] = $"Addend{slot}";
         }
 
         _state[StateOffset.Rip] = "Rip";

@@ -103,6 +103,7 @@ internal sealed unsafe partial class BlockTranslator
     // from here again, or the instruction is interpreted.
     private void EmitKnownTarget()
     {
+        ForgetWindows(); // to find the target may mean to translate
         byte* retry = _code.Here;
         byte* miss = EntryStubs.EmitLookup(_code, _variant.Mode);
         _outOfLine.Add(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
@@ -152,9 +153,8 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        int address = EmitAddress(instruction);
-        EmitCheck(address, WordBytes, SegmentOf(instruction), isWrite: false);
-        _code.LoadIndexed(R9, address, R10, 0, 0);
+        Place place = EmitOperand(instruction, WordBytes, isWrite: false);
+        _code.LoadIndexed(R9, place.Base, R10, 0, place.Displacement);
         return true;
     }
 
@@ -190,22 +190,18 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitPushReturn(int nextOffset)
     {
-        EmitPushSlot();
+        Place slot = EmitPushSlot();
         _code.Load(Rcx, State, StateOffset.CodeBase);
         _code.Lea(Rcx, Rcx, nextOffset);
-        EmitPushed(Rcx);
+        EmitPushed(slot, Rcx);
     }
 
-    // Makes sure that the word below the stack pointer can be stored to: [R9 + R10].
-    private void EmitPushSlot()
-    {
-        _code.Lea(R9, GuestRegisters.StackPointer, -WordBytes);
-        EmitCheck(R9, WordBytes, SegmentRegister.Ss, isWrite: true);
-    }
+    // Makes sure that the word below the stack pointer can be stored to.
+    private Place EmitPushSlot() => EmitStackOperand(GuestRegisters.StackPointer, -WordBytes, isWrite: true);
 
-    private void EmitPushed(int register)
+    private void EmitPushed(Place slot, int register)
     {
-        _code.StoreIndexed(R9, R10, register);
+        _code.StoreIndexed(slot.Base, R10, slot.Displacement, register);
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
     }
 
@@ -216,16 +212,24 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
+        Place slot;
         if (_variant.IsSupervisor && instruction.Code == Code.Retnq)
         {
+            bool isChecked = IsLive(_plan.Stack(_index));
+            if (isChecked)
+            {
+                slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
+                _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
+            }
+
             _code.MoveImmediate32(R10, (uint)_offset);
-            _code.Jump(_set.ReturnFromCall);
+            _code.Jump(isChecked ? _set.ReturnTo : _set.ReturnFromCall);
             return true;
         }
 
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
-        EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
-        _code.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
+        slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
+        _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
         EmitKnownTarget();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
@@ -238,7 +242,7 @@ internal sealed unsafe partial class BlockTranslator
         {
             case Code.Push_r64:
             case Code.Push_rm64 when instruction.Op0Kind == OpKind.Register:
-                EmitPushSlot();
+                Place slot = EmitPushSlot();
                 int guest = instruction.Op0Register - Register.RAX;
                 int host = GuestRegisters.HostOf(guest);
                 if (host < 0)
@@ -247,22 +251,22 @@ internal sealed unsafe partial class BlockTranslator
                     _code.Load(host, State, StateOffset.Gpr(guest));
                 }
 
-                EmitPushed(host);
+                EmitPushed(slot, host);
                 return true;
             case Code.Pushq_imm8:
             case Code.Pushq_imm32:
-                EmitPushSlot();
-                _code.StoreImmediateIndexed(R9, R10, (int)(long)instruction.GetImmediate(0));
+                slot = EmitPushSlot();
+                _code.StoreImmediateIndexed(
+                    slot.Base, R10, slot.Displacement, (int)(long)instruction.GetImmediate(0));
                 _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
                 return true;
             case Code.Push_rm64 when IsAddressable(instruction):
-                int address = EmitAddress(instruction);
-                EmitCheck(address, WordBytes, SegmentOf(instruction), isWrite: false);
-                _code.LoadIndexed(Rcx, address, R10, 0, 0);
+                Place source = EmitOperand(instruction, WordBytes, isWrite: false);
+                _code.LoadIndexed(Rcx, source.Base, R10, 0, source.Displacement);
                 _code.Store(State, StateOffset.SavedTarget, Rcx);
-                EmitPushSlot();
+                slot = EmitPushSlot();
                 _code.Load(Rcx, State, StateOffset.SavedTarget);
-                EmitPushed(Rcx);
+                EmitPushed(slot, Rcx);
                 return true;
             default:
                 return false;
@@ -279,15 +283,15 @@ internal sealed unsafe partial class BlockTranslator
 
         int guest = instruction.Op0Register - Register.RAX;
         int host = GuestRegisters.HostOf(guest);
-        EmitCheck(GuestRegisters.StackPointer, WordBytes, SegmentRegister.Ss, isWrite: false);
+        Place slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
         if (host < 0)
         {
-            _code.LoadIndexed(Rcx, GuestRegisters.StackPointer, R10, 0, 0);
+            _code.LoadIndexed(Rcx, slot.Base, R10, 0, slot.Displacement);
             _code.Store(State, StateOffset.Gpr(guest), Rcx);
         }
         else
         {
-            _code.LoadIndexed(host, GuestRegisters.StackPointer, R10, 0, 0);
+            _code.LoadIndexed(host, slot.Base, R10, 0, slot.Displacement);
         }
 
         if (host != GuestRegisters.StackPointer)
@@ -305,8 +309,8 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        EmitCheck(GuestRegisters.FramePointer, WordBytes, SegmentRegister.Ss, isWrite: false);
-        _code.LoadIndexed(Rcx, GuestRegisters.FramePointer, R10, 0, 0);
+        Place slot = EmitStackOperand(GuestRegisters.FramePointer, 0, isWrite: false);
+        _code.LoadIndexed(Rcx, slot.Base, R10, 0, slot.Displacement);
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.FramePointer, WordBytes);
         _code.Move(GuestRegisters.FramePointer, Rcx);
         return true;

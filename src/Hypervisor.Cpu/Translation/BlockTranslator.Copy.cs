@@ -160,6 +160,11 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
+        if (_spilledCount > 1)
+        {
+            ReleaseR10();
+        }
+
         AssignTemporaries(ref instruction, R9, R10, Rcx);
         EncodeWithCounter(instruction);
         StoreTemporaries();
@@ -183,25 +188,31 @@ internal sealed unsafe partial class BlockTranslator
         // CMPXCHG16B is the one general instruction that wants its operand aligned.
         int alignment = (HostInstructions.NeedsAlignment(original) || original.Mnemonic == Mnemonic.Cmpxchg16b)
             && size >= 16 ? size - 1 : 0;
-        int address = EmitAddress(original);
-        EmitCheck(address, size, SegmentOf(original), isWrite, alignment);
-        instruction.MemoryBase = Register.RAX + address;
+        Place place = EmitOperand(original, size, isWrite, alignment);
+        instruction.MemoryBase = Register.RAX + place.Base;
         instruction.MemoryIndex = Register.R10;
         instruction.MemoryIndexScale = 1;
-        instruction.MemoryDisplacement64 = 0;
-        instruction.MemoryDisplSize = 0;
+        SetDisplacement(ref instruction, place.Displacement);
         bool mustSpareCounter = _readsCounter && _spilledCount > 0;
         if (_spilledCount == 2 || mustSpareCounter)
         {
-            _code.LeaIndexed(wide: true, R9, address, R10, 0, 0);
+            _code.LeaIndexed(wide: true, R9, place.Base, R10, 0, place.Displacement);
             instruction.MemoryBase = Register.R9;
             instruction.MemoryIndex = Register.None;
+            SetDisplacement(ref instruction, 0);
+            ReleaseR10();
         }
 
         AssignTemporaries(ref instruction, mustSpareCounter ? R10 : Rcx, R10, NoSlot);
         EncodeWithCounter(instruction);
         StoreTemporaries();
         return true;
+    }
+
+    private static void SetDisplacement(ref Instruction instruction, int displacement)
+    {
+        instruction.MemoryDisplacement64 = (ulong)displacement;
+        instruction.MemoryDisplSize = displacement == 0 ? 0 : 1; // the encoder makes it longer if need be
     }
 
     private bool TryRename(ref Instruction instruction, int operand, OpAccess access, ref bool needsRex)

@@ -45,6 +45,7 @@ internal sealed unsafe partial class BlockTranslator
     // Leaves for the interpreter unless instructions of the next page come from where they did.
     private void EmitMappingCheck(byte* next)
     {
+        ReleaseR10();
         int mode = _variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
         EmitLinear(PageBytes);
         _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);

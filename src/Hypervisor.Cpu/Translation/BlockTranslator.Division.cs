@@ -45,6 +45,7 @@ internal sealed unsafe partial class BlockTranslator
             return true;
         }
 
+        ReleaseR10();
         _code.MoveSigns(isWide, R10, Rax);
         _code.Compare(isWide, R10, Rdx);
         Later(OutOfLineKind.Division, _code.JumpForwardIf(NotEqual));
@@ -59,9 +60,8 @@ internal sealed unsafe partial class BlockTranslator
     {
         if (instruction.Op0Kind == OpKind.Memory)
         {
-            int address = EmitAddress(instruction);
-            EmitCheck(address, isWide ? 8 : 4, SegmentOf(instruction), isWrite: false);
-            _code.LoadIndexed(isWide, R9, address, R10, 0, 0);
+            Place place = EmitOperand(instruction, isWide ? 8 : 4, isWrite: false);
+            _code.LoadIndexed(isWide, R9, place.Base, R10, 0, place.Displacement);
             return;
         }
 

@@ -1,4 +1,4 @@
-using System.Numerics;
+using System;
 using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
@@ -55,6 +55,7 @@ internal sealed unsafe partial class BlockTranslator
 
         if (isBased)
         {
+            ReleaseR10();
             int index = segment == Register.FS ? SegmentRegister.Fs : SegmentRegister.Gs;
             _code.Load(R10, State, StateOffset.SegmentBase(index));
             _code.LeaIndexed(wide: true, R9, R9, R10, 0, 0);
@@ -75,6 +76,11 @@ internal sealed unsafe partial class BlockTranslator
         int index = -1;
         if (instruction.MemoryIndex != Register.None)
         {
+            if (GuestRegisters.HostOf(instruction.MemoryIndex.GetFullRegister() - Register.RAX) < 0)
+            {
+                ReleaseR10();
+            }
+
             index = EmitPart(instruction.MemoryIndex, R10);
         }
 
@@ -105,12 +111,19 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>
-    /// Checks an access at the address in <paramref name="address"/>; behind it, [address + R10] is the data. Uses RCX.
+    /// Checks an access; gives the register that holds its address: behind it, [register + R10] is the data. With a
+    /// hull the address is where the hull begins, the access is <paramref name="below"/> bytes behind, and all of the
+    /// hull is on the page then. Uses RCX, and R9 perhaps.
     /// </summary>
-    private void EmitCheck(int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0)
+    private int EmitCheck(
+        int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0, bool isShared = false,
+        int below = 0, int hullBytes = 0)
     {
+        ReleaseR10();
+        int spanBytes = Math.Max(sizeBytes, hullBytes);
         AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
-        if (_variant.IsSupervisor && alignmentMask == 0 && BitOperations.IsPow2(sizeBytes) && sizeBytes <= WordBytes)
+        access = isShared ? access.Shared : access;
+        if (_variant.IsSupervisor && alignmentMask == 0)
         {
             // Kernel code is wide and flat: what it loses by the call it gains by being small.
             if (address != R9)
@@ -118,15 +131,15 @@ internal sealed unsafe partial class BlockTranslator
                 _code.Move(R9, address);
             }
 
-            _code.Call(_set.Check(sizeBytes, isWrite));
-            _cache.AddAccess(_code.Here, access);
-            return;
+            _code.Call(_set.Check(EntryStubs.CheckBytes(spanBytes), isWrite));
+            _cache.AddAccess(_code.Here, access, below, hullBytes);
+            return R9;
         }
 
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
-        _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, alignmentMask != 0 ? 0 : sizeBytes - 1);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, alignmentMask != 0 ? 0 : spanBytes - 1);
         int mustBeZero = alignmentMask switch
         {
             0 => StateOffset.PageBits,
@@ -141,7 +154,10 @@ internal sealed unsafe partial class BlockTranslator
         _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {
             Register = address,
+            Below = below,
+            HullBytes = hullBytes,
         });
+        return address;
     }
 
     // R10 = what, times 8, is the distance of the entry of an address from its table.
@@ -154,14 +170,38 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitAccessCall(in OutOfLine part)
     {
-        if (part.Register != R9)
+        if (part.HullBytes != 0)
         {
-            _code.Move(R9, part.Register);
+            EmitHullCheck(part);
+        }
+
+        if (part.Register != R9 || part.Below != 0)
+        {
+            _code.Lea(R9, part.Register, part.Below);
         }
 
         _code.MoveImmediate32(R10, part.Argument);
         _code.Call(_set.Access);
+        if (part.Register == R9 && part.Below != 0)
+        {
+            _code.Lea(R9, R9, -part.Below);
+        }
+
         _code.Jump((byte*)part.Resume);
+    }
+
+    // A hull that crosses a page: on to the block that checks each access alone.
+    private void EmitHullCheck(in OutOfLine part)
+    {
+        _code.Lea(Rcx, part.Register, part.HullBytes - 1);
+        _code.Pext(Rcx, Rcx, State, StateOffset.PageBits);
+        _code.Not(Rcx);
+        _code.Pext(R10, part.Register, State, StateOffset.PageBits);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 1); // first page - last page
+        byte* isOnePage = _code.JumpShortIfRcxZero();
+        int link = _cache.NewLink(_code.JumpForward(), isBackward: false, isCareful: true);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, part.Offset, (uint)link));
+        _code.LandShort(isOnePage);
     }
 
     // Which segment's fault an address that is not canonical raises.

@@ -98,6 +98,7 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
+        ReleaseR10();
         int active = StateOffset.SegmentBase(SegmentRegister.Gs);
         _code.Load(R9, State, active);
         _code.Load(R10, State, StateOffset.KernelGsBase);
@@ -114,7 +115,7 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        EmitPushSlot();
+        Place slot = EmitPushSlot();
         EmitSaveFlags();
         _code.Move(Rax, Rcx);
         _code.ShiftRight32(Rax, HighByteShift);
@@ -128,7 +129,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.And32(Rax, ~(uint)notPushed);
         _code.OrMemory64(State, StateOffset.SavedTarget, Rax);
         _code.Load(Rax, State, StateOffset.SavedTarget);
-        _code.StoreIndexed(R9, R10, Rax);
+        _code.StoreIndexed(slot.Base, R10, slot.Displacement, Rax);
         EmitRestoreFlags();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
         return true;
@@ -143,9 +144,9 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        int address = EmitAddress(instruction);
-        EmitCheck(address, 4, SegmentOf(instruction), isWrite: false);
-        _code.LoadIndexed(wide: false, R10, address, R10, 0, 0);
+        Place place = EmitOperand(instruction, 4, isWrite: false);
+        ReleaseR10();
+        _code.LoadIndexed(wide: false, R10, place.Base, R10, 0, place.Displacement);
         _code.Store(State, StateOffset.SavedTarget, R10);
         _code.Pext(Rcx, R10, State, StateOffset.MxcsrReservedBits);
         EmitUnlessZero();

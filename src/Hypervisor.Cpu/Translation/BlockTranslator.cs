@@ -30,7 +30,9 @@ internal sealed unsafe partial class BlockTranslator
     private readonly bool _countsInstructions;
     private readonly TranslationCache _cache;
     private readonly BlockDecoder _lowering;
-    private readonly Emitter _code = new();
+    private Emitter _code = new();
+    private Emitter _cold = new(); // what runs rarely lies elsewhere, so that the rest lies close together
+    private readonly Instruction[] _guest = new Instruction[InstructionsMax];
     private readonly PointerReader _reader = new();
     private readonly Decoder _decoder;
     private readonly Encoder _encoder;
@@ -46,6 +48,7 @@ internal sealed unsafe partial class BlockTranslator
     private EntryStubs _set;
     private bool _isFpuLoaded;
     private bool _isLastOfBlock;
+    private int _guestCount;
     private int _uncounted;
     private int _offset; // of the instruction at work, in its page
 
@@ -57,8 +60,8 @@ internal sealed unsafe partial class BlockTranslator
         _cache = cache;
         _lowering = new BlockDecoder(vcpu);
         _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
-        _encoder = Encoder.Create(64, new EmitterWriter(_code));
-        Check.That(cache.TryBegin(_code, CodeBytesMax, RecordBytesMax));
+        _encoder = Encoder.Create(64, new EmitterWriter(this));
+        Check.That(cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax));
         for (int mode = 0; mode < _stubs.Length; mode++)
         {
             _stubs[mode] = EntryStubs.Create(_code, mode);
@@ -81,10 +84,10 @@ internal sealed unsafe partial class BlockTranslator
     /// </summary>
     internal TranslatedBlock* Translate(byte* host, ulong linearPage, Variant variant)
     {
-        if (!_cache.TryBegin(_code, CodeBytesMax, RecordBytesMax))
+        if (!_cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax))
         {
             _vcpu.Translator!.Clear();
-            Check.That(_cache.TryBegin(_code, CodeBytesMax, RecordBytesMax));
+            Check.That(_cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax));
         }
 
         int start = (int)((ulong)host & (PageBytes - 1));
@@ -94,8 +97,8 @@ internal sealed unsafe partial class BlockTranslator
         _instructions.Clear();
         _isFpuLoaded = false;
         _uncounted = 0;
-        _reader.Set(host, PageBytes - start);
-        _decoder.IP = (ulong)start;
+        bool isCut = Decode(host, start);
+        BeginWindows();
         TranslatedBlock* block = _cache.Record<TranslatedBlock>();
         block->Key = (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
         block->Stale = _set.Stale;
@@ -103,12 +106,13 @@ internal sealed unsafe partial class BlockTranslator
         int end = start;
         long nextPage = -1;
         bool isEnded = false;
-        while (!isEnded && nextPage < 0 && end < PageBytes && block->InstructionCount < InstructionsMax)
+        for (_index = 0; !isEnded && (_index < _guestCount || isCut); _index++)
         {
             _offset = end;
-            _decoder.Decode(out Instruction instruction);
-            if (_decoder.LastError == DecoderError.NoMoreBytes)
+            ref Instruction instruction = ref _guest[_index];
+            if (_index == _guestCount)
             {
+                isCut = false;
                 nextPage = DecodeCrossing(host - start, linearPage, out instruction);
                 if (nextPage < 0)
                 {
@@ -119,7 +123,7 @@ internal sealed unsafe partial class BlockTranslator
             end += instruction.Length;
             _instructions.Add((_offset, (nint)_code.Here));
             block->InstructionCount++;
-            _isLastOfBlock = block->InstructionCount == InstructionsMax || nextPage >= 0;
+            _isLastOfBlock = _index + 1 == InstructionsMax || nextPage >= 0;
             _uncounted++;
             if (_countsInstructions && (instruction.FlowControl != FlowControl.Next || _isLastOfBlock))
             {
@@ -140,12 +144,17 @@ internal sealed unsafe partial class BlockTranslator
             EmitDirectExit(_code.JumpForward(), end);
         }
 
+        byte* hotEnd = _code.Here;
+        byte* coldStart = _cold.Here;
+        (_code, _cold) = (_cold, _code);
         EmitOutOfLine();
-        _onTranslated?.Invoke(_listing.Write(host - start, _instructions, block->Indirect, _code.Here));
+        (_code, _cold) = (_cold, _code);
+        _onTranslated?.Invoke(
+            _listing.Write(host - start, _instructions, block->Indirect, hotEnd, coldStart, _cold.Here));
         int lastLine = (Math.Min(end, PageBytes) - 1) >> LineShift;
         block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - lastLine));
         long page = _vcpu.Mmu.RamOffset(host) >> 12;
-        _cache.End(_code, block, page);
+        _cache.End(_code, _cold, block, page);
         _vcpu.Blocks.MarkCode(page, block->Lines);
         if (nextPage >= 0)
         {
@@ -154,6 +163,31 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         return block;
+    }
+
+    // The instructions of the block. True: the next one goes on in the next page.
+    private bool Decode(byte* host, int start)
+    {
+        _reader.Set(host, PageBytes - start);
+        _decoder.IP = (ulong)start;
+        int end = start;
+        bool isEnded = false;
+        for (_guestCount = 0; !isEnded && end < PageBytes && _guestCount < InstructionsMax;)
+        {
+            ref Instruction instruction = ref _guest[_guestCount];
+            _decoder.Decode(out instruction);
+            if (_decoder.LastError == DecoderError.NoMoreBytes)
+            {
+                return true;
+            }
+
+            _guestCount++;
+            end += instruction.Length;
+            isEnded = instruction.IsInvalid
+                || instruction.FlowControl is not (FlowControl.Next or FlowControl.ConditionalBranch);
+        }
+
+        return false;
     }
 
     // From behind: with the linear address in R9; from the same page with a look at the events; without.
@@ -225,6 +259,7 @@ internal sealed unsafe partial class BlockTranslator
     // takes for granted.
     private bool EmitInterpreted(in Instruction instruction)
     {
+        ForgetWindows();
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
         InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
         bool ends = (traits & InstructionTraits.EndsBlock) != 0
@@ -357,10 +392,14 @@ internal sealed unsafe partial class BlockTranslator
         internal int Register { get; init; } = R9;
 
         internal nint Hit { get; init; }
+
+        internal int Below { get; init; }
+
+        internal int HullBytes { get; init; }
     }
 
-    private sealed class EmitterWriter(Emitter emitter) : CodeWriter
+    private sealed class EmitterWriter(BlockTranslator translator) : CodeWriter
     {
-        public override void WriteByte(byte value) => emitter.Byte(value);
+        public override void WriteByte(byte value) => translator._code.Byte(value);
     }
 }

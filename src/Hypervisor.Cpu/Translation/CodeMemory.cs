@@ -13,17 +13,36 @@ internal sealed unsafe class CodeMemory : IDisposable
 
     private readonly byte* _write;
     private readonly byte* _execute;
-    private readonly long _lengthBytes;
+    private readonly long _mappedBytes; // 0: somebody else's
+    private long _lengthBytes;
     private long _usedBytes;
 
     internal CodeMemory(string name, long lengthBytes)
     {
         _lengthBytes = lengthBytes;
+        _mappedBytes = lengthBytes;
         HostMemory.MapCode(name, lengthBytes, out _write, out _execute);
+    }
+
+    private CodeMemory(byte* write, byte* execute, long lengthBytes)
+    {
+        _write = write;
+        _execute = execute;
+        _lengthBytes = lengthBytes;
     }
 
     /// <summary>Bytes that are taken.</summary>
     internal long UsedBytes => _usedBytes;
+
+    /// <summary>
+    /// Gives the last bytes away: memory of their own, as near as all of this, that lives as long as this one does.
+    /// </summary>
+    internal CodeMemory SplitOff(long lengthBytes)
+    {
+        Check.That(lengthBytes <= FreeBytes);
+        _lengthBytes -= lengthBytes;
+        return new CodeMemory(_write + _lengthBytes, _execute + _lengthBytes, lengthBytes);
+    }
 
     /// <summary>Copies <paramref name="code"/> in; null when it does not fit any more.</summary>
     /// <returns>Where to call it.</returns>
@@ -73,8 +92,8 @@ internal sealed unsafe class CodeMemory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Check.That(_lengthBytes > 0);
-        HostMemory.Unmap(_write, _lengthBytes);
-        HostMemory.Unmap(_execute, _lengthBytes);
+        Check.That(_mappedBytes > 0);
+        HostMemory.Unmap(_write, _mappedBytes);
+        HostMemory.Unmap(_execute, _mappedBytes);
     }
 }

@@ -121,14 +121,14 @@ internal sealed unsafe partial class Emitter
     internal void LoadIndexed(bool wide, int target, int baseRegister, int index, int shift, int displacement)
         => Indexed(wide, 0x8B, target, baseRegister, index, shift, displacement);
 
-    /// <summary>MOV [base + index], source; 64 bits.</summary>
-    internal void StoreIndexed(int baseRegister, int index, int source)
-        => Indexed(wide: true, 0x89, source, baseRegister, index, 0, 0);
+    /// <summary>MOV [base + index + displacement], source; 64 bits.</summary>
+    internal void StoreIndexed(int baseRegister, int index, int displacement, int source)
+        => Indexed(wide: true, 0x89, source, baseRegister, index, 0, displacement);
 
-    /// <summary>MOV QWORD [base + index], sign-extended immediate.</summary>
-    internal void StoreImmediateIndexed(int baseRegister, int index, int value)
+    /// <summary>MOV QWORD [base + index + displacement], sign-extended immediate.</summary>
+    internal void StoreImmediateIndexed(int baseRegister, int index, int displacement, int value)
     {
-        Indexed(wide: true, 0xC7, 0, baseRegister, index, 0, 0);
+        Indexed(wide: true, 0xC7, 0, baseRegister, index, 0, displacement);
         U32((uint)value);
     }
 

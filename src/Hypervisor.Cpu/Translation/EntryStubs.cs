@@ -1,5 +1,5 @@
+using System;
 using System.Collections.Generic;
-using System.Numerics;
 using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using static Hypervisor.Cpu.Translation.HostRegister;
@@ -16,15 +16,16 @@ internal sealed unsafe class EntryStubs
 {
     private const int State = GuestRegisters.State;
 
-    // Sizes of 1, 2, 4 and 8 bytes, read and written.
-    private const int CheckCount = 8;
+    // What checks there are, read and written.
+    private static readonly int[] s_checkBytes =
+        [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256];
 
     private static readonly int[] s_saved = [Rbx, Rbp, R12, 13, 14, R15];
 
     private readonly Emitter _emitter;
     private readonly int _mode;
     private readonly bool _hasVectors;
-    private readonly nint[] _checks = new nint[CheckCount];
+    private readonly nint[] _checks = new nint[2 * s_checkBytes.Length];
 
     private EntryStubs(Emitter emitter, int mode)
     {
@@ -46,16 +47,20 @@ internal sealed unsafe class EntryStubs
         emitter.Align(64);
         JumpToTarget = emitter.Here;
         EmitJumpToTarget();
-        for (int i = 0; i < CheckCount; i++)
+        for (int i = 0; i < 2 * s_checkBytes.Length; i++)
         {
             emitter.Align(64);
             _checks[i] = (nint)emitter.Here;
-            EmitCheck(sizeBytes: 1 << (i / 2), isWrite: i % 2 != 0);
+            EmitCheck(s_checkBytes[i / 2], isWrite: i % 2 != 0);
         }
 
         emitter.Align(64);
         ReturnFromCall = emitter.Here;
         EmitReturn();
+        emitter.Align(64);
+        ReturnTo = emitter.Here;
+        emitter.Store(State, StateOffset.SavedTarget, R10);
+        EmitReturnTo();
 
         emitter.Align(16);
         Stale = emitter.Here;
@@ -102,12 +107,28 @@ internal sealed unsafe class EntryStubs
     /// <summary>The guest's RET. Jumped to with the offset of the instruction in its page in R10.</summary>
     internal byte* ReturnFromCall { get; }
 
+    /// <summary>As <see cref="ReturnFromCall"/>, with the return address in R9 already.</summary>
+    internal byte* ReturnTo { get; }
+
     /// <summary>
     /// Called with a linear address in R9; returns host minus linear address in R10, or leaves. Uses RCX, touches no
-    /// flags. What the access is, the cache knows by the return address.
+    /// flags. What the access is, the cache knows by the return address. There is one for each
+    /// <see cref="CheckBytes"/>.
     /// </summary>
     internal byte* Check(int sizeBytes, bool isWrite)
-        => (byte*)_checks[(BitOperations.Log2((uint)sizeBytes) * 2) + (isWrite ? 1 : 0)];
+        => (byte*)_checks[(Array.IndexOf(s_checkBytes, sizeBytes) * 2) + (isWrite ? 1 : 0)];
+
+    /// <summary>The smallest size from <paramref name="sizeBytes"/> up that there is a check for.</summary>
+    internal static int CheckBytes(int sizeBytes)
+    {
+        int index = 0;
+        while (s_checkBytes[index] < sizeBytes)
+        {
+            index++;
+        }
+
+        return s_checkBytes[index];
+    }
 
     /// <summary>Names of the pieces, for listings.</summary>
     internal void AddNames(IDictionary<ulong, string> names)
@@ -117,10 +138,11 @@ internal sealed unsafe class EntryStubs
         names[(ulong)Miss] = "miss";
         names[(ulong)JumpToTarget] = "jump";
         names[(ulong)ReturnFromCall] = "return";
+        names[(ulong)ReturnTo] = "returnTo";
         names[(ulong)LoadFpu] = "loadFpu";
-        for (int i = 0; i < CheckCount; i++)
+        for (int i = 0; i < 2 * s_checkBytes.Length; i++)
         {
-            names[(ulong)_checks[i]] = $"{(i % 2 != 0 ? "write" : "read")}{1 << (i / 2)}";
+            names[(ulong)_checks[i]] = $"{(i % 2 != 0 ? "write" : "read")}{s_checkBytes[i / 2]}";
         }
     }
 
@@ -289,6 +311,11 @@ internal sealed unsafe class EntryStubs
         _emitter.Move(R9, GuestRegisters.StackPointer);
         _emitter.Call(Check(sizeof(ulong), isWrite: false));
         _emitter.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
+        EmitReturnTo();
+    }
+
+    private void EmitReturnTo()
+    {
         byte* retry = _emitter.Here;
         byte* miss = EmitLookup(_emitter, _mode);
         byte* found = _emitter.Here;

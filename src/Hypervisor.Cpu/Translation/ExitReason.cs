@@ -23,6 +23,9 @@ internal enum ExitReason
     /// </summary>
     UnknownTarget = 6,
 
+    /// <summary>Accesses of the instruction at RIP must be checked one by one: <see cref="Variant.IsCareful"/>.</summary>
+    Careful = 7,
+
     /// <summary>The instruction at RIP raised the recorded exception.</summary>
     Fault = 5,
 }

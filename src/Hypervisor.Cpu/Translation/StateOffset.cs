@@ -44,9 +44,13 @@ internal static unsafe class StateOffset
     internal static readonly int MxcsrMaskBits;
     internal static readonly int MxcsrReservedBits;
 
+    /// <summary>How many addends of checked pages the state can keep.</summary>
+    internal const int AddendSlots = EngineState.AddendSlots;
+
     /// <summary>Behind the registers, see <see cref="VcpuMemory.Exchange"/>.</summary>
     internal static readonly int Exchange = sizeof(CpuState);
 
+    private static readonly int s_addends;
     private static readonly int s_vectors;
     private static readonly int s_segments;
 
@@ -90,9 +94,13 @@ internal static unsafe class StateOffset
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
         IsFpuParked = (int)((byte*)&engine.IsFpuParked - below);
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
+        s_addends = (int)((byte*)engine.Addends - below);
     }
 
     internal static int Gpr(int register) => register * 8;
+
+    /// <summary>Where a checked page's host minus linear address is kept.</summary>
+    internal static int Addend(int slot) => s_addends + (slot * sizeof(ulong));
 
     internal static int Vector(int register) => s_vectors + (register * 64);
 

@@ -62,4 +62,7 @@ internal unsafe struct BlockLink
 
     /// <summary>Whether it may be part of a loop, and so must look for events.</summary>
     internal bool IsBackward;
+
+    /// <summary>Whether it goes to a block that checks each access alone.</summary>
+    internal bool IsCareful;
 }

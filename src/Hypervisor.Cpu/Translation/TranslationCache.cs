@@ -18,12 +18,15 @@ internal sealed unsafe class TranslationCache : IDisposable
     /// <summary>Where the variant is in a key: host addresses have 47 bits.</summary>
     internal const int VariantShift = 48;
 
+    private const int ColdShare = 50; // percent of the memory: measured, blocks need about as much of either
+
     private const int SlotCount = 1 << 15;
     private const int LinksMax = 1 << 20;
     private const int AccessesMax = 1 << 22;
     private const long RecordBytes = 48L << 20;
 
     private readonly CodeMemory _code;
+    private readonly CodeMemory _cold; // of it, what runs rarely
     private readonly byte* _records;
     private readonly BlockLink* _links;
     private readonly AccessRecord* _accesses; // in the order of their code, which only grows
@@ -40,6 +43,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal TranslationCache(long codeBytes, long pageCount)
     {
         _code = new CodeMemory("translated-code", codeBytes);
+        _cold = _code.SplitOff((codeBytes * ColdShare / 100) & ~0xFFFL);
         _records = HostMemory.MapPrivateMemory(RecordBytes);
         _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
         _accesses = (AccessRecord*)HostMemory.MapPrivateMemory((long)AccessesMax * sizeof(AccessRecord));
@@ -56,18 +60,23 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal int Count => _byKey.Count;
 
     /// <summary>Bytes of generated code.</summary>
-    internal long CodeBytes => _code.UsedBytes;
+    internal long CodeBytes => _code.UsedBytes + _cold.UsedBytes;
 
-    /// <summary>Lets <paramref name="emitter"/> append at the end of the code; false: it is full.</summary>
-    internal bool TryBegin(Emitter emitter, int codeBytesMax, int recordBytesMax)
+    /// <summary>
+    /// Lets <paramref name="emitter"/> append at the end of the code, <paramref name="cold"/> at the end of what runs
+    /// rarely; false: one of them is full.
+    /// </summary>
+    internal bool TryBegin(Emitter emitter, Emitter cold, int codeBytesMax, int recordBytesMax)
     {
-        if (_code.FreeBytes < codeBytesMax || RecordBytes - _recordsUsed < recordBytesMax
+        if (_code.FreeBytes < codeBytesMax || _cold.FreeBytes < codeBytesMax
+            || RecordBytes - _recordsUsed < recordBytesMax
             || LinksMax - _linkCount < codeBytesMax / 8 || AccessesMax - _accessCount < codeBytesMax / 8)
         {
             return false;
         }
 
         _code.Begin(emitter, codeBytesMax);
+        _cold.Begin(cold, codeBytesMax);
         return true;
     }
 
@@ -78,10 +87,11 @@ internal sealed unsafe class TranslationCache : IDisposable
         _fixedBytes = _code.UsedBytes;
     }
 
-    /// <summary>Keeps what <paramref name="emitter"/> appended as the code of <paramref name="block"/>.</summary>
-    internal void End(Emitter emitter, TranslatedBlock* block, long page)
+    /// <summary>Keeps what the two emitters appended as the code of <paramref name="block"/>.</summary>
+    internal void End(Emitter emitter, Emitter cold, TranslatedBlock* block, long page)
     {
         _code.End(emitter);
+        _cold.End(cold);
         block->FirstLink = TranslatedBlock.NoLink;
         block->Page = page;
         block->NextInPage = _firstInPage[page];
@@ -112,22 +122,24 @@ internal sealed unsafe class TranslationCache : IDisposable
     }
 
     /// <summary>Notes what access the check that returns to <paramref name="returnAddress"/> is for.</summary>
-    internal void AddAccess(byte* returnAddress, AccessDescriptor access)
+    internal void AddAccess(byte* returnAddress, AccessDescriptor access, int below, int hullBytes)
     {
         Check.That(_accessCount < AccessesMax);
-        _accesses[_accessCount++] = new AccessRecord((uint)(returnAddress - _code.Execute), access.Bits);
+        _accesses[_accessCount++] = new AccessRecord(
+            (uint)(returnAddress - _code.Execute), access.Bits, (ushort)below, (ushort)hullBytes);
     }
 
     /// <summary>
     /// What <see cref="AddAccess"/> noted; in the fixed pieces it is the RET at <paramref name="returnOffset"/>.
     /// </summary>
-    internal AccessDescriptor AccessAt(byte* returnAddress, int returnOffset)
+    internal AccessRecord AccessAt(byte* returnAddress, int returnOffset)
     {
         uint offset = (uint)(returnAddress - _code.Execute);
         if (offset < _fixedBytes)
         {
-            return AccessDescriptor.Of(
+            var popped = AccessDescriptor.Of(
                 returnOffset, sizeof(ulong), SegmentRegister.Ss, alignmentMask: 0, isWrite: false);
+            return new AccessRecord(offset, popped.Bits, Below: 0, HullBytes: 0);
         }
 
         int low = 0;
@@ -146,14 +158,20 @@ internal sealed unsafe class TranslationCache : IDisposable
         }
 
         Check.That(_accesses[low].Offset == offset);
-        return new AccessDescriptor(_accesses[low].Bits);
+        return _accesses[low];
     }
 
     /// <summary>A number for a jump that may be linked later.</summary>
-    internal int NewLink(byte* hole, bool isBackward)
+    internal int NewLink(byte* hole, bool isBackward, bool isCareful = false)
     {
         Check.That(_linkCount < LinksMax);
-        _links[_linkCount] = new BlockLink { Hole = hole, IsBackward = isBackward, Next = TranslatedBlock.NoLink };
+        _links[_linkCount] = new BlockLink
+        {
+            Hole = hole,
+            IsBackward = isBackward,
+            IsCareful = isCareful,
+            Next = TranslatedBlock.NoLink,
+        };
         return _linkCount++;
     }
 
@@ -171,6 +189,9 @@ internal sealed unsafe class TranslationCache : IDisposable
         Slot* slot = _slots + SlotIndex(key);
         return slot->Key == key ? slot->Block : FindSlow(key);
     }
+
+    /// <summary>See <see cref="BlockLink.IsCareful"/>.</summary>
+    internal bool IsCareful(int number) => _links[number].IsCareful;
 
     /// <summary>Points link <paramref name="number"/> at <paramref name="target"/>.</summary>
     internal void Link(int number, TranslatedBlock* target)
@@ -248,6 +269,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         NativeMemory.Clear(_firstCrossing, (nuint)(_pageCount * sizeof(nint)));
         _byKey.Clear();
         _code.Truncate(_fixedBytes);
+        _cold.Clear();
         _recordsUsed = 0;
         _linkCount = 0;
         _accessCount = 0;
@@ -307,7 +329,12 @@ internal sealed unsafe class TranslationCache : IDisposable
         Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
     }
 
-    private readonly record struct AccessRecord(uint Offset, uint Bits);
+    /// <summary>What a check that is called is for.</summary>
+    /// <param name="Offset">Where the call returns to.</param>
+    /// <param name="Bits">Of its <see cref="AccessDescriptor"/>.</param>
+    /// <param name="Below">How far the access is behind the address that is checked.</param>
+    /// <param name="HullBytes">What must lie on one page; 0: the access.</param>
+    internal readonly record struct AccessRecord(uint Offset, uint Bits, ushort Below, ushort HullBytes);
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Slot

@@ -116,6 +116,11 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     // The translation at RIP, made if the code has been interpreted often enough. Null: interpret it.
     private TranslatedBlock* Find(Variant variant)
     {
+        if (variant.IsCareful)
+        {
+            return FindCareful(variant);
+        }
+
         if (!variant.IsSupervisor && variant != _userVariant)
         {
             _vcpu.Mmu.Tlb.Jumps.Flush(variant.Mode);
@@ -128,7 +133,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             return null;
         }
 
-        TranslatedBlock* block = _cache.Find((ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift));
+        TranslatedBlock* block = _cache.Find(Key(host, variant));
         if (block == null)
         {
             if (!_vcpu.Blocks.IsHot(host, _hitsBeforeTranslation))
@@ -167,6 +172,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 ExitReason.Interpret => Interpret((InterpretedOperation*)_engine->ExitArgument),
                 ExitReason.InterpretOne => InterpretOne(),
                 ExitReason.UnknownTarget => FindTarget(_engine->ExitArgument),
+                ExitReason.Careful => FindCareful(),
                 ExitReason.Fault => Deliver(),
                 ExitReason.Lookup or ExitReason.Events => null,
             };
@@ -185,10 +191,11 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             return null;
         }
 
-        TranslatedBlock* target = Find(variant);
+        bool isCareful = _cache.IsCareful(number);
+        TranslatedBlock* target = Find(isCareful ? variant.Careful : variant);
         if (target == null)
         {
-            return null;
+            return isCareful ? InterpretOne() : null;
         }
 
         if (generation == _cache.Generation)
@@ -198,6 +205,35 @@ internal sealed unsafe class TranslatorEngine : IDisposable
 
         return target->Indirect;
     }
+
+    // Behind an access whose hull crosses a page. It always goes on: the block that was left begins there perhaps.
+    private byte* FindCareful()
+    {
+        TranslatedBlock* block = Variant.TryGet(_vcpu, out Variant variant) ? FindCareful(variant.Careful) : null;
+        return block != null ? block->Indirect : InterpretOne();
+    }
+
+    // Never in the jump cache: nobody jumps there.
+    private TranslatedBlock* FindCareful(Variant variant)
+    {
+        byte* host = _vcpu.Mmu.TryFetch(_state->Rip, out _);
+        if (host == null)
+        {
+            return null;
+        }
+
+        TranslatedBlock* block = _cache.Find(Key(host, variant));
+        if (block == null)
+        {
+            _vcpu.Blocks.BeginReading(_vcpu.Mmu.RamOffset(host) >> 12);
+            block = Translate(host, _state->Rip & ~0xFFFul, variant);
+        }
+
+        return block;
+    }
+
+    private static ulong Key(byte* host, Variant variant)
+        => (ulong)host | ((ulong)variant.Bits << TranslationCache.VariantShift);
 
     private byte* Interpret(InterpretedOperation* record)
     {
@@ -262,20 +298,27 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         var engine = (EngineState*)((byte*)state - EngineState.Bytes);
         var vcpu = (Vcpu)GCHandle.FromIntPtr(engine->Handle).Target!;
         TranslatorEngine translator = vcpu.Translator!;
-        AccessDescriptor access = what <= uint.MaxValue
-            ? new AccessDescriptor((uint)what)
+        TranslationCache.AccessRecord record = what <= uint.MaxValue
+            ? new TranslationCache.AccessRecord(0, (uint)what, 0, 0)
             : translator._cache.AccessAt((byte*)what, (int)engine->SavedTarget);
+        var access = new AccessDescriptor(record.Bits);
+        engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
+        if ((int)(linear & 0xFFF) + record.HullBytes > 0x1000)
+        {
+            engine->ExitReason = (ulong)ExitReason.Careful;
+            return null;
+        }
+
         vcpu.Statistics.TlbMisses++;
         int generation = translator._cache.Generation;
-        byte* data = vcpu.Mmu.Access(linear, access, out bool isFault);
+        byte* data = vcpu.Mmu.Access(linear + record.Below, access, out ExitReason reason);
         if (data != null && generation == translator._cache.Generation)
         {
-            return data;
+            return data - record.Below;
         }
 
         // A store over translated code, perhaps this very block: it is done by the interpreter.
-        engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
-        engine->ExitReason = (ulong)(isFault ? ExitReason.Fault : ExitReason.InterpretOne);
+        engine->ExitReason = (ulong)(data != null ? ExitReason.InterpretOne : reason);
         return null;
     }
 }

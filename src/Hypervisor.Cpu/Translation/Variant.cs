@@ -13,6 +13,7 @@ internal readonly record struct Variant(uint Bits)
     private const uint SseBit = 1 << 2;
     private const uint AvxBit = 1 << 3;
     private const uint FpuBit = 1 << 4;
+    private const uint CarefulBit = 1 << 5;
     private const ulong AvxComponents = 6;
 
     /// <summary>TlbMode of its accesses.</summary>
@@ -29,6 +30,12 @@ internal readonly record struct Variant(uint Bits)
 
     /// <summary>The x87 unit, with all exceptions masked and none pending.</summary>
     internal bool HasFpu => (Bits & FpuBit) != 0;
+
+    /// <summary>Each access checked alone: for a stack or a structure that crosses a page.</summary>
+    internal bool IsCareful => (Bits & CarefulBit) != 0;
+
+    /// <summary>The same, with <see cref="IsCareful"/>.</summary>
+    internal Variant Careful => new(Bits | CarefulBit);
 
     /// <summary>What holds now; false: code of this mode is not translated.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,0 +1,230 @@
+using System.Collections.Generic;
+using Iced.Intel;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <summary>Which accesses of a block lie so near to each other that one check of the TLB serves them all.</summary>
+/// <remarks>
+/// Registers are followed as a symbol and a distance from it, through copies, additions of constants and the stack.
+/// Accesses at the same symbol whose hull is small form a <see cref="AccessWindow"/>; what is at RIP is known to the
+/// byte, so there a window is a page. A store may serve later loads, but not the other way round: a page that may be
+/// stored to may be read.
+/// </remarks>
+internal sealed class AccessPlan
+{
+    /// <summary>No window.</summary>
+    internal const int None = -1;
+
+    // A hull that crosses a page costs a detour, which happens once in 4096 / size times.
+    private const int HullBytesMax = 256;
+    private const int InstructionsMax = 64;
+    private const int LookBack = 12;
+    private const int StackPointer = 4;
+    private const int FramePointer = 5;
+    private const int WordBytes = 8;
+    private const int PageShift = 12;
+    private const long PageSymbols = 1L << 32; // symbols of pages at a distance from the code's
+
+    private readonly List<AccessWindow> _windows = [];
+    private readonly Member[] _operands = new Member[InstructionsMax + 1];
+    private readonly Member[] _stack = new Member[InstructionsMax + 1];
+    private readonly long[] _symbols = new long[HostRegister.Count];
+    private readonly long[] _distances = new long[HostRegister.Count];
+    private long _nextSymbol;
+
+    /// <summary>The window of a number that <see cref="Operand"/> or <see cref="Stack"/> gave.</summary>
+    internal AccessWindow this[int window] => _windows[window];
+
+    /// <summary>How many windows there are.</summary>
+    internal int Count => _windows.Count;
+
+    /// <summary>Where the memory operand of an instruction belongs.</summary>
+    internal Member Operand(int index) => _operands[index];
+
+    /// <summary>Where the stack slot that an instruction pushes or pops belongs.</summary>
+    internal Member Stack(int index) => _stack[index];
+
+    /// <summary>Starts over.</summary>
+    internal void Clear()
+    {
+        _windows.Clear();
+        System.Array.Fill(_operands, new Member(None, 0));
+        System.Array.Fill(_stack, new Member(None, 0));
+        for (int register = 0; register < HostRegister.Count; register++)
+        {
+            _symbols[register] = register;
+            _distances[register] = 0;
+        }
+
+        _nextSymbol = HostRegister.Count;
+    }
+
+    /// <summary>Takes in the next instruction.</summary>
+    internal void Add(int index, in Instruction instruction, InstructionInfo info)
+    {
+        switch (instruction.Code)
+        {
+            case Code.Push_r64 or Code.Push_rm64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pushfq
+                or Code.Call_rel32_64 or Code.Call_rm64:
+                AddOperand(index, instruction, isWrite: false);
+                AddStack(index, StackPointer, -WordBytes, isWrite: true);
+                _distances[StackPointer] -= WordBytes;
+                return;
+            case Code.Pop_r64:
+            case Code.Pop_rm64 when instruction.Op0Kind == OpKind.Register:
+                AddStack(index, StackPointer, 0, isWrite: false);
+                _distances[StackPointer] += WordBytes;
+                Forget(instruction.Op0Register);
+                return;
+            case Code.Retnq or Code.Retnq_imm16:
+                AddStack(index, StackPointer, 0, isWrite: false);
+                return;
+            case Code.Leaveq:
+                AddStack(index, FramePointer, 0, isWrite: false);
+                Follow(StackPointer, FramePointer, WordBytes);
+                Forget(Register.RBP);
+                return;
+        }
+
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            OpAccess access = info.GetOpAccess(i);
+            if (instruction.GetOpKind(i) == OpKind.Memory && access is not (OpAccess.None or OpAccess.NoMemAccess))
+            {
+                bool isWrite = access is not (OpAccess.Read or OpAccess.CondRead);
+                AddOperand(index, instruction, isWrite);
+            }
+        }
+
+        if (TryFollow(instruction))
+        {
+            return;
+        }
+
+        foreach (UsedRegister used in info.GetUsedRegisters())
+        {
+            if (used.Access is not (OpAccess.Read or OpAccess.CondRead))
+            {
+                Forget(used.Register);
+            }
+        }
+    }
+
+    private static bool IsWord(Register register) => register is >= Register.RAX and <= Register.R15;
+
+    // Copies and additions of constants.
+    private bool TryFollow(in Instruction instruction)
+    {
+        if (instruction.OpCount == 0 || instruction.Op0Kind != OpKind.Register || !IsWord(instruction.Op0Register))
+        {
+            return false;
+        }
+
+        int target = instruction.Op0Register - Register.RAX;
+        switch (instruction.Mnemonic)
+        {
+            case Mnemonic.Mov when instruction.Op1Kind == OpKind.Register && IsWord(instruction.Op1Register):
+                Follow(target, instruction.Op1Register - Register.RAX, 0);
+                return true;
+            case Mnemonic.Lea when IsWord(instruction.MemoryBase) && instruction.MemoryIndex == Register.None:
+                Follow(target, instruction.MemoryBase - Register.RAX, (long)instruction.MemoryDisplacement64);
+                return true;
+            case Mnemonic.Add when instruction.Op1Kind != OpKind.Register && instruction.Op1Kind != OpKind.Memory:
+                _distances[target] += (long)instruction.GetImmediate(1);
+                return true;
+            case Mnemonic.Sub when instruction.Op1Kind != OpKind.Register && instruction.Op1Kind != OpKind.Memory:
+                _distances[target] -= (long)instruction.GetImmediate(1);
+                return true;
+            case Mnemonic.Inc:
+                _distances[target]++;
+                return true;
+            case Mnemonic.Dec:
+                _distances[target]--;
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void Follow(int target, int source, long distance)
+    {
+        _symbols[target] = _symbols[source];
+        _distances[target] = _distances[source] + distance;
+    }
+
+    private void Forget(Register register)
+    {
+        if (register.IsGPR())
+        {
+            int number = register.GetFullRegister() - Register.RAX;
+            _symbols[number] = _nextSymbol++;
+            _distances[number] = 0;
+        }
+    }
+
+    private void AddStack(int index, int register, long displacement, bool isWrite)
+        => _stack[index] = Join(
+            _symbols[register], _distances[register] + displacement, WordBytes, isWrite, HullBytesMax);
+
+    private void AddOperand(int index, in Instruction instruction, bool isWrite)
+    {
+        int size = instruction.MemorySize.GetSize();
+        if (size is 0 or > 64 || instruction.MemoryIndex != Register.None
+            || instruction.MemorySegment is Register.FS or Register.GS)
+        {
+            return;
+        }
+
+        if (instruction.IsIPRelativeMemoryOperand)
+        {
+            long offset = (long)instruction.MemoryDisplacement64;
+            if (instruction.MemoryBase == Register.RIP && (offset + size - 1) >> PageShift == offset >> PageShift)
+            {
+                _operands[index] = Join(PageSymbols + (offset >> PageShift), offset, size, isWrite, long.MaxValue);
+            }
+        }
+        else if (IsWord(instruction.MemoryBase))
+        {
+            int register = instruction.MemoryBase - Register.RAX;
+            long offset = _distances[register] + (long)instruction.MemoryDisplacement64;
+            _operands[index] = Join(_symbols[register], offset, size, isWrite, HullBytesMax);
+        }
+    }
+
+    private Member Join(long symbol, long offset, int size, bool isWrite, long hullBytesMax)
+    {
+        for (int i = _windows.Count - 1; i >= 0 && i >= _windows.Count - LookBack; i--)
+        {
+            AccessWindow window = _windows[i];
+            long low = System.Math.Min(window.Low, offset);
+            long high = System.Math.Max(window.High, offset + size);
+            if (window.Symbol == symbol && (window.IsWrite || !isWrite) && high - low <= hullBytesMax)
+            {
+                _windows[i] = window with { Low = low, High = high, Members = window.Members + 1 };
+                return new Member(i, offset);
+            }
+        }
+
+        _windows.Add(new AccessWindow(symbol, offset, offset + size, isWrite, symbol >= PageSymbols / 2, Members: 1));
+        return new Member(_windows.Count - 1, offset);
+    }
+
+    /// <summary>An access as part of a window.</summary>
+    /// <param name="Window">Its number, or <see cref="None"/>.</param>
+    /// <param name="Offset">Distance from the window's symbol.</param>
+    internal readonly record struct Member(int Window, long Offset);
+}
+
+/// <summary>Accesses that one check serves.</summary>
+/// <param name="Symbol">What they are all at a distance from.</param>
+/// <param name="Low">The lowest distance.</param>
+/// <param name="High">Behind the highest.</param>
+/// <param name="IsWrite">Whether the check is for a store.</param>
+/// <param name="IsPage">Whether the hull is known to lie on one page.</param>
+/// <param name="Members">How many accesses.</param>
+internal readonly record struct AccessWindow(
+    long Symbol, long Low, long High, bool IsWrite, bool IsPage, int Members)
+{
+    /// <summary>Size of the hull in bytes.</summary>
+    internal int HullBytes => (int)(High - Low);
+}
