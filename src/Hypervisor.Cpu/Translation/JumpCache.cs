@@ -39,24 +39,21 @@ internal sealed unsafe class JumpCache
     /// Bits of address + (address rotated right by <see cref="FoldBits"/>) that choose the slot: functions start on 16
     /// bytes, so their lowest bits alone would leave most slots empty; returns lie anywhere.
     /// </summary>
-    internal const ulong SlotBits = (ulong)(SlotCount - 1) << SlotShift;
+    internal const ulong SlotBits = SlotCount - 1;
 
     /// <summary>See <see cref="SlotBits"/>.</summary>
     internal const int FoldBits = 4;
 
     private const int TranslatedModes = 3;
-    private const int SlotShift = 0;
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
     private const int PageShift = 12;
-    private const int PageFilterBits = 4096;
     private const int FewEntries = 1024;
 
     private readonly byte* _tables;
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
     private readonly int[] _filledCount = new int[TranslatedModes];
 
-    // Pages that have entries, so that INVLPG of a data page costs nothing.
-    private readonly ulong[] _pages = new ulong[PageFilterBits / 64];
+    private readonly JumpPages[] _pages = [new(), new(), new()];
     private bool _hasPrivateSupervisorCode;
 
     internal JumpCache(byte* tables)
@@ -94,8 +91,7 @@ internal sealed unsafe class JumpCache
         }
 
         _hasPrivateSupervisorCode |= !isGlobal && mode != TlbMode.User;
-        int bit = PageBit(rip);
-        _pages[bit / 64] |= 1ul << (bit % 64);
+        _pages[mode].Add(rip);
     }
 
     /// <summary>Drops every entry.</summary>
@@ -106,7 +102,6 @@ internal sealed unsafe class JumpCache
             Flush(mode);
         }
 
-        Array.Clear(_pages);
         _hasPrivateSupervisorCode = false;
     }
 
@@ -123,15 +118,14 @@ internal sealed unsafe class JumpCache
     /// <summary>Drops the entries of the page that holds <paramref name="linear"/>.</summary>
     internal void FlushPage(ulong linear)
     {
-        int bit = PageBit(linear);
-        if ((_pages[bit / 64] & (1ul << (bit % 64))) == 0)
-        {
-            return;
-        }
-
         ulong page = linear >> PageShift;
         for (int mode = 0; mode < TranslatedModes; mode++)
         {
+            if (!_pages[mode].MayHave(linear))
+            {
+                continue;
+            }
+
             Span<Entry> entries = Entries(mode);
             for (int i = 0; i < entries.Length; i++)
             {
@@ -146,9 +140,7 @@ internal sealed unsafe class JumpCache
     private static Entry Unused(int index) => new(index % SlotCount == 0 ? UnusedInSlot0 : 0, 0);
 
     private static int SlotOf(ulong rip)
-        => (int)((rip + ulong.RotateRight(rip, FoldBits)) >> SlotShift) & (SlotCount - 1);
-
-    private static int PageBit(ulong linear) => (int)((linear >> PageShift) % PageFilterBits);
+        => (int)(rip + ulong.RotateRight(rip, FoldBits)) & (SlotCount - 1);
 
     /// <summary>Drops the entries of a mode: what its code takes for granted has changed.</summary>
     internal void Flush(int mode)
@@ -171,6 +163,7 @@ internal sealed unsafe class JumpCache
         entries[0] = Unused(0);
         entries[SlotCount] = Unused(SlotCount);
         _filledCount[mode] = 0;
+        _pages[mode].Clear();
     }
 
     private Span<Entry> Entries(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);
