@@ -7,6 +7,7 @@
 #   ./run.sh bench|sim …     benchmarks, simulator
 #   ./run.sh bench spine     the promised speed, boot, pause, memory and takeover, measured into a table
 #   ./run.sh bench kit       speed against QEMU TCG and the bare host into docs/performance.md; BENCH_KIT=folder of the kit
+#   ./run.sh bench systemd   Debian with systemd to its login prompt, here and under QEMU TCG, into docs/performance.md
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops)
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
@@ -73,6 +74,12 @@ kit_files() {
   sh "$root/tests/Hypervisor.Benchmarks/kit-files.sh" "$cache" "$kit" || exit 1
 }
 
+# A Debian installation with systemd, with the kernel that `linux` boots; made once.
+systemd_files() {
+  linux_files
+  sh "$root/tests/Hypervisor.Benchmarks/systemd-files.sh" "$cache" || exit 1
+}
+
 passed=0
 failed=0
 smoke_schedules=2000 # on top of the ten thousand that Hypervisor.Tests runs
@@ -135,6 +142,10 @@ case ${1:-} in
     if [[ ${2:-} == kit ]]; then
       kit_files
       run_project Hypervisor.Benchmarks kit "$out/hv/hv" "$kit" "$cache" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == systemd ]]; then
+      systemd_files
+      run_project Hypervisor.Benchmarks systemd "$out/hv/hv" "$cache" "$root" "${@:3}"
     fi
     run_project Hypervisor.Benchmarks "${@:2}"
     ;;

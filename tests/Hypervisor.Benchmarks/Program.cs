@@ -1,5 +1,6 @@
 using System;
 using Hypervisor.Benchmarks.Kit;
+using Hypervisor.Benchmarks.Systemd;
 
 namespace Hypervisor.Benchmarks;
 
@@ -20,11 +21,14 @@ internal static class Program
                 return LinuxKillCampaign.Run(words.AsSpan(1));
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
+            case "systemd":
+                return SystemdProgram.Run(words.AsSpan(1));
             default:
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
-                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…]");
+                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…] | "
+                    + "systemd HV CACHE ROOT [--rounds N]");
                 return 2;
         }
     }

@@ -67,7 +67,7 @@ internal static class KitProgram
 
         var report = new KitReport(KitRun.LoadAll(results), selection);
         string text = $"""
-            # Speed, measured
+            ## Guest benchmark kit
 
             Made by `./run.sh bench kit{(command.Length > 0 ? " " + command : "")}`. Measure again before you compare:
             only figures of one session do.
@@ -78,9 +78,9 @@ internal static class KitProgram
             """;
         string? file = options.Report ?? (options.IsWhole ? Path.Combine(root, "docs", "performance.md") : null);
         Console.WriteLine(text);
-        List<string> copies = [Path.Combine(results, "report.md"), .. file is null ? (string[])[] : [file]];
-        copies.ForEach(copy => File.WriteAllText(copy, text));
-        Console.Error.WriteLine($"bench kit: results in {results}, report in {copies[^1]}");
+        List<string> pages = [Path.Combine(results, "report.md"), .. file is null ? (string[])[] : [file]];
+        pages.ForEach(page => PerformancePage.Put(page, text));
+        Console.Error.WriteLine($"bench kit: results in {results}, report in {pages[^1]}");
         return report.Faults.Count == 0 ? 0 : 1;
     }
 

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
 using System.Text;
+using static Hypervisor.Benchmarks.Figures;
 
 namespace Hypervisor.Benchmarks.Kit;
 
@@ -63,7 +64,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
             return;
         }
 
-        Add(text, $"## Errors\n\n");
+        Add(text, $"### Errors\n\n");
         foreach (KitFault fault in Faults)
         {
             Add(text, $"- {fault.Label} {fault.Row}: {fault.Text}\n");
@@ -81,7 +82,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
     private void WriteSummary(StringBuilder text)
     {
         string[] rows = [.. _rows.Where(Computes)];
-        Add(text, $"## Summary\n\n| | slowdown against native | by processor time | benchmarks | rounds ");
+        Add(text, $"### Summary\n\n| | slowdown against native | by processor time | benchmarks | rounds ");
         Add(text, $"| others busy |\n");
         Add(text, $"|---|---|---|---|---|---|\n");
         foreach (string label in s_labels.Skip(1).Where(label => runs.Any(run => run.Label == label)))
@@ -118,7 +119,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
 
     private void WriteBoots(StringBuilder text)
     {
-        Add(text, $"## Boot\n\n| | process start to BOOTED, s | runs |\n|---|---|---|\n");
+        Add(text, $"### Boot\n\n| | process start to BOOTED, s | runs |\n|---|---|---|\n");
         foreach (string label in (string[])[KitLabels.Tcg, KitLabels.TcgQ35, KitLabels.Ours])
         {
             double[] boots =
@@ -134,7 +135,7 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
 
     private void WriteTable(StringBuilder text, string title, IEnumerable<string> rows, Func<string, string> labelOf)
     {
-        Add(text, $"## {title}\n\n| benchmark | native, s | TCG pc, s | hv, s | hv / native | TCG / hv |\n");
+        Add(text, $"### {title}\n\n| benchmark | native, s | TCG pc, s | hv, s | hv / native | TCG / hv |\n");
         Add(text, $"|---|---|---|---|---|---|\n");
         foreach (string row in rows)
         {
@@ -170,16 +171,6 @@ internal sealed class KitReport(IReadOnlyList<KitRun> runs, KitSelection selecti
     private static string Mean(double[] ratios) => ratios.Length == 0
         ? "–"
         : Math.Exp(ratios.Average(Math.Log)).ToString("0.00", CultureInfo.InvariantCulture);
-
-    private static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Where(double.IsFinite).Order()];
-        return sorted.Length == 0 ? double.NaN : (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
-
-    private static string Number(double value) => double.IsFinite(value)
-        ? value.ToString(value >= 100 ? "0" : value >= 10 ? "0.0" : "0.000", CultureInfo.InvariantCulture)
-        : "–";
 
     private static void Add(StringBuilder text, FormattableString line)
         => text.Append(line.ToString(CultureInfo.InvariantCulture));
