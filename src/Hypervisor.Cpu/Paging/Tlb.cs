@@ -65,7 +65,7 @@ internal sealed unsafe class Tlb
         entry->ReadTag = canRead ? tag : unused;
         entry->WriteTag = canWrite ? tag : unused;
         *TlbEntry.ExecuteTagOf(Table(mode), linear) = canExecute ? tag : unused;
-        entry->Addend = (ulong)hostPage + tag;
+        entry->Addend = (ulong)hostPage + tag - TlbEntry.PageBytes;
 
         int index = (mode * TlbEntry.SlotCount) + slot;
         _isGlobal[index] = page.IsGlobal;
@@ -158,7 +158,7 @@ internal sealed unsafe class Tlb
             TlbEntry* table = Table(mode);
             for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
             {
-                if (table[slot].Addend - table[slot].WriteTag == (ulong)hostPage)
+                if (table[slot].Addend - table[slot].WriteTag + TlbEntry.PageBytes == (ulong)hostPage)
                 {
                     table[slot].WriteTag = TlbEntry.Unused(slot);
                 }

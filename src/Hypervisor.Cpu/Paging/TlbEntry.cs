@@ -5,9 +5,9 @@ namespace Hypervisor.Cpu.Paging;
 
 /// <summary>One entry of a software TLB; generated code indexes arrays of it.</summary>
 /// <remarks>
-/// A tag is the negated linear address of the page, so that linear + tag + size - 1 is below 4096 exactly when the
-/// whole access lies on the page: one that crosses misses by itself, and the comparison can be made without touching
-/// the flags. An unused tag names a page of a slot half a table away, which no address of this slot comes near. The
+/// A tag is the negated linear address of the page before, so that (linear + tag + size - 1) / 4096 is 1 exactly when
+/// the whole access lies on the page: one that crosses misses by itself, and the comparison can be made without
+/// touching the flags. An unused tag names a page of a slot half a table away, which no address of this slot comes near. The
 /// write tag is armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable. What
 /// one access needs lies together: a working set of pages is then a third of the cache lines of separate arrays. The
 /// tags of pages that may be executed are in an array of their own behind the entries.
@@ -25,13 +25,15 @@ public struct TlbEntry
     internal const int ExecuteAt = SlotCount * Words * sizeof(ulong);
     internal const int TableBytes = ExecuteAt + (SlotCount * sizeof(ulong));
 
-    private const int PageShift = 12;
-    private const ulong PageBytes = 1ul << PageShift;
+    /// <summary>What a tag and an address of its page add up to, without the offset in the page.</summary>
+    internal const ulong PageBytes = 1ul << PageShift;
 
-    /// <summary>Page that may be read through <see cref="Addend"/>, negated.</summary>
+    private const int PageShift = 12;
+
+    /// <summary>Tag of the page that may be read through <see cref="Addend"/>.</summary>
     public ulong ReadTag;
 
-    /// <summary>Page that may be stored to through <see cref="Addend"/>, negated.</summary>
+    /// <summary>Tag of the page that may be stored to through <see cref="Addend"/>.</summary>
     public ulong WriteTag;
 
     /// <summary>Host address minus linear address.</summary>
@@ -52,14 +54,14 @@ public struct TlbEntry
         => (ulong*)((byte*)table + ExecuteAt) + ((linear >> PageShift) & (SlotCount - 1));
 
     /// <summary>Tag of the page that holds <paramref name="linear"/>.</summary>
-    internal static ulong TagOf(ulong linear) => 0 - (linear & ~(PageBytes - 1));
+    internal static ulong TagOf(ulong linear) => PageBytes - (linear & ~(PageBytes - 1));
 
     /// <summary>A tag that nothing matches in slot <paramref name="slot"/>.</summary>
     internal static ulong Unused(int slot)
-        => 0 - ((ulong)((slot + (SlotCount / 2)) & (SlotCount - 1)) << PageShift);
+        => PageBytes - ((ulong)((slot + (SlotCount / 2)) & (SlotCount - 1)) << PageShift);
 
     /// <summary>Whether an access lies on the page of <paramref name="tag"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static bool Hits(ulong tag, ulong linear, int sizeBytes)
-        => linear + tag + (ulong)(sizeBytes - 1) < PageBytes;
+        => linear + tag + (ulong)(sizeBytes - 1) - PageBytes < PageBytes;
 }

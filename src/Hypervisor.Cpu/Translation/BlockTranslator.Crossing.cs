@@ -50,7 +50,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitLinear(PageBytes);
         _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
-        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, -(int)TlbEntry.PageBytes);
         EmitUnlessZero();
         EmitTlbSlot(R9);
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.AddendAt));

@@ -139,7 +139,10 @@ internal sealed unsafe partial class BlockTranslator
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
-        _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, alignmentMask != 0 ? 0 : spanBytes - 1);
+
+        // Without what is on the page 1 remains; of an aligned access the low bits remain too, so they must make it 1.
+        int distance = alignmentMask != 0 ? 1 - (int)TlbEntry.PageBytes : spanBytes - 1;
+        _code.LeaIndexed(wide: true, Rcx, Rcx, address, 0, distance);
         int mustBeZero = alignmentMask switch
         {
             0 => StateOffset.PageBits,
@@ -147,9 +150,7 @@ internal sealed unsafe partial class BlockTranslator
             _ => StateOffset.Aligned32Bits,
         };
         _code.Pext(Rcx, Rcx, State, mustBeZero);
-        byte* hit = _code.JumpShortIfRcxZero();
-        byte* miss = _code.JumpForward();
-        _code.LandShort(hit);
+        byte* miss = _code.JumpUnlessRcxIsOne();
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
         _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {

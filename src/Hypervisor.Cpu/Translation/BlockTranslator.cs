@@ -199,10 +199,9 @@ internal sealed unsafe partial class BlockTranslator
         _code.Store(State, StateOffset.CodeBase, R9);
         block->Poll = _code.Here;
         _code.Load(Rcx, State, StateOffset.Events);
-        byte* quiet = _code.JumpShortIfRcxZero();
+        _code.Lea(Rcx, Rcx, 1);
         _offset = start;
-        Later(OutOfLineKind.Events, _code.JumpForward());
-        _code.LandShort(quiet);
+        Later(OutOfLineKind.Events, _code.JumpUnlessRcxIsOne());
         block->Direct = _code.Here;
     }
 
@@ -334,11 +333,9 @@ internal sealed unsafe partial class BlockTranslator
                     break;
                 case OutOfLineKind.UnknownTarget:
                     _code.Land((byte*)part.Hole);
-                    byte* second = EntryStubs.EmitSecondWay(_code, _variant.Mode);
-                    byte* unknown = _code.JumpShort();
-                    _code.LandShort(second);
+                    byte* unknown = EntryStubs.EmitSecondWay(_code, _variant.Mode);
                     _code.Jump((byte*)part.Hit);
-                    _code.LandShort(unknown);
+                    _code.Land(unknown);
                     _code.Move(R10, R9);
                     _code.MoveImmediate64(Rcx, (ulong)part.Resume);
                     _code.Store(State, StateOffset.SavedCode, Rcx);

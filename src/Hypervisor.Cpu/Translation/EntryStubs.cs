@@ -234,23 +234,28 @@ internal sealed unsafe class EntryStubs
 
     private void EmitMiss()
     {
-        byte* hit = EmitSecondWay(_emitter, _mode);
+        byte* miss = EmitSecondWay(_emitter, _mode);
+        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
+        _emitter.Land(miss);
         _emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
         _emitter.Jump(Exit);
-        _emitter.LandShort(hit);
-        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
     }
 
     /// <summary>
     /// Looks for the target in R9 in the second entry of its slot; R10 goes from the first to the second. Gives the
-    /// hole of the short jump that is taken on a hit.
+    /// hole of the jump to take on a miss.
     /// </summary>
     internal static byte* EmitSecondWay(Emitter emitter, int mode)
     {
         emitter.Lea(R10, R10, JumpCache.SlotCount * JumpCache.Words);
+        return EmitComparison(emitter, mode);
+    }
+
+    private static byte* EmitComparison(Emitter emitter, int mode)
+    {
         emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
-        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        return emitter.JumpShortIfRcxZero();
+        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 1);
+        return emitter.JumpUnlessRcxIsOne();
     }
 
     // FXRSTOR loads XMM registers and MXCSR too, so they are put into the image first, as they are.
@@ -288,12 +293,7 @@ internal sealed unsafe class EntryStubs
         emitter.LeaIndexed(wide: true, R10, R10, R9, 0, 0);
         emitter.Pext(R10, R10, State, StateOffset.JumpSlotBits);
         emitter.LeaIndexed(wide: true, R10, R10, R10, 0, 0);
-        emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
-        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        byte* hit = emitter.JumpShortIfRcxZero();
-        byte* miss = emitter.JumpForward();
-        emitter.LandShort(hit);
-        return miss;
+        return EmitComparison(emitter, mode);
     }
 
     private void EmitJumpToTarget()
@@ -322,11 +322,9 @@ internal sealed unsafe class EntryStubs
         _emitter.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, sizeof(ulong));
         _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
         _emitter.Land(miss);
-        byte* second = EmitSecondWay(_emitter, _mode);
-        byte* unknown = _emitter.JumpShort();
-        _emitter.LandShort(second);
+        byte* unknown = EmitSecondWay(_emitter, _mode);
         _emitter.Jump(found);
-        _emitter.LandShort(unknown);
+        _emitter.Land(unknown);
         _emitter.Move(R10, R9);
         _emitter.MoveImmediate64(Rcx, (ulong)retry);
         _emitter.Store(State, StateOffset.SavedCode, Rcx);
@@ -345,12 +343,12 @@ internal sealed unsafe class EntryStubs
         _emitter.LoadIndexed(Rcx, State, R10, 3, tags);
         _emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, sizeBytes - 1);
         _emitter.Pext(Rcx, Rcx, State, StateOffset.PageBits);
-        byte* hit = _emitter.JumpShortIfRcxZero();
-        _emitter.Load(R10, Rsp, 0);
-        _emitter.Jump(Access);
-        _emitter.LandShort(hit);
+        byte* miss = _emitter.JumpUnlessRcxIsOne();
         _emitter.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_mode, TlbEntry.AddendAt));
         _emitter.Return();
+        _emitter.Land(miss);
+        _emitter.Load(R10, Rsp, 0);
+        _emitter.Jump(Access);
     }
 
     // MOV touches no flags.
