@@ -55,14 +55,14 @@ internal sealed unsafe partial class Emitter
     /// The way that is nearly always gone must be the one that does not jump: a taken jump needs an entry of the host's
     /// branch target buffer, and flat code, with a check at every other instruction, has many more checks than the
     /// buffer has entries (measured on Zen 4: beyond 8,192 of them, 7 ns each instead of 0.5). LOOP is the one jump
-    /// that reads no flags and can be turned that way; its reach of 127 bytes ends in the JMP hidden in the LEA behind
-    /// it, which does nothing when it is run from its start. Where LOOP is slow the jump is taken.
+    /// that reads no flags and can be turned that way; its reach of 127 bytes ends in the JMP hidden in the NOP behind
+    /// it, whose SIB byte is the opcode of that. Where LOOP is slow the jump is taken.
     /// </remarks>
     internal byte* JumpUnlessRcxIsOne()
     {
         if (HasFastLoop)
         {
-            Bytes([0xE2, 0x02, 0x8D, 0x8C, 0xE9]); // LOOP over two bytes; LEA ECX, [RCX + RBP * 8 + displacement]
+            Bytes([0xE2, 0x03, 0x0F, 0x1F, 0x84, 0xE9]); // LOOP over three bytes; NOP [RCX + RBP * 8 + displacement]
             return Hole();
         }
 
