@@ -87,12 +87,6 @@ internal sealed unsafe partial class BlockTranslator
     // Jumps to R9, to code of another mode if need be: what differs between the modes is in the state already.
     private void EmitJumpTo(int mode)
     {
-        if (_variant.IsSupervisor)
-        {
-            _code.Jump(_stubs[mode].JumpToTarget); // small before fast, see EmitCheck
-            return;
-        }
-
         byte* miss = EntryStubs.EmitLookup(_code, mode);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(mode) + JumpCache.CodeAt);
         _code.Land(miss);
@@ -212,23 +206,8 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        Place slot;
-        if (_variant.IsSupervisor && instruction.Code == Code.Retnq)
-        {
-            bool isChecked = IsLive(_plan.Stack(_index));
-            if (isChecked)
-            {
-                slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
-                _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
-            }
-
-            _code.MoveImmediate32(R10, (uint)_offset);
-            _code.Jump(isChecked ? _set.ReturnTo : _set.ReturnFromCall);
-            return true;
-        }
-
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
-        slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
+        Place slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
         _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
         EmitKnownTarget();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);

@@ -123,19 +123,6 @@ internal sealed unsafe partial class BlockTranslator
         int spanBytes = Math.Max(sizeBytes, hullBytes);
         AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
         access = isShared ? access.Shared : access;
-        if (_variant.IsSupervisor && alignmentMask == 0)
-        {
-            // Kernel code is wide and flat: what it loses by the call it gains by being small.
-            if (address != R9)
-            {
-                _code.Move(R9, address);
-            }
-
-            _code.Call(_set.Check(EntryStubs.CheckBytes(spanBytes), isWrite));
-            _cache.AddAccess(_code.Here, access, below, hullBytes);
-            return R9;
-        }
-
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);

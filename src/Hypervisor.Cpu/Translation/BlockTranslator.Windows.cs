@@ -137,8 +137,6 @@ internal sealed unsafe partial class BlockTranslator
         return new Place(EmitCheck(address, WordBytes, SegmentRegister.Ss, isWrite), 0);
     }
 
-    private bool IsLive(AccessPlan.Member member) => member.Window != NoWindow && _live[member.Window].IsLive;
-
     // Whether the access is checked already, or its check will serve others. Otherwise it is counted and left alone.
     private bool IsUseful(AccessPlan.Member member, bool isWrite)
     {
@@ -172,14 +170,6 @@ internal sealed unsafe partial class BlockTranslator
 
         int below = window.IsPage ? 0 : (int)(member.Offset - window.Low);
         int hullBytes = window.IsPage ? 0 : window.HullBytes;
-        if (_variant.IsSupervisor && !window.IsPage)
-        {
-            // Stacks end where a page ends, structures begin where one begins.
-            int checkedBytes = EntryStubs.CheckBytes(hullBytes);
-            below += register == GuestRegisters.StackPointer ? checkedBytes - hullBytes : 0;
-            hullBytes = checkedBytes;
-        }
-
         int address = register;
         if (displacement != below)
         {

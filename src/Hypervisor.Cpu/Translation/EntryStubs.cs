@@ -16,16 +16,11 @@ internal sealed unsafe class EntryStubs
 {
     private const int State = GuestRegisters.State;
 
-    // What checks there are, read and written.
-    private static readonly int[] s_checkBytes =
-        [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256];
-
     private static readonly int[] s_saved = [Rbx, Rbp, R12, 13, 14, R15];
 
     private readonly Emitter _emitter;
     private readonly int _mode;
     private readonly bool _hasVectors;
-    private readonly nint[] _checks = new nint[2 * s_checkBytes.Length];
 
     private EntryStubs(Emitter emitter, int mode)
     {
@@ -44,24 +39,6 @@ internal sealed unsafe class EntryStubs
         emitter.Align(16);
         Miss = emitter.Here;
         EmitMiss();
-        emitter.Align(64);
-        JumpToTarget = emitter.Here;
-        EmitJumpToTarget();
-        for (int i = 0; i < 2 * s_checkBytes.Length; i++)
-        {
-            emitter.Align(64);
-            _checks[i] = (nint)emitter.Here;
-            EmitCheck(s_checkBytes[i / 2], isWrite: i % 2 != 0);
-        }
-
-        emitter.Align(64);
-        ReturnFromCall = emitter.Here;
-        EmitReturn();
-        emitter.Align(64);
-        ReturnTo = emitter.Here;
-        emitter.Store(State, StateOffset.SavedTarget, R10);
-        EmitReturnTo();
-
         emitter.Align(16);
         Stale = emitter.Here;
         emitter.MoveImmediate32(Rcx, (uint)ExitReason.Lookup);
@@ -81,8 +58,7 @@ internal sealed unsafe class EntryStubs
     internal byte* Exit { get; }
 
     /// <summary>
-    /// Called with a linear address in R9 and an <see cref="AccessDescriptor"/> (or where the cache finds one) in R10;
-    /// returns host minus linear
+    /// Called with a linear address in R9 and an <see cref="AccessDescriptor"/> in R10; returns host minus linear
     /// address in R10, all else as it was, or leaves.
     /// </summary>
     internal byte* Access { get; }
@@ -101,49 +77,13 @@ internal sealed unsafe class EntryStubs
     /// </summary>
     internal byte* ParkFpu { get; }
 
-    /// <summary>Jumped to with a known good target in R9.</summary>
-    internal byte* JumpToTarget { get; }
-
-    /// <summary>The guest's RET. Jumped to with the offset of the instruction in its page in R10.</summary>
-    internal byte* ReturnFromCall { get; }
-
-    /// <summary>As <see cref="ReturnFromCall"/>, with the return address in R9 already.</summary>
-    internal byte* ReturnTo { get; }
-
-    /// <summary>
-    /// Called with a linear address in R9; returns host minus linear address in R10, or leaves. Uses RCX, touches no
-    /// flags. What the access is, the cache knows by the return address. There is one for each
-    /// <see cref="CheckBytes"/>.
-    /// </summary>
-    internal byte* Check(int sizeBytes, bool isWrite)
-        => (byte*)_checks[(Array.IndexOf(s_checkBytes, sizeBytes) * 2) + (isWrite ? 1 : 0)];
-
-    /// <summary>The smallest size from <paramref name="sizeBytes"/> up that there is a check for.</summary>
-    internal static int CheckBytes(int sizeBytes)
-    {
-        int index = 0;
-        while (s_checkBytes[index] < sizeBytes)
-        {
-            index++;
-        }
-
-        return s_checkBytes[index];
-    }
-
     /// <summary>Names of the pieces, for listings.</summary>
     internal void AddNames(IDictionary<ulong, string> names)
     {
         names[(ulong)Exit] = "exit";
         names[(ulong)Access] = "access";
         names[(ulong)Miss] = "miss";
-        names[(ulong)JumpToTarget] = "jump";
-        names[(ulong)ReturnFromCall] = "return";
-        names[(ulong)ReturnTo] = "returnTo";
         names[(ulong)LoadFpu] = "loadFpu";
-        for (int i = 0; i < 2 * s_checkBytes.Length; i++)
-        {
-            names[(ulong)_checks[i]] = $"{(i % 2 != 0 ? "write" : "read")}{s_checkBytes[i / 2]}";
-        }
     }
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
@@ -294,61 +234,6 @@ internal sealed unsafe class EntryStubs
         emitter.Pext(R10, R10, State, StateOffset.JumpSlotBits);
         emitter.LeaIndexed(wide: true, R10, R10, R10, 0, 0);
         return EmitComparison(emitter, mode);
-    }
-
-    private void EmitJumpToTarget()
-    {
-        byte* miss = EmitLookup(_emitter, _mode);
-        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
-        _emitter.Land(miss);
-        _emitter.Jump(Miss);
-    }
-
-    // As BlockTranslator emits it in user mode. Nothing changes before the target is known.
-    private void EmitReturn()
-    {
-        _emitter.Store(State, StateOffset.SavedTarget, R10);
-        _emitter.Move(R9, GuestRegisters.StackPointer);
-        _emitter.Call(Check(sizeof(ulong), isWrite: false));
-        _emitter.LoadIndexed(R9, GuestRegisters.StackPointer, R10, 0, 0);
-        EmitReturnTo();
-    }
-
-    private void EmitReturnTo()
-    {
-        byte* retry = _emitter.Here;
-        byte* miss = EmitLookup(_emitter, _mode);
-        byte* found = _emitter.Here;
-        _emitter.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, sizeof(ulong));
-        _emitter.JumpIndexed(State, R10, StateOffset.Jumps(_mode) + JumpCache.CodeAt);
-        _emitter.Land(miss);
-        byte* unknown = EmitSecondWay(_emitter, _mode);
-        _emitter.Jump(found);
-        _emitter.Land(unknown);
-        _emitter.Move(R10, R9);
-        _emitter.MoveImmediate64(Rcx, (ulong)retry);
-        _emitter.Store(State, StateOffset.SavedCode, Rcx);
-        _emitter.Load(R9, State, StateOffset.CodeBase);
-        _emitter.Load(Rcx, State, StateOffset.SavedTarget);
-        _emitter.LeaIndexed(wide: true, R9, R9, Rcx, 0, 0);
-        _emitter.MoveImmediate32(Rcx, (uint)ExitReason.UnknownTarget);
-        _emitter.Jump(Exit);
-    }
-
-    private void EmitCheck(int sizeBytes, bool isWrite)
-    {
-        _emitter.Pext(R10, R9, State, StateOffset.TlbSlotBits);
-        _emitter.LeaIndexed(wide: true, R10, R10, R10, 1, 0);
-        int tags = StateOffset.Tlb(_mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
-        _emitter.LoadIndexed(Rcx, State, R10, 3, tags);
-        _emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, sizeBytes - 1);
-        _emitter.Pext(Rcx, Rcx, State, StateOffset.PageBits);
-        byte* miss = _emitter.JumpUnlessRcxIsOne();
-        _emitter.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_mode, TlbEntry.AddendAt));
-        _emitter.Return();
-        _emitter.Land(miss);
-        _emitter.Load(R10, Rsp, 0);
-        _emitter.Jump(Access);
     }
 
     // MOV touches no flags.

@@ -22,14 +22,12 @@ internal sealed unsafe class TranslationCache : IDisposable
 
     private const int SlotCount = 1 << 15;
     private const int LinksMax = 1 << 20;
-    private const int AccessesMax = 1 << 22;
     private const long RecordBytes = 48L << 20;
 
     private readonly CodeMemory _code;
     private readonly CodeMemory _cold; // of it, what runs rarely
     private readonly byte* _records;
     private readonly BlockLink* _links;
-    private readonly AccessRecord* _accesses; // in the order of their code, which only grows
     private readonly Slot* _slots;
     private readonly TranslatedBlock** _firstInPage;
     private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
@@ -38,7 +36,6 @@ internal sealed unsafe class TranslationCache : IDisposable
     private long _fixedBytes;
     private long _recordsUsed;
     private int _linkCount;
-    private int _accessCount;
 
     internal TranslationCache(long codeBytes, long pageCount)
     {
@@ -46,7 +43,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         _cold = _code.SplitOff((codeBytes * ColdShare / 100) & ~0xFFFL);
         _records = HostMemory.MapPrivateMemory(RecordBytes);
         _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
-        _accesses = (AccessRecord*)HostMemory.MapPrivateMemory((long)AccessesMax * sizeof(AccessRecord));
         _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
         _firstInPage = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
         _firstCrossing = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
@@ -70,7 +66,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     {
         if (_code.FreeBytes < codeBytesMax || _cold.FreeBytes < codeBytesMax
             || RecordBytes - _recordsUsed < recordBytesMax
-            || LinksMax - _linkCount < codeBytesMax / 8 || AccessesMax - _accessCount < codeBytesMax / 8)
+            || LinksMax - _linkCount < codeBytesMax / 8)
         {
             return false;
         }
@@ -119,46 +115,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         _recordsUsed += bytes;
         new Span<byte>(record, bytes).Clear();
         return (T*)record;
-    }
-
-    /// <summary>Notes what access the check that returns to <paramref name="returnAddress"/> is for.</summary>
-    internal void AddAccess(byte* returnAddress, AccessDescriptor access, int below, int hullBytes)
-    {
-        Check.That(_accessCount < AccessesMax);
-        _accesses[_accessCount++] = new AccessRecord(
-            (uint)(returnAddress - _code.Execute), access.Bits, (ushort)below, (ushort)hullBytes);
-    }
-
-    /// <summary>
-    /// What <see cref="AddAccess"/> noted; in the fixed pieces it is the RET at <paramref name="returnOffset"/>.
-    /// </summary>
-    internal AccessRecord AccessAt(byte* returnAddress, int returnOffset)
-    {
-        uint offset = (uint)(returnAddress - _code.Execute);
-        if (offset < _fixedBytes)
-        {
-            var popped = AccessDescriptor.Of(
-                returnOffset, sizeof(ulong), SegmentRegister.Ss, alignmentMask: 0, isWrite: false);
-            return new AccessRecord(offset, popped.Bits, Below: 0, HullBytes: 0);
-        }
-
-        int low = 0;
-        int high = _accessCount - 1;
-        while (low < high)
-        {
-            int middle = (low + high) >>> 1;
-            if (_accesses[middle].Offset < offset)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        Check.That(_accesses[low].Offset == offset);
-        return _accesses[low];
     }
 
     /// <summary>A number for a jump that may be linked later.</summary>
@@ -272,7 +228,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         _cold.Clear();
         _recordsUsed = 0;
         _linkCount = 0;
-        _accessCount = 0;
     }
 
     /// <inheritdoc/>
@@ -281,7 +236,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         _code.Dispose();
         HostMemory.Unmap(_records, RecordBytes);
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
-        HostMemory.Unmap((byte*)_accesses, (long)AccessesMax * sizeof(AccessRecord));
         NativeMemory.Free(_slots);
         NativeMemory.Free(_firstInPage);
         NativeMemory.Free(_firstCrossing);
@@ -328,13 +282,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         *entry = 0xE9;
         Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
     }
-
-    /// <summary>What a check that is called is for.</summary>
-    /// <param name="Offset">Where the call returns to.</param>
-    /// <param name="Bits">Of its <see cref="AccessDescriptor"/>.</param>
-    /// <param name="Below">How far the access is behind the address that is checked.</param>
-    /// <param name="HullBytes">What must lie on one page; 0: the access.</param>
-    internal readonly record struct AccessRecord(uint Offset, uint Bits, ushort Below, ushort HullBytes);
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Slot

@@ -298,26 +298,17 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         var engine = (EngineState*)((byte*)state - EngineState.Bytes);
         var vcpu = (Vcpu)GCHandle.FromIntPtr(engine->Handle).Target!;
         TranslatorEngine translator = vcpu.Translator!;
-        TranslationCache.AccessRecord record = what <= uint.MaxValue
-            ? new TranslationCache.AccessRecord(0, (uint)what, 0, 0)
-            : translator._cache.AccessAt((byte*)what, (int)engine->SavedTarget);
-        var access = new AccessDescriptor(record.Bits);
-        engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
-        if ((int)(linear & 0xFFF) + record.HullBytes > 0x1000)
-        {
-            engine->ExitReason = (ulong)ExitReason.Careful;
-            return null;
-        }
-
+        var access = new AccessDescriptor((uint)what);
         vcpu.Statistics.TlbMisses++;
         int generation = translator._cache.Generation;
-        byte* data = vcpu.Mmu.Access(linear + record.Below, access, out ExitReason reason);
+        byte* data = vcpu.Mmu.Access(linear, access, out ExitReason reason);
         if (data != null && generation == translator._cache.Generation)
         {
-            return data - record.Below;
+            return data;
         }
 
         // A store over translated code, perhaps this very block: it is done by the interpreter.
+        engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
         engine->ExitReason = (ulong)(data != null ? ExitReason.InterpretOne : reason);
         return null;
     }

@@ -34,7 +34,7 @@ public sealed class EmitterTests
         Means("lea r9d,[r12+rcx*4+7Fh]", e => e.LeaIndexed(false, HostRegister.R9, HostRegister.R12, 1, 2, 0x7F));
         Means("lea r10,[r9*8+100h]", e => e.LeaIndexed(true, HostRegister.R10, -1, HostRegister.R9, 3, 0x100));
         Means("mov rcx,[rbp+r10*8+1F40h]", e => e.LoadIndexed(1, HostRegister.Rbp, HostRegister.R10, 3, 0x1F40));
-        Means("mov [r9+r10],r11", e => e.StoreIndexed(HostRegister.R9, HostRegister.R10, HostRegister.R11));
+        Means("mov [r9+r10],r11", e => e.StoreIndexed(HostRegister.R9, HostRegister.R10, 0, HostRegister.R11));
         Means("mov r10,[r13]", e => e.Load(HostRegister.R10, 13, 0));
         Means("pext r10,r9,[rbp-40h]", e => e.Pext(HostRegister.R10, HostRegister.R9, HostRegister.Rbp, -0x40));
         Means("shrx rcx,rcx,r11", e => e.ShiftRight(HostRegister.Rcx, HostRegister.R11));
