@@ -13,6 +13,9 @@ public unsafe struct EngineState
     /// <summary>Its size.</summary>
     public const int Bytes = 256;
 
+    /// <summary>How many <see cref="JumpEpochs"/> there are.</summary>
+    public const int JumpEpochCount = 3;
+
     /// <summary>How many <see cref="Addends"/> there are.</summary>
     public const int AddendSlots = 7;
 
@@ -52,7 +55,16 @@ public unsafe struct EngineState
     /// <summary>As <see cref="Aligned16Bits"/>, for 32 bytes.</summary>
     public ulong Aligned32Bits;
 
-    private fixed ulong _unused[4];
+    /// <summary>The guest's RAX while RAX carries flags.</summary>
+    public ulong SavedRax;
+
+    /// <summary>0 while the guest's x87 registers are in the host's, else 1.</summary>
+    public ulong IsFpuParked;
+
+    /// <summary>Nonzero while the local APIC may have something that IF holds back. Any thread sets it.</summary>
+    public ulong MayHaveInterrupt;
+
+    private readonly ulong _unused;
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];
@@ -69,18 +81,14 @@ public unsafe struct EngineState
     /// <summary>Address bits that choose a slot of the jump cache.</summary>
     public ulong JumpSlotBits;
 
-    /// <summary>The guest's RAX while RAX carries flags.</summary>
-    public ulong SavedRax;
-
     /// <summary>Target of an indirect call while its return address is pushed.</summary>
     public ulong SavedTarget;
 
     /// <summary>Code of that target.</summary>
     public ulong SavedCode;
 
-    /// <summary>0 while the guest's x87 registers are in the host's, else 1.</summary>
-    public ulong IsFpuParked;
-
-    /// <summary>Nonzero while the local APIC may have something that IF holds back. Any thread sets it.</summary>
-    public ulong MayHaveInterrupt;
+    /// <summary>
+    /// For each mode of translated code, 1 minus the number of times that known jump targets were forgotten.
+    /// </summary>
+    public fixed ulong JumpEpochs[JumpEpochCount];
 }

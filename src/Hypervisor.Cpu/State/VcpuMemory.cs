@@ -1,6 +1,6 @@
 using System;
-using System.Runtime.InteropServices;
 using Hypervisor.Core;
+using Hypervisor.Core.Host;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.State;
@@ -15,6 +15,7 @@ namespace Hypervisor.Cpu.State;
 ///         x87 exchange       an FXSAVE image
 /// 8000    TLB tables         one per TlbMode
 ///         jump caches        one per mode that code is translated for
+///         far links          direct jumps to other pages
 /// </code>
 /// </remarks>
 internal sealed unsafe class VcpuMemory : IDisposable
@@ -25,20 +26,23 @@ internal sealed unsafe class VcpuMemory : IDisposable
     /// <summary>Where the jump caches lie, relative to <see cref="State"/>.</summary>
     internal const int JumpsAt = TlbAt + Paging.Tlb.TotalBytes;
 
+    /// <summary>Where the jumps to other pages lie, relative to <see cref="State"/>.</summary>
+    internal const int FarLinksAt = JumpsAt + JumpCache.TotalBytes;
+
     /// <summary>Size of the FXSAVE image that x87 registers travel in.</summary>
     internal const int ExchangeBytes = 512;
+
+    private static readonly int s_bytes = EngineState.Bytes + FarLinksAt + (FarLink.CountMax * sizeof(FarLink));
 
     private readonly byte* _start;
 
     internal VcpuMemory()
     {
-        int bytes = EngineState.Bytes + JumpsAt + JumpCache.TotalBytes;
-        _start = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 4096);
-        NativeMemory.Clear(_start, (nuint)bytes);
+        _start = HostMemory.MapPrivateMemory(s_bytes);
         State = (CpuState*)(_start + EngineState.Bytes);
         Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) + ExchangeBytes <= TlbAt);
         Check.That(((ulong)State->Vectors & 63) == 0 && ((ulong)Exchange & 15) == 0); // stubs move whole vectors
-        Jumps = new JumpCache((byte*)State + JumpsAt);
+        Jumps = new JumpCache((byte*)State + JumpsAt, Engine->JumpEpochs);
     }
 
     /// <summary>The registers.</summary>
@@ -50,6 +54,9 @@ internal sealed unsafe class VcpuMemory : IDisposable
     /// <summary>Where the x87 registers lie on their way, as FXSAVE lays them out. 16-byte aligned.</summary>
     internal byte* Exchange => (byte*)(State + 1);
 
+    /// <summary>Direct jumps to other pages.</summary>
+    internal FarLink* FarLinks => (FarLink*)((byte*)State + FarLinksAt);
+
     /// <summary>The TLB tables.</summary>
     internal byte* Tlb => (byte*)State + TlbAt;
 
@@ -57,5 +64,5 @@ internal sealed unsafe class VcpuMemory : IDisposable
     internal JumpCache Jumps { get; }
 
     /// <inheritdoc/>
-    public void Dispose() => NativeMemory.AlignedFree(_start);
+    public void Dispose() => HostMemory.Unmap(_start, s_bytes);
 }

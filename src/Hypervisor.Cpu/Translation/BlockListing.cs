@@ -126,6 +126,7 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.Tlb(mode, TlbEntry.WriteAt)] = $"Tlb{mode}.Write";
         _state[StateOffset.Tlb(mode, TlbEntry.AddendAt)] = $"Tlb{mode}.Addend";
         _state[StateOffset.Tlb(mode, TlbEntry.ExecuteAt)] = $"Tlb{mode}.Execute";
+        _state[StateOffset.JumpEpoch(mode)] = $"JumpEpoch{mode}";
         _state[StateOffset.Jumps(mode)] = $"Jumps{mode}.Tag";
         _state[StateOffset.Jumps(mode) + JumpCache.CodeAt] = $"Jumps{mode}.Code";
     }

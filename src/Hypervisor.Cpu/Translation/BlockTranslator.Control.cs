@@ -60,7 +60,7 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        EmitDirectExit(_code.JumpForward(), (int)(long)instruction.NearBranchTarget);
+        EmitDirectJump((int)(long)instruction.NearBranchTarget);
         return true;
     }
 
@@ -77,11 +77,67 @@ internal sealed unsafe partial class BlockTranslator
         _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, target, (uint)link));
     }
 
-    // A direct jump to another page: its mapping may have changed, so it goes through the jump cache.
+    private void EmitDirectJump(int target)
+    {
+        if (target is < 0 or >= PageBytes)
+        {
+            EmitFarJump(target);
+            return;
+        }
+
+        EmitDirectExit(_code.JumpForward(), target);
+    }
+
+    // A direct jump to another page: see FarLink.
     private void EmitFarJump(int target)
     {
-        EmitLinear(target);
-        EmitJumpTo(_variant.Mode);
+        int link = _cache.NewLink(null, isBackward: target <= _offset);
+        int far = _cache.MakeFar(link);
+        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Mode));
+        _code.Load(R10, State, StateOffset.FarLink(far));
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
+        byte* look = _code.JumpUnlessRcxIsOne();
+        byte* resume = _code.Here;
+        _code.Load(R9, State, StateOffset.CodeBase);
+        _code.Lea(R9, R9, target & -PageBytes);
+        _code.Store(State, StateOffset.CodeBase, R9);
+        _cache.SetHole(link, _code.JumpForward());
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.FarLink, (nint)look, (nint)resume, target, (uint)link)
+        {
+            Far = far,
+        });
+    }
+
+    // The jump is not linked, or what it knows may be wrong.
+    private void EmitFarLink(in OutOfLine part)
+    {
+        byte* unlinked = _code.Here;
+        EmitLinear(part.Offset);
+        byte* leave = _code.Here;
+        _code.MoveImmediate32(R10, part.Argument);
+        EmitExit(ExitReason.Unlinked);
+
+        byte* forgotten = _code.Here;
+        EmitLinear(part.Offset);
+        byte* firstMiss = EntryStubs.EmitLookup(_code, _variant.Mode);
+        byte* known = _code.Here;
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.Load(Rcx, State, StateOffset.FarLink(part.Far) + FarLink.TargetAt);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
+        byte* other = _code.JumpUnlessRcxIsOne();
+        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Mode)); // 1 - epoch
+        _code.Not(Rcx);
+        _code.Lea(Rcx, Rcx, 2);
+        _code.Store(State, StateOffset.FarLink(part.Far), Rcx);
+        _code.Jump((byte*)part.Resume);
+        _code.Land(other);
+        _code.JumpRegister(R10);
+        _code.Land(firstMiss);
+        byte* secondMiss = EntryStubs.EmitSecondWay(_code, _variant.Mode);
+        _code.Jump(known);
+        _code.Land(secondMiss);
+        _code.Jump(leave);
+        _cache.SetFarCode(part.Far, (byte*)part.Hole, unlinked, forgotten);
     }
 
     // Jumps to R9, to code of another mode if need be: what differs between the modes is in the state already.
@@ -160,7 +216,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitPushReturn((int)instruction.NextIP);
-        EmitDirectExit(_code.JumpForward(), (int)(long)instruction.NearBranchTarget);
+        EmitDirectJump((int)(long)instruction.NearBranchTarget);
         return true;
     }
 

@@ -349,6 +349,9 @@ internal sealed unsafe partial class BlockTranslator
                     _code.Land((byte*)part.Hole);
                     EmitFarJump((int)part.Argument);
                     break;
+                case OutOfLineKind.FarLink:
+                    EmitFarLink(part);
+                    break;
                 case OutOfLineKind.Link:
                     _cache.SetStub((int)part.Argument, _code.Here);
                     EmitLinear(part.Offset);
@@ -376,8 +379,11 @@ internal sealed unsafe partial class BlockTranslator
         /// <summary>A division that might fault; flags in RCX.</summary>
         Division,
 
-        /// <summary>A direct jump to another page. Argument: the target's offset from this page.</summary>
+        /// <summary>A conditional jump to another page. Argument: the target's offset from this page.</summary>
         FarJump,
+
+        /// <summary>A direct jump to another page whose target is not sure. Argument: its link.</summary>
+        FarLink,
 
         /// <summary>A direct jump within the page. Argument: its link.</summary>
         Link,
@@ -389,6 +395,8 @@ internal sealed unsafe partial class BlockTranslator
         internal int Register { get; init; } = R9;
 
         internal nint Hit { get; init; }
+
+        internal int Far { get; init; }
 
         internal int Below { get; init; }
 

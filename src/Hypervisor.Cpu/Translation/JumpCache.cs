@@ -50,15 +50,19 @@ internal sealed unsafe class JumpCache
     private const int FewEntries = 1024;
 
     private readonly byte* _tables;
+    private readonly ulong* _epochs;
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
     private readonly int[] _filledCount = new int[TranslatedModes];
 
     private readonly JumpPages[] _pages = [new(), new(), new()];
     private bool _hasPrivateSupervisorCode;
 
-    internal JumpCache(byte* tables)
+    /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
+    /// <param name="epochs">One per mode, see <see cref="State.EngineState.JumpEpochs"/>.</param>
+    internal JumpCache(byte* tables, ulong* epochs)
     {
         _tables = tables;
+        _epochs = epochs;
         for (int mode = 0; mode < TranslatedModes; mode++)
         {
             _filled[mode] = new ushort[FewEntries];
@@ -67,6 +71,9 @@ internal sealed unsafe class JumpCache
 
         FlushAll();
     }
+
+    /// <summary>How often targets of a mode were forgotten: what was known before may be wrong.</summary>
+    internal ulong Epoch(int mode) => 1 - _epochs[mode];
 
     /// <summary>Enters a target.</summary>
     /// <param name="mode">TlbMode of the code.</param>
@@ -126,6 +133,7 @@ internal sealed unsafe class JumpCache
                 continue;
             }
 
+            _epochs[mode]--;
             Span<Entry> entries = Entries(mode);
             for (int i = 0; i < entries.Length; i++)
             {
@@ -164,6 +172,7 @@ internal sealed unsafe class JumpCache
         entries[SlotCount] = Unused(SlotCount);
         _filledCount[mode] = 0;
         _pages[mode].Clear();
+        _epochs[mode]--;
     }
 
     private Span<Entry> Entries(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);

@@ -51,6 +51,7 @@ internal static unsafe class StateOffset
     internal static readonly int Exchange = sizeof(CpuState);
 
     private static readonly int s_addends;
+    private static readonly int s_jumpEpochs;
     private static readonly int s_vectors;
     private static readonly int s_segments;
 
@@ -94,6 +95,7 @@ internal static unsafe class StateOffset
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
         IsFpuParked = (int)((byte*)&engine.IsFpuParked - below);
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
+        s_jumpEpochs = (int)((byte*)engine.JumpEpochs - below);
         s_addends = (int)((byte*)engine.Addends - below);
     }
 
@@ -112,4 +114,10 @@ internal static unsafe class StateOffset
 
     /// <summary>First tag of a jump cache; the code pointers follow.</summary>
     internal static int Jumps(int mode) => VcpuMemory.JumpsAt + (mode * JumpCache.TableBytes);
+
+    /// <summary>See <see cref="EngineState.JumpEpochs"/>.</summary>
+    internal static int JumpEpoch(int mode) => s_jumpEpochs + (mode * sizeof(ulong));
+
+    /// <summary>See <see cref="FarLink"/>.</summary>
+    internal static int FarLink(int number) => VcpuMemory.FarLinksAt + (number * sizeof(FarLink));
 }

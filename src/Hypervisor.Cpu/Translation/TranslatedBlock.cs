@@ -47,7 +47,7 @@ internal unsafe struct TranslatedBlock
     internal bool IsDropped;
 }
 
-/// <summary>A direct jump out of a block to another of its page.</summary>
+/// <summary>A direct jump out of a block.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct BlockLink
 {
@@ -65,4 +65,21 @@ internal unsafe struct BlockLink
 
     /// <summary>Whether it goes to a block that checks each access alone.</summary>
     internal bool IsCareful;
+
+    /// <summary>Its <see cref="FarLink"/>; negative: it stays on its page.</summary>
+    internal int Far;
+}
+
+/// <summary>Where the code of a <see cref="FarLink"/> is.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct FarLinkCode
+{
+    /// <summary>Where the displacement of the jump is that is taken when it must be looked up.</summary>
+    internal byte* Hole;
+
+    /// <summary>Where that goes before it is linked.</summary>
+    internal byte* Unlinked;
+
+    /// <summary>Where it goes once it is linked.</summary>
+    internal byte* Forgotten;
 }

@@ -28,6 +28,8 @@ internal sealed unsafe class TranslationCache : IDisposable
     private readonly CodeMemory _cold; // of it, what runs rarely
     private readonly byte* _records;
     private readonly BlockLink* _links;
+    private readonly FarLink* _far;
+    private readonly FarLinkCode* _farCodes;
     private readonly Slot* _slots;
     private readonly TranslatedBlock** _firstInPage;
     private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
@@ -36,9 +38,12 @@ internal sealed unsafe class TranslationCache : IDisposable
     private long _fixedBytes;
     private long _recordsUsed;
     private int _linkCount;
+    private int _farCount;
 
-    internal TranslationCache(long codeBytes, long pageCount)
+    internal TranslationCache(long codeBytes, long pageCount, FarLink* far)
     {
+        _far = far;
+        _farCodes = (FarLinkCode*)HostMemory.MapPrivateMemory((long)FarLink.CountMax * sizeof(FarLinkCode));
         _code = new CodeMemory("translated-code", codeBytes);
         _cold = _code.SplitOff((codeBytes * ColdShare / 100) & ~0xFFFL);
         _records = HostMemory.MapPrivateMemory(RecordBytes);
@@ -66,7 +71,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     {
         if (_code.FreeBytes < codeBytesMax || _cold.FreeBytes < codeBytesMax
             || RecordBytes - _recordsUsed < recordBytesMax
-            || LinksMax - _linkCount < codeBytesMax / 8)
+            || LinksMax - _linkCount < codeBytesMax / 8 || FarLink.CountMax - _farCount < codeBytesMax / 8)
         {
             return false;
         }
@@ -127,9 +132,13 @@ internal sealed unsafe class TranslationCache : IDisposable
             IsBackward = isBackward,
             IsCareful = isCareful,
             Next = TranslatedBlock.NoLink,
+            Far = TranslatedBlock.NoLink,
         };
         return _linkCount++;
     }
+
+    /// <summary>Says where the jump of link <paramref name="number"/> is.</summary>
+    internal void SetHole(int number, byte* hole) => _links[number].Hole = hole;
 
     /// <summary>Says where link <paramref name="number"/> goes while it is not linked, and points it there.</summary>
     internal void SetStub(int number, byte* stub)
@@ -146,13 +155,44 @@ internal sealed unsafe class TranslationCache : IDisposable
         return slot->Key == key ? slot->Block : FindSlow(key);
     }
 
+    /// <summary>Makes link <paramref name="number"/> one to another page, with a <see cref="FarLink"/>.</summary>
+    /// <returns>The number of that.</returns>
+    internal int MakeFar(int number)
+    {
+        Check.That(_farCount < FarLink.CountMax);
+        _links[number].Far = _farCount;
+        return _farCount++;
+    }
+
+    /// <summary>Says where the code of a <see cref="FarLink"/> is.</summary>
+    internal void SetFarCode(int far, byte* hole, byte* unlinked, byte* forgotten)
+    {
+        _farCodes[far] = new FarLinkCode { Hole = hole, Unlinked = unlinked, Forgotten = forgotten };
+        Emitter.Patch(hole, _code.ToExecute, unlinked);
+    }
+
     /// <summary>See <see cref="BlockLink.IsCareful"/>.</summary>
     internal bool IsCareful(int number) => _links[number].IsCareful;
 
-    /// <summary>Points link <paramref name="number"/> at <paramref name="target"/>.</summary>
-    internal void Link(int number, TranslatedBlock* target)
+    /// <summary>
+    /// Points link <paramref name="number"/> at <paramref name="target"/>; <paramref name="epoch"/> counts what may
+    /// make one to another page wrong. One that is linked already stays as it is.
+    /// </summary>
+    internal void Link(int number, TranslatedBlock* target, ulong epoch)
     {
         BlockLink* link = _links + number;
+        if (link->Far >= 0)
+        {
+            if (_far[link->Far].Target != 0)
+            {
+                return;
+            }
+
+            _far[link->Far] = new FarLink { Epoch = epoch, Target = 1 - (ulong)target->Indirect };
+            FarLinkCode* code = _farCodes + link->Far;
+            Emitter.Patch(code->Hole, _code.ToExecute, code->Forgotten);
+        }
+
         link->Next = target->FirstLink;
         target->FirstLink = number;
         Emitter.Patch(link->Hole, _code.ToExecute, link->IsBackward ? target->Poll : target->Direct);
@@ -228,6 +268,8 @@ internal sealed unsafe class TranslationCache : IDisposable
         _cold.Clear();
         _recordsUsed = 0;
         _linkCount = 0;
+        NativeMemory.Clear(_far, (nuint)(_farCount * sizeof(FarLink)));
+        _farCount = 0;
     }
 
     /// <inheritdoc/>
@@ -236,6 +278,7 @@ internal sealed unsafe class TranslationCache : IDisposable
         _code.Dispose();
         HostMemory.Unmap(_records, RecordBytes);
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
+        HostMemory.Unmap((byte*)_farCodes, (long)FarLink.CountMax * sizeof(FarLinkCode));
         NativeMemory.Free(_slots);
         NativeMemory.Free(_firstInPage);
         NativeMemory.Free(_firstCrossing);
@@ -275,12 +318,25 @@ internal sealed unsafe class TranslationCache : IDisposable
         {
             BlockLink* link = _links + number;
             number = link->Next;
-            Emitter.Patch(link->Hole, _code.ToExecute, link->Stub);
+            Unlink(link);
         }
 
         byte* entry = block->Indirect - _code.ToExecute;
         *entry = 0xE9;
         Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
+    }
+
+    private void Unlink(BlockLink* link)
+    {
+        if (link->Far < 0)
+        {
+            Emitter.Patch(link->Hole, _code.ToExecute, link->Stub);
+            return;
+        }
+
+        _far[link->Far] = default;
+        FarLinkCode* code = _farCodes + link->Far;
+        Emitter.Patch(code->Hole, _code.ToExecute, code->Unlinked);
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -36,7 +36,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine = vcpu.Memory.Engine;
         _interpreter = interpreter;
         _hitsBeforeTranslation = config.HitsBeforeTranslation;
-        _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount);
+        _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount, vcpu.Memory.FarLinks);
         _translator = new BlockTranslator(vcpu, _cache, config);
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
@@ -200,7 +200,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
 
         if (generation == _cache.Generation)
         {
-            _cache.Link(number, target);
+            _cache.Link(number, target, _vcpu.Mmu.Tlb.Jumps.Epoch(variant.Mode));
         }
 
         return target->Indirect;
