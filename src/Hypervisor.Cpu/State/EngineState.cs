@@ -64,7 +64,8 @@ public unsafe struct EngineState
     /// <summary>Nonzero while the local APIC may have something that IF holds back. Any thread sets it.</summary>
     public ulong MayHaveInterrupt;
 
-    private readonly ulong _unused;
+    /// <summary>Bits of the stack pointer that choose a slot of the return cache.</summary>
+    public ulong ReturnSlotBits;
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

@@ -15,6 +15,7 @@ namespace Hypervisor.Cpu.State;
 ///         x87 exchange       an FXSAVE image
 /// 8000    TLB tables         one per TlbMode
 ///         jump caches        one per mode that code is translated for
+///         return caches      likewise
 ///         far links          direct jumps to other pages
 /// </code>
 /// </remarks>
@@ -27,7 +28,10 @@ internal sealed unsafe class VcpuMemory : IDisposable
     internal const int JumpsAt = TlbAt + Paging.Tlb.TotalBytes;
 
     /// <summary>Where the jumps to other pages lie, relative to <see cref="State"/>.</summary>
-    internal const int FarLinksAt = JumpsAt + JumpCache.TotalBytes;
+    internal const int FarLinksAt = ReturnsAt + ReturnCache.TotalBytes;
+
+    /// <summary>Where the return caches lie, relative to <see cref="State"/>.</summary>
+    internal const int ReturnsAt = JumpsAt + JumpCache.TotalBytes;
 
     /// <summary>Size of the FXSAVE image that x87 registers travel in.</summary>
     internal const int ExchangeBytes = 512;
@@ -42,7 +46,7 @@ internal sealed unsafe class VcpuMemory : IDisposable
         State = (CpuState*)(_start + EngineState.Bytes);
         Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) + ExchangeBytes <= TlbAt);
         Check.That(((ulong)State->Vectors & 63) == 0 && ((ulong)Exchange & 15) == 0); // stubs move whole vectors
-        Jumps = new JumpCache((byte*)State + JumpsAt, Engine->JumpEpochs);
+        Jumps = new JumpCache((byte*)State + JumpsAt, Engine->JumpEpochs, (byte*)State + ReturnsAt);
     }
 
     /// <summary>The registers.</summary>

@@ -126,6 +126,8 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.Tlb(mode, TlbEntry.WriteAt)] = $"Tlb{mode}.Write";
         _state[StateOffset.Tlb(mode, TlbEntry.AddendAt)] = $"Tlb{mode}.Addend";
         _state[StateOffset.Tlb(mode, TlbEntry.ExecuteAt)] = $"Tlb{mode}.Execute";
+        _state[StateOffset.Returns(mode)] = $"Returns{mode}.Tag";
+        _state[StateOffset.Returns(mode) + ReturnCache.CodeAt] = $"Returns{mode}.Code";
         _state[StateOffset.JumpEpoch(mode)] = $"JumpEpoch{mode}";
         _state[StateOffset.Jumps(mode)] = $"Jumps{mode}.Tag";
         _state[StateOffset.Jumps(mode) + JumpCache.CodeAt] = $"Jumps{mode}.Code";
@@ -153,6 +155,7 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.SavedCode] = "SavedCode";
         _state[StateOffset.TlbSlotBits] = "TlbSlotBits";
         _state[StateOffset.JumpSlotBits] = "JumpSlotBits";
+        _state[StateOffset.ReturnSlotBits] = "ReturnSlotBits";
         _state[StateOffset.Aligned16Bits] = "Aligned16Bits";
         _state[StateOffset.Aligned32Bits] = "Aligned32Bits";
         _state[StateOffset.MayHaveInterrupt] = "MayHaveInterrupt";

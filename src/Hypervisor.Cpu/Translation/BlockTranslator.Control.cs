@@ -244,6 +244,23 @@ internal sealed unsafe partial class BlockTranslator
         _code.Load(Rcx, State, StateOffset.CodeBase);
         _code.Lea(Rcx, Rcx, nextOffset);
         EmitPushed(slot, Rcx);
+        if (nextOffset < PageBytes)
+        {
+            EmitNoteReturn(nextOffset);
+        }
+    }
+
+    // See ReturnCache. The return address is in RCX.
+    private void EmitNoteReturn(int nextOffset)
+    {
+        ReleaseR10();
+        int tags = StateOffset.Returns(_variant.Mode);
+        _code.Pext(R10, GuestRegisters.StackPointer, State, StateOffset.ReturnSlotBits);
+        _code.Not(Rcx);
+        _code.StoreScaled(State, R10, 3, tags, Rcx);
+        int link = _cache.NewReturn(_code.LeaForward(Rcx));
+        _code.StoreScaled(State, R10, 3, tags + ReturnCache.CodeAt, Rcx);
+        Later(OutOfLineKind.ReturnLink, null, argument: (uint)link);
     }
 
     // Makes sure that the word below the stack pointer can be stored to.
@@ -265,10 +282,25 @@ internal sealed unsafe partial class BlockTranslator
         int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
         Place slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
         _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
-        EmitKnownTarget();
+        ForgetWindows();
+        int tags = StateOffset.Returns(_variant.Mode);
+        _code.Pext(R10, GuestRegisters.StackPointer, State, StateOffset.ReturnSlotBits);
+        _code.LoadIndexed(Rcx, State, R10, 3, tags);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 1 - (int)ReturnCache.TagSum);
+        byte* look = _code.JumpUnlessRcxIsOne();
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
-        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.JumpIndexed(State, R10, tags + ReturnCache.CodeAt);
+        Later(OutOfLineKind.Return, look, argument: (uint)extra);
         return true;
+    }
+
+    // A return to where no call that is known came from.
+    private void EmitReturn(in OutOfLine part)
+    {
+        _code.Land((byte*)part.Hole);
+        EmitKnownTarget();
+        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + (int)part.Argument);
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
     }
 
     private bool TryEmitPush(in Instruction instruction)

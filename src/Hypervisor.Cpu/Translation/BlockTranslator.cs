@@ -349,12 +349,20 @@ internal sealed unsafe partial class BlockTranslator
                     _code.Land((byte*)part.Hole);
                     EmitFarJump((int)part.Argument);
                     break;
+                case OutOfLineKind.Return:
+                    EmitReturn(part);
+                    break;
                 case OutOfLineKind.FarLink:
                     EmitFarLink(part);
                     break;
                 case OutOfLineKind.Link:
+                case OutOfLineKind.ReturnLink:
                     _cache.SetStub((int)part.Argument, _code.Here);
-                    EmitLinear(part.Offset);
+                    if (part.Kind == OutOfLineKind.Link)
+                    {
+                        EmitLinear(part.Offset);
+                    }
+
                     _code.MoveImmediate32(R10, part.Argument);
                     EmitExit(ExitReason.Unlinked);
                     break;
@@ -375,6 +383,12 @@ internal sealed unsafe partial class BlockTranslator
 
         /// <summary>The jump cache does not know a target. Resume: where it is looked up.</summary>
         UnknownTarget,
+
+        /// <summary>Where a call returns to, with that address in R9. Argument: its link.</summary>
+        ReturnLink,
+
+        /// <summary>The return cache does not know a return. Argument: what it pops besides.</summary>
+        Return,
 
         /// <summary>A division that might fault; flags in RCX.</summary>
         Division,

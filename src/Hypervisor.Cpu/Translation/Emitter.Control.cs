@@ -102,6 +102,15 @@ internal sealed unsafe partial class Emitter
     internal void JumpMemory(int baseRegister, int displacement)
         => General(wide: false, 0xFF, 4, baseRegister, displacement);
 
+    /// <summary>LEA target, [RIP + displacement]: the address of a place that a later patch fills in.</summary>
+    internal byte* LeaForward(int target)
+    {
+        Byte(Rex(wide: true, target, 0, 0));
+        Byte(0x8D);
+        Byte((byte)(((target & 7) << 3) | HostRegister.Rbp));
+        return Hole();
+    }
+
     /// <summary>JMP register.</summary>
     internal void JumpRegister(int register)
     {

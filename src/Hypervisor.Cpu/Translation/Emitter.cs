@@ -121,6 +121,10 @@ internal sealed unsafe partial class Emitter
     internal void LoadIndexed(bool wide, int target, int baseRegister, int index, int shift, int displacement)
         => Indexed(wide, 0x8B, target, baseRegister, index, shift, displacement);
 
+    /// <summary>MOV [base + index * 2^shift + displacement], source; 64 bits.</summary>
+    internal void StoreScaled(int baseRegister, int index, int shift, int displacement, int source)
+        => Indexed(wide: true, 0x89, source, baseRegister, index, shift, displacement);
+
     /// <summary>MOV [base + index + displacement], source; 64 bits.</summary>
     internal void StoreIndexed(int baseRegister, int index, int displacement, int source)
         => Indexed(wide: true, 0x89, source, baseRegister, index, 0, displacement);

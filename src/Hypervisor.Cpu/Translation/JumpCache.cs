@@ -51,6 +51,7 @@ internal sealed unsafe class JumpCache
 
     private readonly byte* _tables;
     private readonly ulong* _epochs;
+    private readonly byte* _returns;
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
     private readonly int[] _filledCount = new int[TranslatedModes];
 
@@ -59,8 +60,10 @@ internal sealed unsafe class JumpCache
 
     /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
     /// <param name="epochs">One per mode, see <see cref="State.EngineState.JumpEpochs"/>.</param>
-    internal JumpCache(byte* tables, ulong* epochs)
+    /// <param name="returns">The tables of the <see cref="ReturnCache"/>.</param>
+    internal JumpCache(byte* tables, ulong* epochs, byte* returns)
     {
+        _returns = returns;
         _tables = tables;
         _epochs = epochs;
         for (int mode = 0; mode < TranslatedModes; mode++)
@@ -133,7 +136,7 @@ internal sealed unsafe class JumpCache
                 continue;
             }
 
-            _epochs[mode]--;
+            Forget(mode);
             Span<Entry> entries = Entries(mode);
             for (int i = 0; i < entries.Length; i++)
             {
@@ -172,7 +175,14 @@ internal sealed unsafe class JumpCache
         entries[SlotCount] = Unused(SlotCount);
         _filledCount[mode] = 0;
         _pages[mode].Clear();
+        Forget(mode);
+    }
+
+    // Jumps and returns that know their target must not be believed.
+    private void Forget(int mode)
+    {
         _epochs[mode]--;
+        ReturnCache.Flush(_returns, mode);
     }
 
     private Span<Entry> Entries(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);

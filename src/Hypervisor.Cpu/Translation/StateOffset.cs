@@ -30,6 +30,7 @@ internal static unsafe class StateOffset
     internal static readonly int SavedCode;
     internal static readonly int TlbSlotBits;
     internal static readonly int JumpSlotBits;
+    internal static readonly int ReturnSlotBits;
     internal static readonly int Aligned16Bits;
     internal static readonly int Aligned32Bits;
     internal static readonly int AccessFunction;
@@ -82,6 +83,7 @@ internal static unsafe class StateOffset
         SavedCode = (int)((byte*)&engine.SavedCode - below);
         TlbSlotBits = (int)((byte*)&engine.TlbSlotBits - below);
         JumpSlotBits = (int)((byte*)&engine.JumpSlotBits - below);
+        ReturnSlotBits = (int)((byte*)&engine.ReturnSlotBits - below);
         Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
         Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
         AccessFunction = (int)((byte*)&engine.AccessFunction - below);
@@ -120,4 +122,7 @@ internal static unsafe class StateOffset
 
     /// <summary>See <see cref="FarLink"/>.</summary>
     internal static int FarLink(int number) => VcpuMemory.FarLinksAt + (number * sizeof(FarLink));
+
+    /// <summary>First tag of a return cache.</summary>
+    internal static int Returns(int mode) => VcpuMemory.ReturnsAt + (mode * ReturnCache.TableBytes);
 }

@@ -66,6 +66,12 @@ internal unsafe struct BlockLink
     /// <summary>Whether it goes to a block that checks each access alone.</summary>
     internal bool IsCareful;
 
+    /// <summary>Whether it is where a call returns to, in the return cache: it enters as an indirect jump does.</summary>
+    internal bool IsReturn;
+
+    /// <summary>Whether it goes to a block now.</summary>
+    internal bool IsLinked;
+
     /// <summary>Its <see cref="FarLink"/>; negative: it stays on its page.</summary>
     internal int Far;
 }

@@ -137,6 +137,14 @@ internal sealed unsafe class TranslationCache : IDisposable
         return _linkCount++;
     }
 
+    /// <summary>A number for the code behind a call, whose address is at <paramref name="hole"/>.</summary>
+    internal int NewReturn(byte* hole)
+    {
+        int number = NewLink(hole, isBackward: false);
+        _links[number].IsReturn = true;
+        return number;
+    }
+
     /// <summary>Says where the jump of link <paramref name="number"/> is.</summary>
     internal void SetHole(int number, byte* hole) => _links[number].Hole = hole;
 
@@ -181,21 +189,23 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal void Link(int number, TranslatedBlock* target, ulong epoch)
     {
         BlockLink* link = _links + number;
+        if (link->IsLinked)
+        {
+            return;
+        }
+
         if (link->Far >= 0)
         {
-            if (_far[link->Far].Target != 0)
-            {
-                return;
-            }
-
             _far[link->Far] = new FarLink { Epoch = epoch, Target = 1 - (ulong)target->Indirect };
             FarLinkCode* code = _farCodes + link->Far;
             Emitter.Patch(code->Hole, _code.ToExecute, code->Forgotten);
         }
 
+        link->IsLinked = true;
         link->Next = target->FirstLink;
         target->FirstLink = number;
-        Emitter.Patch(link->Hole, _code.ToExecute, link->IsBackward ? target->Poll : target->Direct);
+        byte* entry = link->IsReturn ? target->Indirect : link->IsBackward ? target->Poll : target->Direct;
+        Emitter.Patch(link->Hole, _code.ToExecute, entry);
     }
 
     /// <summary>Drops the blocks of <paramref name="page"/> that lie on any of <paramref name="lines"/>.</summary>
@@ -328,6 +338,7 @@ internal sealed unsafe class TranslationCache : IDisposable
 
     private void Unlink(BlockLink* link)
     {
+        link->IsLinked = false;
         if (link->Far < 0)
         {
             Emitter.Patch(link->Hole, _code.ToExecute, link->Stub);
