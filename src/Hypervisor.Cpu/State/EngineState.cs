@@ -11,7 +11,7 @@ namespace Hypervisor.Cpu.State;
 public unsafe struct EngineState
 {
     /// <summary>Its size.</summary>
-    public const int Bytes = 256;
+    public const int Bytes = 320;
 
     /// <summary>How many <see cref="JumpEpochs"/> there are.</summary>
     public const int JumpEpochCount = 3;
@@ -66,6 +66,11 @@ public unsafe struct EngineState
 
     /// <summary>Bits of the stack pointer that choose a slot of the return cache.</summary>
     public ulong ReturnSlotBits;
+
+    /// <summary>RFLAGS.DF, for PEXT.</summary>
+    public ulong DirectionBit;
+
+    private fixed ulong _unused[7];
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

@@ -10,7 +10,7 @@ namespace Hypervisor.Cpu.State;
 /// </summary>
 /// <remarks>
 /// <code>
-/// -256    EngineState
+/// -320    EngineState
 ///    0    CpuState           what <see cref="State"/>, and the base register, point to
 ///         x87 exchange       an FXSAVE image
 /// 8000    TLB tables         one per TlbMode

@@ -155,6 +155,7 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.SavedCode] = "SavedCode";
         _state[StateOffset.TlbSlotBits] = "TlbSlotBits";
         _state[StateOffset.JumpSlotBits] = "JumpSlotBits";
+        _state[StateOffset.DirectionBit] = "DirectionBit";
         _state[StateOffset.ReturnSlotBits] = "ReturnSlotBits";
         _state[StateOffset.Aligned16Bits] = "Aligned16Bits";
         _state[StateOffset.Aligned32Bits] = "Aligned32Bits";

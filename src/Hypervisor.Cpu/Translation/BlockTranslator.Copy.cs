@@ -24,6 +24,8 @@ internal sealed unsafe partial class BlockTranslator
     private readonly int[] _spilledHosts = new int[TemporariesMax];
     private readonly int[] _operandSlots = new int[OperandsMax];
     private bool _readsCounter;
+    private bool _readsHighCounter; // CH: the guest's RCX is in a register that has no high byte
+    private bool _writesHighCounter;
     private int _spilledCount;
     private uint _spilledWritten;
     private uint _spilledRead;
@@ -74,6 +76,8 @@ internal sealed unsafe partial class BlockTranslator
         _spilledWritten = 0;
         _spilledRead = 0;
         _readsCounter = ReadsCounter(original);
+        _readsHighCounter = false;
+        _writesHighCounter = false;
         for (int i = 0; i < original.OpCount; i++)
         {
             OpKind kind = original.GetOpKind(i);
@@ -102,7 +106,8 @@ internal sealed unsafe partial class BlockTranslator
                 else if (register is >= Register.AH and <= Register.BH)
                 {
                     hasHighByte = true;
-                    needsRex |= register == Register.CH; // its register has no high byte
+                    _readsHighCounter |= register == Register.CH;
+                    _writesHighCounter |= register == Register.CH && IsWritten(info.GetOpAccess(i));
                 }
                 else if (register.IsST() || register.IsMM())
                 {
@@ -331,13 +336,13 @@ internal sealed unsafe partial class BlockTranslator
     // The few instructions that have RCX in them without saying so find the guest's there.
     private void EncodeWithCounter(in Instruction instruction)
     {
-        if (_readsCounter)
+        if (_readsCounter || _readsHighCounter)
         {
             _code.Move(Rcx, GuestRegisters.Counter);
         }
 
         Encode(instruction);
-        if (instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
+        if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
             or Mnemonic.Vpcmpistri or Mnemonic.Pcmpestri64 or Mnemonic.Vpcmpestri64)
         {
             _code.Move(GuestRegisters.Counter, Rcx);

@@ -31,6 +31,19 @@ internal sealed unsafe partial class BlockTranslator
         _code.Load(Rax, State, StateOffset.SavedRax);
     }
 
+    private bool TryEmitClearDirection(in Instruction instruction)
+    {
+        if (instruction.HasLockPrefix)
+        {
+            return false;
+        }
+
+        EmitSaveFlags();
+        _code.AndMemory64(State, StateOffset.Rflags, ~(int)Rflags.Direction);
+        EmitRestoreFlags();
+        return true;
+    }
+
     private bool TryEmitClearInterrupt()
     {
         if (!_variant.IsSupervisor)

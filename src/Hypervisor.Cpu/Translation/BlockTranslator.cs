@@ -243,6 +243,10 @@ internal sealed unsafe partial class BlockTranslator
             Mnemonic.Pop => TryEmitPop(instruction),
             Mnemonic.Leave => TryEmitLeave(instruction),
             Mnemonic.Lea => TryEmitLea(instruction),
+            Mnemonic.Stosb or Mnemonic.Stosd or Mnemonic.Stosq or Mnemonic.Movsb or Mnemonic.Movsq
+                => TryEmitString(instruction),
+            Mnemonic.Movsd when instruction.Code == Code.Movsd_m32_m32 => TryEmitString(instruction),
+            Mnemonic.Cld => TryEmitClearDirection(instruction),
             Mnemonic.Cli => TryEmitClearInterrupt(),
             Mnemonic.Sti => TryEmitSetInterrupt(instruction),
             Mnemonic.Swapgs => TryEmitSwapGs(instruction),

@@ -157,6 +157,22 @@ internal sealed unsafe partial class Emitter
     /// <summary>FNINIT: an empty x87 stack, all exceptions masked.</summary>
     internal void InitializeFpu() => Bytes([0xDB, 0xE3]);
 
+    /// <summary>MOVS or STOS, of 2^shift bytes, upwards; with REP, RCX times.</summary>
+    internal void String(bool isMove, int shift, bool isRepeated)
+    {
+        if (isRepeated)
+        {
+            Byte(0xF3);
+        }
+
+        if (shift == 3)
+        {
+            Byte(0x48);
+        }
+
+        Byte((byte)((isMove ? 0xA4 : 0xAA) | (shift == 0 ? 0 : 1)));
+    }
+
     private static bool IsAmd()
     {
         (int _, int b, int c, int d) = System.Runtime.Intrinsics.X86.X86Base.CpuId(0, 0);

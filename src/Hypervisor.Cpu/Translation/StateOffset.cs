@@ -31,6 +31,7 @@ internal static unsafe class StateOffset
     internal static readonly int TlbSlotBits;
     internal static readonly int JumpSlotBits;
     internal static readonly int ReturnSlotBits;
+    internal static readonly int DirectionBit;
     internal static readonly int Aligned16Bits;
     internal static readonly int Aligned32Bits;
     internal static readonly int AccessFunction;
@@ -84,6 +85,7 @@ internal static unsafe class StateOffset
         TlbSlotBits = (int)((byte*)&engine.TlbSlotBits - below);
         JumpSlotBits = (int)((byte*)&engine.JumpSlotBits - below);
         ReturnSlotBits = (int)((byte*)&engine.ReturnSlotBits - below);
+        DirectionBit = (int)((byte*)&engine.DirectionBit - below);
         Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
         Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
         AccessFunction = (int)((byte*)&engine.AccessFunction - below);

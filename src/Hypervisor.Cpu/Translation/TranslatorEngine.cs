@@ -44,6 +44,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->TlbSlotBits = (ulong)(TlbEntry.SlotCount - 1) << 12;
         _engine->JumpSlotBits = JumpCache.SlotBits;
         _engine->ReturnSlotBits = ReturnCache.SlotBits;
+        _engine->DirectionBit = Rflags.Direction;
         _engine->PageBits = ~0xFFFul;
         _engine->Aligned16Bits = ~0xFFFul | 15;
         _engine->Aligned32Bits = ~0xFFFul | 31;

@@ -1,0 +1,102 @@
+using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
+using Iced.Intel;
+using static Hypervisor.Cpu.Translation.HostRegister;
+
+namespace Hypervisor.Cpu.Translation;
+
+/// <content>STOS and MOVS: the host's, once it is sure that they stay on their pages and go upwards.</content>
+internal sealed unsafe partial class BlockTranslator
+{
+    private bool TryEmitString(in Instruction instruction)
+    {
+        int shift = instruction.Code switch
+        {
+            Code.Stosb_m8_AL or Code.Movsb_m8_m8 => 0,
+            Code.Stosd_m32_EAX or Code.Movsd_m32_m32 => 2,
+            Code.Stosq_m64_RAX or Code.Movsq_m64_m64 => 3,
+            _ => -1,
+        };
+        bool isMove = instruction.Op1Kind == OpKind.MemorySegRSI;
+        if (shift < 0 || instruction.Op0Kind != OpKind.MemoryESRDI || instruction.HasLockPrefix
+            || instruction.HasRepnePrefix || (isMove && instruction.MemorySegment is Register.FS or Register.GS))
+        {
+            return false;
+        }
+
+        ReleaseR10();
+        bool isRepeated = instruction.HasRepPrefix;
+        _code.Load(R10, State, StateOffset.Rflags);
+        _code.Pext(Rcx, R10, State, StateOffset.DirectionBit);
+        InterpretUnlessZero();
+        if (isRepeated)
+        {
+            // No more than a page has bytes: then nothing below wraps.
+            _code.Pext(Rcx, GuestRegisters.Counter, State, StateOffset.PageBits);
+            InterpretUnlessZero();
+        }
+
+        EmitStringCheck(Rdi, shift, isRepeated, isWrite: true);
+        if (isMove)
+        {
+            _code.Store(State, StateOffset.SavedTarget, R10);
+            EmitStringCheck(Rsi, shift, isRepeated, isWrite: false);
+            _code.Load(R9, State, StateOffset.SavedTarget);
+            _code.LeaIndexed(wide: true, Rsi, Rsi, R10, 0, 0);
+            _code.LeaIndexed(wide: true, Rdi, Rdi, R9, 0, 0);
+        }
+        else
+        {
+            _code.Move(R9, R10);
+            _code.LeaIndexed(wide: true, Rdi, Rdi, R10, 0, 0);
+        }
+
+        _code.Move(Rcx, GuestRegisters.Counter);
+        _code.String(isMove, shift, isRepeated);
+        _code.Move(GuestRegisters.Counter, Rcx);
+        EmitBackToLinear(Rdi, R9);
+        if (isMove)
+        {
+            EmitBackToLinear(Rsi, R10);
+        }
+
+        return true;
+    }
+
+    // R10 = host minus linear address, if the first and the last byte lie on a page that may be accessed.
+    private void EmitStringCheck(int pointer, int shift, bool isRepeated, bool isWrite)
+    {
+        int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
+        EmitTlbSlot(pointer);
+        _code.LoadIndexed(Rcx, State, R10, 3, tags);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, pointer, 0, 0);
+        _code.Pext(Rcx, Rcx, State, StateOffset.PageBits);
+        Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
+        if (isRepeated)
+        {
+            _code.LeaIndexed(wide: true, R9, pointer, GuestRegisters.Counter, shift, -1);
+        }
+        else
+        {
+            _code.Lea(R9, pointer, (1 << shift) - 1);
+        }
+
+        _code.LoadIndexed(Rcx, State, R10, 3, tags);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        _code.Pext(Rcx, Rcx, State, StateOffset.PageBits);
+        Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
+    }
+
+    private void EmitBackToLinear(int pointer, int addend)
+    {
+        _code.Not(addend);
+        _code.LeaIndexed(wide: true, pointer, pointer, addend, 0, 1);
+    }
+
+    private void InterpretUnlessZero()
+    {
+        _code.Lea(Rcx, Rcx, 1);
+        Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
+    }
+}
