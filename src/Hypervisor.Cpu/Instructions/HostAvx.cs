@@ -90,7 +90,8 @@ internal static unsafe class HostAvx
 
         foreach (Mnemonic mnemonic in Float)
         {
-            table.Define(mnemonic, InstructionTraits.CopyToHost, &HostInstructions.LowerFloat);
+            table.Define(
+                mnemonic, InstructionTraits.CopyToHost | InstructionTraits.Float, &HostInstructions.LowerFloat);
         }
     }
 }

@@ -71,7 +71,8 @@ internal static unsafe class HostSse
 
         foreach (Mnemonic mnemonic in Float)
         {
-            table.Define(mnemonic, InstructionTraits.CopyToHost, &HostInstructions.LowerFloat);
+            table.Define(
+                mnemonic, InstructionTraits.CopyToHost | InstructionTraits.Float, &HostInstructions.LowerFloat);
         }
     }
 }

@@ -20,4 +20,7 @@ internal enum InstructionTraits
 
     /// <summary>Not for the bare host: privileged, or its result depends on the machine (CPUID, RDTSC …).</summary>
     System = 1 << 3,
+
+    /// <summary>Reads or writes MXCSR.</summary>
+    Float = 1 << 4,
 }

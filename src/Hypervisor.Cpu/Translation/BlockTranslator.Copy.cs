@@ -128,6 +128,11 @@ internal sealed unsafe partial class BlockTranslator
             }
         }
 
+        if (!TryFindVectors(original, info))
+        {
+            return false;
+        }
+
         if (((original.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Vstmxcsr) && !_variant.HasAvx)
             || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse))
         {
@@ -341,7 +346,9 @@ internal sealed unsafe partial class BlockTranslator
             _code.Move(Rcx, GuestRegisters.Counter);
         }
 
+        LoadVectors();
         Encode(instruction);
+        StoreVectors();
         if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
             or Mnemonic.Vpcmpistri or Mnemonic.Pcmpestri64 or Mnemonic.Vpcmpestri64)
         {

@@ -152,7 +152,7 @@ internal sealed unsafe partial class BlockTranslator
     private bool TryEmitLoadMxcsr(in Instruction instruction)
     {
         bool isEnabled = instruction.Mnemonic == Mnemonic.Vldmxcsr ? _variant.HasAvx : _variant.HasSse;
-        if (!isEnabled || !IsCopied(instruction) || !IsAddressable(instruction))
+        if (!isEnabled || _variant.IsSupervisor || !IsCopied(instruction) || !IsAddressable(instruction))
         {
             return false;
         }

@@ -26,8 +26,8 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private readonly BlockTranslator _translator;
     private GCHandle _handle;
 
-    // What the entries of the jump cache for user mode take for granted.
-    private Variant _userVariant;
+    // What the entries of the jump caches take for granted, by mode.
+    private readonly Variant[] _variants = new Variant[TlbMode.User + 1];
 
     internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, VcpuConfig config)
     {
@@ -123,10 +123,10 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             return FindCareful(variant);
         }
 
-        if (!variant.IsSupervisor && variant != _userVariant)
+        if (variant != _variants[variant.Mode])
         {
             _vcpu.Mmu.Tlb.Jumps.Flush(variant.Mode);
-            _userVariant = variant;
+            _variants[variant.Mode] = variant;
         }
 
         byte* host = _vcpu.Mmu.TryFetch(_state->Rip, out _);

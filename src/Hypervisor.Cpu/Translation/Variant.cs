@@ -22,7 +22,10 @@ internal readonly record struct Variant(uint Bits)
     /// <summary>CPL 0; otherwise 3.</summary>
     internal bool IsSupervisor => Mode != TlbMode.User;
 
-    /// <summary>XMM registers by legacy encodings, with all floating-point exceptions masked.</summary>
+    /// <summary>
+    /// XMM registers by legacy encodings, with all floating-point exceptions masked; in supervisor mode no more than
+    /// instructions that do not compute in floating point.
+    /// </summary>
     internal bool HasSse => (Bits & SseBit) != 0;
 
     /// <summary>XMM and YMM registers by VEX encodings, likewise.</summary>
@@ -44,14 +47,20 @@ internal readonly record struct Variant(uint Bits)
         CpuState* state = vcpu.State;
         int mode = vcpu.Mmu.CurrentMode;
         uint bits = (uint)mode;
-        if (mode == TlbMode.User && (state->Cr0 & Cr0.TaskSwitched) == 0)
+        if ((state->Cr0 & Cr0.TaskSwitched) == 0)
         {
-            bool isMasked = SimdExceptions.AreAllMasked(state->Mxcsr);
             bool isEmulated = (state->Cr0 & Cr0.Emulation) != 0;
-            bool hasSse = isMasked && !isEmulated && (state->Cr4 & Cr4.FxsaveEnable) != 0;
-            bool hasAvx = isMasked && (state->Cr4 & Cr4.XsaveEnable) != 0
-                && (state->Xcr0 & AvxComponents) == AvxComponents;
-            bool hasFpu = !isEmulated && FpuImage.IsQuiet(state);
+            bool hasSse = !isEmulated && (state->Cr4 & Cr4.FxsaveEnable) != 0;
+            bool hasAvx = (state->Cr4 & Cr4.XsaveEnable) != 0 && (state->Xcr0 & AvxComponents) == AvxComponents;
+            bool hasFpu = false;
+            if (mode == TlbMode.User)
+            {
+                bool isMasked = SimdExceptions.AreAllMasked(state->Mxcsr);
+                hasSse &= isMasked;
+                hasAvx &= isMasked;
+                hasFpu = !isEmulated && FpuImage.IsQuiet(state);
+            }
+
             bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0);
         }
 
