@@ -336,7 +336,7 @@ internal sealed unsafe class MmuSlowPath(Vcpu vcpu, Tlb tlb)
     {
         if (mode != TlbMode.Checked && !IsWatched(linear) && IsPlain(host - _ram.Base))
         {
-            tlb.Slot(mode, linear)->WriteTag = TlbEntry.TagOf(linear);
+            tlb.ArmWrite(mode, linear, host);
         }
     }
 

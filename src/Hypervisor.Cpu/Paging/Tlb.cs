@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
+using Hypervisor.Core.Memory;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.Paging;
@@ -15,6 +16,7 @@ internal sealed unsafe class Tlb
     internal const int TotalBytes = TlbMode.Count * TlbEntry.TableBytes;
 
     private const int TotalSlots = TlbEntry.SlotCount * TlbMode.Count;
+    private const int PageShift = 12;
     private const int LargeRegionsMax = 1024;
     private const int LargeRegionShift = 21;
 
@@ -22,7 +24,13 @@ internal sealed unsafe class Tlb
     private static readonly byte[] s_unused = MakeUnused();
 
     private readonly byte* _tables;
+    private readonly byte* _ram;
+    private readonly ArmedSlots _armed;
+
+    // Whether both entries of a slot are of global pages: generated code exchanges them.
     private readonly bool[] _isGlobal = new bool[TotalSlots];
+    private readonly bool[] _hasSecond = new bool[TotalSlots];
+    private readonly bool[] _hasAnySecond = new bool[TlbMode.Count]; // by mode
 
     // Slots that a flush without global pages must visit; past its end the whole table is scanned.
     private readonly ushort[] _filled = new ushort[TotalSlots];
@@ -34,8 +42,12 @@ internal sealed unsafe class Tlb
 
     /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
     /// <param name="jumps">Known jump targets.</param>
-    internal Tlb(byte* tables, JumpCache jumps)
+    /// <param name="ram">What the pages are of.</param>
+    internal Tlb(byte* tables, JumpCache jumps, GuestRam ram)
     {
+        Array.Fill(_hasAnySecond, true); // they are not set up yet
+        _ram = ram.Base;
+        _armed = new ArmedSlots(ram.PageCount);
         _tables = tables;
         Jumps = jumps;
         FlushAll();
@@ -62,13 +74,25 @@ internal sealed unsafe class Tlb
         TlbEntry* entry = Slot(mode, linear);
         ulong tag = TlbEntry.TagOf(linear);
         ulong unused = TlbEntry.Unused(slot);
+        int index = (mode * TlbEntry.SlotCount) + slot;
+        if (entry->ReadTag != tag && entry->ReadTag != unused)
+        {
+            *Second(mode, slot) = *entry;
+            _hasSecond[index] = true;
+            _hasAnySecond[mode] = true;
+        }
+
         entry->ReadTag = canRead ? tag : unused;
         entry->WriteTag = canWrite ? tag : unused;
         *TlbEntry.ExecuteTagOf(Table(mode), linear) = canExecute ? tag : unused;
         entry->Addend = (ulong)hostPage + tag - TlbEntry.PageBytes;
 
-        int index = (mode * TlbEntry.SlotCount) + slot;
-        _isGlobal[index] = page.IsGlobal;
+        if (canWrite)
+        {
+            _armed.Add((hostPage - _ram) >> PageShift, index);
+        }
+
+        _isGlobal[index] = page.IsGlobal && (!_hasSecond[index] || _isGlobal[index]);
         if (!page.IsGlobal && _filledCount < TotalSlots)
         {
             _filled[_filledCount++] = (ushort)index;
@@ -87,8 +111,12 @@ internal sealed unsafe class Tlb
     {
         for (int mode = 0; mode < TlbMode.Count; mode++)
         {
-            s_unused.CopyTo(new Span<byte>(Table(mode), TlbEntry.TableBytes));
+            int bytes = _hasAnySecond[mode] ? TlbEntry.TableBytes : TlbEntry.SecondAt;
+            s_unused.AsSpan(0, bytes).CopyTo(new Span<byte>(Table(mode), bytes));
+            _hasAnySecond[mode] = false;
         }
+
+        Array.Clear(_hasSecond);
 
         _filledCount = 0;
         _largeRegions.Clear();
@@ -135,17 +163,37 @@ internal sealed unsafe class Tlb
         Jumps.FlushPage(linear);
     }
 
+    /// <summary>Stores to the page of <paramref name="linear"/>, at a host address, may go fast from now on.</summary>
+    internal void ArmWrite(int mode, ulong linear, byte* host)
+    {
+        TlbEntry* entry = Slot(mode, linear);
+        ulong tag = TlbEntry.TagOf(linear);
+        if (entry->WriteTag != tag)
+        {
+            entry->WriteTag = tag;
+            _armed.Add((host - _ram) >> PageShift, (mode * TlbEntry.SlotCount) + TlbEntry.SlotOf(linear));
+        }
+    }
+
     /// <summary>Sends the next store to every page through the slow path again. At a cut.</summary>
     internal void RearmWrites()
     {
-        for (int mode = 0; mode < TlbMode.Count; mode++)
+        if (_armed.HasOverflowed)
         {
-            TlbEntry* table = Table(mode);
-            for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
+            for (int slot = 0; slot < TotalSlots; slot++)
             {
-                table[slot].WriteTag = TlbEntry.Unused(slot);
+                Disarm(slot);
             }
         }
+        else
+        {
+            foreach (ushort slot in _armed.Slots)
+            {
+                Disarm(slot);
+            }
+        }
+
+        _armed.Clear();
     }
 
     /// <summary>
@@ -153,18 +201,45 @@ internal sealed unsafe class Tlb
     /// </summary>
     internal void RearmPage(byte* hostPage)
     {
-        for (int mode = 0; mode < TlbMode.Count; mode++)
+        int armed = _armed.Take((hostPage - _ram) >> PageShift);
+        if (armed >= 0)
         {
-            TlbEntry* table = Table(mode);
-            for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
+            (int mode, int slot) = (armed / TlbEntry.SlotCount, armed % TlbEntry.SlotCount);
+            Disarm(Table(mode), hostPage, slot, slot + 1);
+            Disarm(Second(mode, 0), hostPage, slot, slot + 1);
+        }
+
+        for (int mode = 0; armed == ArmedSlots.Anywhere && mode < TlbMode.Count; mode++)
+        {
+            Disarm(Table(mode), hostPage, 0, TlbEntry.SlotCount);
+            if (_hasAnySecond[mode])
             {
-                if (table[slot].Addend - table[slot].WriteTag + TlbEntry.PageBytes == (ulong)hostPage)
-                {
-                    table[slot].WriteTag = TlbEntry.Unused(slot);
-                }
+                Disarm(Second(mode, 0), hostPage, 0, TlbEntry.SlotCount);
             }
         }
     }
+
+    private void Disarm(int index)
+    {
+        (int mode, int slot) = (index / TlbEntry.SlotCount, index % TlbEntry.SlotCount);
+        Table(mode)[slot].WriteTag = TlbEntry.Unused(slot);
+        Second(mode, slot)->WriteTag = TlbEntry.Unused(slot);
+    }
+
+    private static void Disarm(TlbEntry* table, byte* hostPage, int firstSlot, int endSlot)
+    {
+        ulong match = (ulong)hostPage - TlbEntry.PageBytes;
+        for (int slot = firstSlot; slot < endSlot; slot++)
+        {
+            if (table[slot].Addend - table[slot].WriteTag == match)
+            {
+                table[slot].WriteTag = TlbEntry.Unused(slot);
+            }
+        }
+    }
+
+    private TlbEntry* Second(int mode, int slot)
+        => (TlbEntry*)((byte*)Table(mode) + TlbEntry.SecondAt) + slot;
 
     private static byte[] MakeUnused()
     {
@@ -175,7 +250,9 @@ internal sealed unsafe class Tlb
             ulong unused = TlbEntry.Unused(slot);
             words[slot * TlbEntry.Words] = unused;
             words[(slot * TlbEntry.Words) + 1] = unused;
-            words[(TlbEntry.SlotCount * TlbEntry.Words) + slot] = unused;
+            words[(TlbEntry.ExecuteAt / sizeof(ulong)) + slot] = unused;
+            words[(TlbEntry.SecondAt / sizeof(ulong)) + (slot * TlbEntry.Words)] = unused;
+            words[(TlbEntry.SecondAt / sizeof(ulong)) + (slot * TlbEntry.Words) + 1] = unused;
         }
 
         return table;
@@ -188,5 +265,12 @@ internal sealed unsafe class Tlb
         table[slot].ReadTag = unused;
         table[slot].WriteTag = unused;
         ((ulong*)((byte*)table + TlbEntry.ExecuteAt))[slot] = unused;
+        int index = (mode * TlbEntry.SlotCount) + slot;
+        if (_hasSecond[index])
+        {
+            _hasSecond[index] = false;
+            Second(mode, slot)->ReadTag = unused;
+            Second(mode, slot)->WriteTag = unused;
+        }
     }
 }

@@ -23,7 +23,14 @@ public struct TlbEntry
     internal const int WriteAt = 8;
     internal const int AddendAt = 16;
     internal const int ExecuteAt = SlotCount * Words * sizeof(ulong);
-    internal const int TableBytes = ExecuteAt + (SlotCount * sizeof(ulong));
+
+    /// <summary>
+    /// Second entries of the slots: what the first held before, for pages that fall on one slot by turns. Read and
+    /// write tags and addends only; looked at when the first does not match, and exchanged with it when it does.
+    /// </summary>
+    internal const int SecondAt = ExecuteAt + (SlotCount * sizeof(ulong));
+
+    internal const int TableBytes = SecondAt + (SlotCount * Words * sizeof(ulong));
 
     /// <summary>What a tag and an address of its page add up to, without the offset in the page.</summary>
     internal const ulong PageBytes = 1ul << PageShift;
@@ -55,6 +62,9 @@ public struct TlbEntry
 
     /// <summary>Tag of the page that holds <paramref name="linear"/>.</summary>
     internal static ulong TagOf(ulong linear) => PageBytes - (linear & ~(PageBytes - 1));
+
+    /// <summary>A tag that nothing matches in any slot: no canonical address is near it.</summary>
+    internal const ulong NeverMatches = 0x7000_0000_0000_0000;
 
     /// <summary>A tag that nothing matches in slot <paramref name="slot"/>.</summary>
     internal static ulong Unused(int slot)

@@ -70,7 +70,22 @@ public unsafe struct EngineState
     /// <summary>RFLAGS.DF, for PEXT.</summary>
     public ulong DirectionBit;
 
-    private fixed ulong _unused[7];
+    /// <summary>Where an AccessDescriptor says that it is a store, for PEXT.</summary>
+    public ulong AccessWriteBit;
+
+    /// <summary>Where an AccessDescriptor says how many bytes.</summary>
+    public ulong AccessSizeBits;
+
+    /// <summary>Where an AccessDescriptor says what must be aligned.</summary>
+    public ulong AccessAlignmentBits;
+
+    /// <summary>How often a second entry of the TLB granted an access.</summary>
+    public ulong SecondHits;
+
+    /// <summary>Bits of <see cref="SecondHits"/> that are 0 when the entries of a slot change places.</summary>
+    public ulong SecondHitsBits;
+
+    private fixed ulong _unused[2];
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

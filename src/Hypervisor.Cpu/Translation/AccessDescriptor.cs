@@ -8,7 +8,15 @@ internal readonly record struct AccessDescriptor(uint Bits)
     private const int SegmentShift = 20;
     private const int AlignmentShift = 24;
     private const uint SharedBit = 1u << 30;
-    private const uint WriteBit = 1u << 31;
+
+    /// <summary>Bit of a store.</summary>
+    internal const uint WriteBit = 1u << 31;
+
+    /// <summary>Bits of the size.</summary>
+    internal const uint SizeBits = 0xFFu << SizeShift;
+
+    /// <summary>Bits of the alignment.</summary>
+    internal const uint AlignmentBits = 0x3Fu << AlignmentShift;
 
     internal int InstructionOffset => (int)(Bits & 0xFFF);
 

@@ -133,8 +133,60 @@ internal sealed unsafe class EntryStubs
         _emitter.Return();
     }
 
+    // The second entry of the slot may grant what the first does not. Now and then they change places: a page that is
+    // used much comes to the front, but two that are used by turns do not push each other out all the time. A tag for
+    // execution goes with the addend of the first, so it is dropped.
+    private void EmitSecondEntry()
+    {
+        int table = StateOffset.Tlb(_mode, TlbEntry.SecondAt);
+        _emitter.Push(Rax);
+        _emitter.Push(Rdx);
+        _emitter.Pext(Rax, R9, State, StateOffset.TlbSlotBits);
+        _emitter.LeaIndexed(wide: true, Rax, Rax, Rax, 1, 0);
+        _emitter.Pext(Rcx, R10, State, StateOffset.AccessWriteBit);
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, Rax, 0, 0); // the write tag follows the read tag
+        _emitter.LoadIndexed(Rcx, State, Rcx, 3, table);
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, -1);
+        _emitter.Pext(Rdx, R10, State, StateOffset.AccessSizeBits);
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, Rdx, 0, 0);
+        _emitter.Pext(Rcx, Rcx, State, StateOffset.PageBits);
+        _emitter.Pext(Rdx, R10, State, StateOffset.AccessAlignmentBits);
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, Rdx, 3, 0); // not 1 for what must be aligned
+        byte* miss = _emitter.JumpUnlessRcxIsOne();
+        _emitter.Load(Rcx, State, StateOffset.SecondHits);
+        _emitter.Lea(Rcx, Rcx, 1);
+        _emitter.Store(State, StateOffset.SecondHits, Rcx);
+        _emitter.Pext(Rcx, Rcx, State, StateOffset.SecondHitsBits);
+        byte* change = _emitter.JumpShortIfRcxZero();
+        _emitter.LoadIndexed(R10, State, Rax, 3, table + TlbEntry.AddendAt);
+        _emitter.Pop(Rdx);
+        _emitter.Pop(Rax);
+        _emitter.Return();
+
+        _emitter.LandShort(change);
+        int first = StateOffset.Tlb(_mode, 0);
+        foreach (int word in (ReadOnlySpan<int>)[TlbEntry.ReadAt, TlbEntry.WriteAt, TlbEntry.AddendAt])
+        {
+            _emitter.LoadIndexed(R10, State, Rax, 3, table + word);
+            _emitter.LoadIndexed(Rcx, State, Rax, 3, first + word);
+            _emitter.StoreScaled(State, Rax, 3, first + word, R10);
+            _emitter.StoreScaled(State, Rax, 3, table + word, Rcx);
+        }
+
+        _emitter.Pext(Rax, R9, State, StateOffset.TlbSlotBits);
+        _emitter.MoveImmediate64(Rcx, TlbEntry.NeverMatches);
+        _emitter.StoreScaled(State, Rax, 3, first + TlbEntry.ExecuteAt, Rcx);
+        _emitter.Pop(Rdx);
+        _emitter.Pop(Rax);
+        _emitter.Return();
+        _emitter.Land(miss);
+        _emitter.Pop(Rdx);
+        _emitter.Pop(Rax);
+    }
+
     private void EmitAccess()
     {
+        EmitSecondEntry();
         _emitter.PushFlags();
         ForEachPinned(load: false); // the function may need none, but a fault needs all
         if (_hasVectors)

@@ -32,6 +32,11 @@ internal static unsafe class StateOffset
     internal static readonly int JumpSlotBits;
     internal static readonly int ReturnSlotBits;
     internal static readonly int DirectionBit;
+    internal static readonly int SecondHitsBits;
+    internal static readonly int SecondHits;
+    internal static readonly int AccessAlignmentBits;
+    internal static readonly int AccessSizeBits;
+    internal static readonly int AccessWriteBit;
     internal static readonly int Aligned16Bits;
     internal static readonly int Aligned32Bits;
     internal static readonly int AccessFunction;
@@ -86,6 +91,11 @@ internal static unsafe class StateOffset
         JumpSlotBits = (int)((byte*)&engine.JumpSlotBits - below);
         ReturnSlotBits = (int)((byte*)&engine.ReturnSlotBits - below);
         DirectionBit = (int)((byte*)&engine.DirectionBit - below);
+        AccessWriteBit = (int)((byte*)&engine.AccessWriteBit - below);
+        AccessSizeBits = (int)((byte*)&engine.AccessSizeBits - below);
+        AccessAlignmentBits = (int)((byte*)&engine.AccessAlignmentBits - below);
+        SecondHits = (int)((byte*)&engine.SecondHits - below);
+        SecondHitsBits = (int)((byte*)&engine.SecondHitsBits - below);
         Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
         Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
         AccessFunction = (int)((byte*)&engine.AccessFunction - below);

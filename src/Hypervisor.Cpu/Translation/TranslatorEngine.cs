@@ -45,6 +45,10 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->JumpSlotBits = JumpCache.SlotBits;
         _engine->ReturnSlotBits = ReturnCache.SlotBits;
         _engine->DirectionBit = Rflags.Direction;
+        _engine->AccessWriteBit = AccessDescriptor.WriteBit;
+        _engine->AccessSizeBits = AccessDescriptor.SizeBits;
+        _engine->AccessAlignmentBits = AccessDescriptor.AlignmentBits;
+        _engine->SecondHitsBits = 15;
         _engine->PageBits = ~0xFFFul;
         _engine->Aligned16Bits = ~0xFFFul | 15;
         _engine->Aligned32Bits = ~0xFFFul | 31;
