@@ -152,6 +152,7 @@ internal sealed class Board : IDisposable
                 BusLock = _busLock,
                 Model = model,
                 Engine = config.Engine,
+                TranslatedCodeBytes = config.CodeCacheBytes,
                 CountsInstructions = config.CountsInstructions,
                 OnTranslated = config.OnTranslated,
                 HasPeers = config.CpuCount > 1,

@@ -19,6 +19,15 @@ public sealed record MachineConfig
     /// <summary>Size of RAM when nothing is said.</summary>
     public const long MemoryBytesDefault = 512L << 20;
 
+    /// <summary>Memory for a vCPU's translated code when nothing is said.</summary>
+    public const long CodeCacheBytesDefault = 128L << 20;
+
+    /// <summary>Least memory for translated code: some thousand blocks.</summary>
+    public const long CodeCacheBytesMin = 8L << 20;
+
+    /// <summary>Most: jumps in it have 32 bits.</summary>
+    public const long CodeCacheBytesMax = 1L << 30;
+
     /// <summary>Smallest RAM: the real-mode address space.</summary>
     public const long MemoryBytesMin = GuestRam.BytesMin;
 
@@ -51,6 +60,12 @@ public sealed record MachineConfig
 
     /// <summary>What executes guest instructions; a host without BMI2 or AVX2 interprets them all.</summary>
     public ExecutionEngine Engine { get; init; } = ExecutionEngine.Translator;
+
+    /// <summary>
+    /// Bytes of memory for each vCPU's translated code, from <see cref="CodeCacheBytesMin"/> to
+    /// <see cref="CodeCacheBytesMax"/>; when it is full, all is translated anew.
+    /// </summary>
+    public long CodeCacheBytes { get; init; } = CodeCacheBytesDefault;
 
     /// <summary>Whether translated code counts its instructions, for statistics: some percent slower.</summary>
     public bool CountsInstructions { get; init; }

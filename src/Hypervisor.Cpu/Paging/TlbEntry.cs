@@ -7,10 +7,10 @@ namespace Hypervisor.Cpu.Paging;
 /// <remarks>
 /// A tag is the negated linear address of the page before, so that (linear + tag + size - 1) / 4096 is 1 exactly when
 /// the whole access lies on the page: one that crosses misses by itself, and the comparison can be made without
-/// touching the flags. An unused tag names a page of a slot half a table away, which no address of this slot comes near. The
-/// write tag is armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and writable. What
-/// one access needs lies together: a working set of pages is then a third of the cache lines of separate arrays. The
-/// tags of pages that may be executed are in an array of their own behind the entries.
+/// touching the flags. An unused tag names a page of a slot half a table away, which no address of this slot comes
+/// near. The write tag is armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and
+/// writable. What one access needs lies together: a working set of pages is then a third of the cache lines of separate
+/// arrays. The tags of pages that may be executed are in an array of their own behind the entries.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 public struct TlbEntry

@@ -349,8 +349,8 @@ internal sealed unsafe partial class BlockTranslator
         LoadVectors();
         Encode(instruction);
         StoreVectors();
-        if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
-            or Mnemonic.Vpcmpistri or Mnemonic.Pcmpestri64 or Mnemonic.Vpcmpestri64)
+        if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri
+            or Mnemonic.Vpcmpestri or Mnemonic.Vpcmpistri or Mnemonic.Pcmpestri64 or Mnemonic.Vpcmpestri64)
         {
             _code.Move(GuestRegisters.Counter, Rcx);
         }

@@ -1,5 +1,4 @@
 using Hypervisor.Cpu.Paging;
-using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.Cpu.Translation.HostRegister;
 

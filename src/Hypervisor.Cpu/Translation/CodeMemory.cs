@@ -92,8 +92,10 @@ internal sealed unsafe class CodeMemory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Check.That(_mappedBytes > 0);
-        HostMemory.Unmap(_write, _mappedBytes);
-        HostMemory.Unmap(_execute, _mappedBytes);
+        if (_mappedBytes > 0)
+        {
+            HostMemory.Unmap(_write, _mappedBytes);
+            HostMemory.Unmap(_execute, _mappedBytes);
+        }
     }
 }

@@ -7,7 +7,7 @@ internal sealed unsafe partial class Emitter
 {
     private const int Rel32Bytes = 4;
 
-    /// <summary>Whether LOOP is one simple operation here: on AMD's processors (Agner Fog, instruction tables).</summary>
+    /// <summary>Whether LOOP is one simple operation: on AMD's processors (Agner Fog, instruction tables).</summary>
     internal static bool HasFastLoop { get; } = IsAmd();
 
     /// <summary>JMP to code at a known address.</summary>
@@ -48,6 +48,16 @@ internal sealed unsafe partial class Emitter
     }
 
     /// <summary>
+    /// Falls through when RCX is 0, else jumps to a place that <see cref="Land"/> or a later patch fills in.
+    /// </summary>
+    /// <remarks>For what an indirect jump follows: measured on Zen 4, LOOP makes that worse predicted.</remarks>
+    internal byte* JumpUnlessRcxIsZero()
+    {
+        Bytes([0xE3, 0x05, 0xE9]); // JRCXZ over JMP
+        return Hole();
+    }
+
+    /// <summary>
     /// Falls through when RCX is 1, else jumps to a place that <see cref="Land"/> or a later patch fills in. Changes
     /// RCX, and no flags.
     /// </summary>
@@ -67,8 +77,7 @@ internal sealed unsafe partial class Emitter
         }
 
         Lea(HostRegister.Rcx, HostRegister.Rcx, -1);
-        Bytes([0xE3, 0x05, 0xE9]); // JRCXZ over JMP
-        return Hole();
+        return JumpUnlessRcxIsZero();
     }
 
     /// <summary>JMP over a few bytes, to where <see cref="LandShort"/> is called.</summary>

@@ -246,8 +246,8 @@ internal sealed unsafe class EntryStubs
     private static byte* EmitComparison(Emitter emitter, int mode)
     {
         emitter.LoadIndexed(Rcx, State, R10, 3, StateOffset.Jumps(mode));
-        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 1);
-        return emitter.JumpUnlessRcxIsOne();
+        emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        return emitter.JumpUnlessRcxIsZero();
     }
 
     // FXRSTOR loads XMM registers and MXCSR too, so they are put into the image first, as they are.

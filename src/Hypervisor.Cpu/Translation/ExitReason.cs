@@ -23,7 +23,7 @@ internal enum ExitReason
     /// </summary>
     UnknownTarget = 6,
 
-    /// <summary>Accesses of the instruction at RIP must be checked one by one: <see cref="Variant.IsCareful"/>.</summary>
+    /// <summary>Accesses from RIP on must be checked alone, see <see cref="Variant.IsCareful"/>.</summary>
     Careful = 7,
 
     /// <summary>The instruction at RIP raised the recorded exception.</summary>

@@ -66,7 +66,7 @@ internal unsafe struct BlockLink
     /// <summary>Whether it goes to a block that checks each access alone.</summary>
     internal bool IsCareful;
 
-    /// <summary>Whether it is where a call returns to, in the return cache: it enters as an indirect jump does.</summary>
+    /// <summary>Whether it is where a call returns to, in the return cache: it enters like an indirect jump.</summary>
     internal bool IsReturn;
 
     /// <summary>Whether it goes to a block now.</summary>

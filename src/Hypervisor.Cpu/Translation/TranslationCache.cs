@@ -4,7 +4,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Hypervisor.Core;
 using Hypervisor.Core.Host;
-using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Translation;
 
@@ -285,6 +284,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _cold.Dispose();
         _code.Dispose();
         HostMemory.Unmap(_records, RecordBytes);
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));

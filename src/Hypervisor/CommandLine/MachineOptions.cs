@@ -40,6 +40,9 @@ internal sealed class MachineOptions
     private static readonly Option<string> s_engine = OptionShapes.One(
         "--engine", "ENGINE", "What executes the guest: translator [default] or interpreter.");
 
+    private static readonly Option<string> s_codeCache = OptionShapes.One(
+        "--code-cache", "SIZE", "Memory for translated code, for each vCPU [default: 128M].");
+
     private static readonly Option<string> s_guest = OptionShapes.One(
         "--guest", "NAME", $"An embedded test guest instead of --kernel: {string.Join(", ", EmbeddedGuests.Names)}.");
 
@@ -81,8 +84,8 @@ internal sealed class MachineOptions
 
     private static readonly Option[] s_all =
     [
-        s_memory, s_cpus, s_cpu, s_engine, s_guest, s_kernel, s_initrd, s_append, s_firmware, Drive, s_serial,
-        s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
+        s_memory, s_cpus, s_cpu, s_engine, s_codeCache, s_guest, s_kernel, s_initrd, s_append, s_firmware, Drive,
+        s_serial, s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
     ];
 
     /// <summary>Adds the options to a command.</summary>
@@ -109,6 +112,7 @@ internal sealed class MachineOptions
             CpuCount = ReadInteger("--cpus", words.GetValue(s_cpus), 1, 1, MachineConfig.CpuCountMax),
             CpuModel = ReadChoice("--cpu", words.GetValue(s_cpu), MachineConfig.CpuModels),
             Engine = ReadEngine(words.GetValue(s_engine)),
+            CodeCacheBytes = ReadCodeCache(words.GetValue(s_codeCache)),
             Drives = ReadDrives(words),
             Serials = SerialText.ParseAll(serials),
             DebugExitPort = ReadDebugExit(words),
@@ -129,6 +133,7 @@ internal sealed class MachineOptions
             s_uuid.Name, machine.Uuid.ToString("D"),
             s_memory.Name, SizeText.Write(machine.MemoryBytes),
             s_engine.Name, machine.Engine == ExecutionEngine.Translator ? "translator" : "interpreter",
+            s_codeCache.Name, SizeText.Write(machine.CodeCacheBytes),
             s_cpus.Name, machine.CpuCount.ToString(CultureInfo.InvariantCulture),
             s_rtc.Name, $"base={RtcText.Write(machine.RtcStart)}",
             .. machine.CpuModel is null ? (string[])[] : [s_cpu.Name, machine.CpuModel],
@@ -224,6 +229,18 @@ internal sealed class MachineOptions
         }
 
         return bytes;
+    }
+
+    private static long ReadCodeCache(string? text)
+    {
+        long bytes = text is null
+            ? MachineConfig.CodeCacheBytesDefault
+            : SizeText.Parse("--code-cache", text, MemoryUnitBytes);
+        return bytes is >= MachineConfig.CodeCacheBytesMin and <= MachineConfig.CodeCacheBytesMax
+            && bytes % MemoryUnitBytes == 0
+            ? bytes
+            : throw new UsageException($"--code-cache: {text} cannot hold translated code; allowed: whole megabytes "
+                + $"from {MachineConfig.CodeCacheBytesMin >> 20}M to {MachineConfig.CodeCacheBytesMax >> 20}M");
     }
 
     private static ExecutionEngine ReadEngine(string? text) => text switch

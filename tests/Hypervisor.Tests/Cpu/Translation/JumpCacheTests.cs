@@ -12,7 +12,10 @@ public sealed unsafe class JumpCacheTests : IDisposable
     private const ulong Rip = 0x7F12_3456_7890;
     private const ulong Code = 0x1000;
 
-    private readonly byte[] _tables = GC.AllocateArray<byte>(JumpCache.TotalBytes, pinned: true);
+    private const int EpochsAt = JumpCache.TotalBytes;
+    private const int ReturnsAt = EpochsAt + 64;
+
+    private readonly byte[] _tables = GC.AllocateArray<byte>(ReturnsAt + ReturnCache.TotalBytes, pinned: true);
     private readonly byte* _start;
     private readonly JumpCache _cache;
 
@@ -23,7 +26,7 @@ public sealed unsafe class JumpCacheTests : IDisposable
             _start = start; // pinned for good
         }
 
-        _cache = new JumpCache(_start);
+        _cache = new JumpCache(_start, (ulong*)(_start + EpochsAt), _start + ReturnsAt);
     }
 
     public void Dispose() => GC.KeepAlive(_tables);
@@ -36,6 +39,38 @@ public sealed unsafe class JumpCacheTests : IDisposable
         Assert.Equal(Code, Find(TlbMode.User, Rip));
         Assert.Equal(0ul, Find(TlbMode.Supervisor, Rip));
         Assert.Equal(0ul, Find(TlbMode.User, Rip + 1));
+    }
+
+    [Fact]
+    public void What_jumps_and_returns_know_is_forgotten_with_their_mode()
+    {
+        ulong user = _cache.Epoch(TlbMode.User);
+        ulong supervisor = _cache.Epoch(TlbMode.Supervisor);
+        ulong* userReturns = (ulong*)(_start + ReturnsAt + (TlbMode.User * ReturnCache.TableBytes));
+        ulong* supervisorReturns = (ulong*)(_start + ReturnsAt + (TlbMode.Supervisor * ReturnCache.TableBytes));
+        userReturns[5] = ~Rip;
+        supervisorReturns[5] = ~Rip;
+
+        _cache.FlushNonGlobal();
+
+        Assert.NotEqual(user, _cache.Epoch(TlbMode.User));
+        Assert.Equal(supervisor, _cache.Epoch(TlbMode.Supervisor));
+        Assert.Equal(0ul, userReturns[5]);
+        Assert.Equal(~Rip, supervisorReturns[5]);
+    }
+
+    [Fact]
+    public void Page_without_code_can_go_and_nothing_is_forgotten()
+    {
+        _cache.Fill(TlbMode.User, Rip, (byte*)Code, isGlobal: false);
+        ulong epoch = _cache.Epoch(TlbMode.User);
+
+        _cache.FlushPage(Rip + 0x1000);
+        Assert.Equal(epoch, _cache.Epoch(TlbMode.User));
+
+        _cache.FlushPage(Rip + 1);
+        Assert.NotEqual(epoch, _cache.Epoch(TlbMode.User));
+        Assert.Equal(0ul, Find(TlbMode.User, Rip));
     }
 
     [Fact]
