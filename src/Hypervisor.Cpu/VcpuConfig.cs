@@ -49,6 +49,11 @@ public sealed class VcpuConfig
     /// </summary>
     public Action<string>? OnTranslated { get; init; }
 
+    /// <summary>
+    /// Whether checks leave through LOOP: good where that is fast, right everywhere. The default is what suits the host.
+    /// </summary>
+    public bool UsesLoop { get; init; } = Translation.Emitter.HasFastLoop;
+
     /// <summary>Bytes of memory for translated code.</summary>
     public long TranslatedCodeBytes { get; init; } = 128L << 20;
 

@@ -30,8 +30,8 @@ internal sealed unsafe partial class BlockTranslator
     private readonly bool _countsInstructions;
     private readonly TranslationCache _cache;
     private readonly BlockDecoder _lowering;
-    private Emitter _code = new();
-    private Emitter _cold = new(); // what runs rarely lies elsewhere, so that the rest lies close together
+    private Emitter _code;
+    private Emitter _cold; // what runs rarely lies elsewhere, so that the rest lies close together
     private readonly Instruction[] _guest = new Instruction[InstructionsMax];
     private readonly PointerReader _reader = new();
     private readonly Decoder _decoder;
@@ -55,6 +55,8 @@ internal sealed unsafe partial class BlockTranslator
     internal BlockTranslator(Vcpu vcpu, TranslationCache cache, VcpuConfig config)
     {
         _vcpu = vcpu;
+        _code = new Emitter { UsesLoop = config.UsesLoop };
+        _cold = new Emitter { UsesLoop = config.UsesLoop };
         _countsInstructions = config.CountsInstructions;
         _onTranslated = config.OnTranslated;
         _cache = cache;

@@ -10,6 +10,9 @@ internal sealed unsafe partial class Emitter
     /// <summary>Whether LOOP is one simple operation: on AMD's processors (Agner Fog, instruction tables).</summary>
     internal static bool HasFastLoop { get; } = IsAmd();
 
+    /// <summary>Whether <see cref="JumpUnlessRcxIsOne"/> is a LOOP.</summary>
+    internal bool UsesLoop { get; init; } = HasFastLoop;
+
     /// <summary>JMP to code at a known address.</summary>
     internal void Jump(byte* target)
     {
@@ -70,7 +73,7 @@ internal sealed unsafe partial class Emitter
     /// </remarks>
     internal byte* JumpUnlessRcxIsOne()
     {
-        if (HasFastLoop)
+        if (UsesLoop)
         {
             Bytes([0xE2, 0x03, 0x0F, 0x1F, 0x84, 0xE9]); // LOOP over three bytes; NOP [RCX + RBP * 8 + displacement]
             return Hole();

@@ -12,17 +12,19 @@ public delegate Vcpu VcpuFactory(GuestRam ram, IBus bus, GuestTimers timers);
 public static class ProgramEngine
 {
     /// <summary>The names that <see cref="Find"/> knows.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["interpreter", "translator"];
+    public static IReadOnlyList<string> Names { get; } = ["interpreter", "translator", "translator-without-loop"];
 
     /// <summary>The factory of an engine; null: there is none of this name.</summary>
     public static VcpuFactory? Find(string name) => name switch
     {
         "interpreter" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers),
-        "translator" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, TranslatingConfig),
+        "translator" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating(usesLoop: true)),
+        "translator-without-loop"
+            => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating(usesLoop: false)),
         _ => null,
     };
 
     // Code is translated after a few runs only, so that both engines and the ways between them are in every program.
-    private static VcpuConfig TranslatingConfig
-        => VcpuConfig.Alone(ExecutionEngine.Translator, hitsBeforeTranslation: 3);
+    private static VcpuConfig Translating(bool usesLoop)
+        => VcpuConfig.Alone(ExecutionEngine.Translator, hitsBeforeTranslation: 3, usesLoop);
 }

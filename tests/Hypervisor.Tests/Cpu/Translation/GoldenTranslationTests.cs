@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.IO;
 using System.Runtime.CompilerServices;
+using System.Text;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
@@ -99,6 +101,55 @@ public sealed unsafe class GoldenTranslationTests
         },
     };
 
+    // What programs are made of, a piece each.
+    private static readonly (string Name, Action<Assembler> Write)[] s_counted =
+    [
+        ("mov rax, rbx", c => c.mov(rax, rbx)),
+        ("mov r8, r9 (both in memory)", c => c.mov(r8, r9)),
+        ("add ecx, 5", c => c.add(ecx, 5)),
+        ("lea rsi, [rdi + rax * 4 + 16]", c => c.lea(rsi, __[rdi + (rax * 4) + 16])),
+        ("shl rbx, cl", c => c.shl(rbx, cl)),
+        ("imul rax, rdx", c => c.imul(rax, rdx)),
+        ("div rcx", c => c.div(rcx)),
+        ("mov rax, [rbx]", c => c.mov(rax, __qword_ptr[rbx])),
+        ("mov rax, [rbx + rcx * 8 + 4]", c => c.mov(rax, __qword_ptr[rbx + (rcx * 8) + 4])),
+        ("mov [rbx], rax", c => c.mov(__qword_ptr[rbx], rax)),
+        ("add [rbx + 4], eax", c => c.add(__dword_ptr[rbx + 4], eax)),
+        ("mov rdx, fs:[0x28]", c => c.mov(rdx, __qword_ptr.fs[0x28])),
+        ("two loads at one base", c =>
+        {
+            c.mov(rax, __qword_ptr[rbx]);
+            c.mov(rdx, __qword_ptr[rbx + 8]);
+        }),
+        ("push rbx", c => c.push(rbx)),
+        ("six pushes", c =>
+        {
+            foreach (AssemblerRegister64 register in (AssemblerRegister64[])[rbp, rbx, r12, r13, r14, rdi])
+            {
+                c.push(register);
+            }
+        }),
+        ("pop rbx", c => c.pop(rbx)),
+        ("test rax, rax; je", c =>
+        {
+            c.test(rax, rax);
+            c.je(Code + 0x100);
+        }),
+        ("jmp to another page", c => c.jmp(Code + 0x2000)),
+        ("jmp rax", c => c.jmp(rax)),
+        ("call within the page", c => c.call(Code + 0x100)),
+        ("call to another page", c => c.call(Code + 0x2000)),
+        ("call [rbx]", c => c.call(__qword_ptr[rbx])),
+        ("ret", c => c.ret()),
+        ("rep stosq", c => c.rep.stosq()),
+        ("movaps xmm0, [rdi]", c => c.movaps(xmm0, __xmmword_ptr[rdi])),
+        ("vpaddd ymm0, ymm1, [rdi]", c => c.vpaddd(ymm0, ymm1, __ymmword_ptr[rdi])),
+        ("addsd xmm0, xmm1", c => c.addsd(xmm0, xmm1)),
+        ("fld st0", c => c.fld(st0)),
+        ("lock xadd [rdi], eax", c => c.@lock.xadd(__dword_ptr[rdi], eax)),
+        ("cpuid (called)", c => c.cpuid()),
+    ];
+
     [Theory]
     [MemberData(nameof(Shapes))]
     public void Translation_is_the_one_in_the_file(string shape)
@@ -109,7 +160,48 @@ public sealed unsafe class GoldenTranslationTests
             listing += "\n--- supervisor ---\n" + Translate(s_shapes[shape], SupervisorVariant);
         }
 
-        string path = Path.Combine(Folder(), shape + ".txt");
+        if (shape is "loop")
+        {
+            listing += "\n--- where LOOP is slow ---\n" + Translate(s_shapes[shape], UserVariant, usesLoop: false);
+        }
+
+        AssertFile(shape + ".txt", listing);
+    }
+
+    [Fact]
+    public void Instructions_take_as_many_of_the_host_as_in_the_file()
+    {
+        var text = new StringBuilder();
+        foreach ((string name, Action<Assembler> write) in s_counted)
+        {
+            text.AppendLine(CultureInfo.InvariantCulture, $"{CountHost(Translate(write, UserVariant)),3}  {name}");
+        }
+
+        AssertFile("counts.txt", text.ToString());
+    }
+
+    // Host instructions between the entries and the UD2 that ends each piece, without what lies elsewhere.
+    private static int CountHost(string listing)
+    {
+        int count = 0;
+        bool isCounting = false;
+        foreach (string line in listing.Split('\n'))
+        {
+            bool isGuest = line.Length > 0 && line[0] != ' ';
+            isCounting = isGuest
+                ? !line.StartsWith("entries", StringComparison.Ordinal)
+                    && !line.StartsWith("elsewhere", StringComparison.Ordinal)
+                    && !line.EndsWith("ud2", StringComparison.Ordinal)
+                : isCounting;
+            count += !isGuest && isCounting && line.Length > 0 ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    private static void AssertFile(string name, string listing)
+    {
+        string path = Path.Combine(Folder(), name);
         if (Environment.GetEnvironmentVariable("HV_GOLDEN") == "write")
         {
             File.WriteAllText(path, listing);
@@ -121,7 +213,7 @@ public sealed unsafe class GoldenTranslationTests
     private static string Folder([CallerFilePath] string path = "")
         => Path.Combine(Path.GetDirectoryName(path)!, "Golden");
 
-    private static string Translate(Action<Assembler> write, uint variant)
+    private static string Translate(Action<Assembler> write, uint variant, bool usesLoop = true)
     {
         string listing = "";
         using var ram = new GuestRam(4 << 20);
@@ -133,6 +225,7 @@ public sealed unsafe class GoldenTranslationTests
             Model = CpuModel.Named("x86-64-v3"),
             Entropy = plain.Entropy,
             Engine = ExecutionEngine.Translator,
+            UsesLoop = usesLoop,
             OnTranslated = text => listing = text,
         };
         var timers = new GuestTimers(new GuestClock(new SimClock()));
