@@ -50,7 +50,7 @@ public sealed class VcpuConfig
     public Action<string>? OnTranslated { get; init; }
 
     /// <summary>
-    /// Whether checks leave through LOOP: good where that is fast, right everywhere. The default is what suits the host.
+    /// Whether checks leave through LOOP: good where that is fast, right everywhere. By default as suits the host.
     /// </summary>
     public bool UsesLoop { get; init; } = Translation.Emitter.HasFastLoop;
 
@@ -64,7 +64,7 @@ public sealed class VcpuConfig
 
     /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
     internal static VcpuConfig Alone(
-        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16)
+        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16, bool? usesLoop = null)
         => new()
         {
             ApicBus = new LonelyApicBus(),
@@ -74,6 +74,7 @@ public sealed class VcpuConfig
             Engine = engine,
             HitsBeforeTranslation = hitsBeforeTranslation,
             CountsInstructions = true,
+            UsesLoop = usesLoop ?? Translation.Emitter.HasFastLoop,
         };
 
     private sealed class LonelyApicBus : IApicBus

@@ -77,7 +77,10 @@ internal sealed unsafe class Tlb
         int index = (mode * TlbEntry.SlotCount) + slot;
         if (entry->ReadTag != tag && entry->ReadTag != unused)
         {
-            *Second(mode, slot) = *entry;
+            TlbEntry* second = Second(mode, slot);
+            second->ReadTag = entry->ReadTag;
+            second->WriteTag = entry->WriteTag;
+            second->Addend = entry->Addend;
             _hasSecond[index] = true;
             _hasAnySecond[mode] = true;
         }
@@ -248,11 +251,11 @@ internal sealed unsafe class Tlb
         for (int slot = 0; slot < TlbEntry.SlotCount; slot++)
         {
             ulong unused = TlbEntry.Unused(slot);
-            words[slot * TlbEntry.Words] = unused;
-            words[(slot * TlbEntry.Words) + 1] = unused;
+            words[slot] = unused;
+            words[(TlbEntry.WriteAt / sizeof(ulong)) + slot] = unused;
             words[(TlbEntry.ExecuteAt / sizeof(ulong)) + slot] = unused;
-            words[(TlbEntry.SecondAt / sizeof(ulong)) + (slot * TlbEntry.Words)] = unused;
-            words[(TlbEntry.SecondAt / sizeof(ulong)) + (slot * TlbEntry.Words) + 1] = unused;
+            words[(TlbEntry.SecondAt / sizeof(ulong)) + slot] = unused;
+            words[((TlbEntry.SecondAt + TlbEntry.WriteAt) / sizeof(ulong)) + slot] = unused;
         }
 
         return table;

@@ -9,28 +9,25 @@ namespace Hypervisor.Cpu.Paging;
 /// the whole access lies on the page: one that crosses misses by itself, and the comparison can be made without
 /// touching the flags. An unused tag names a page of a slot half a table away, which no address of this slot comes
 /// near. The write tag is armed only while a store needs no bookkeeping: page state exactly Dirty, PTE dirty and
-/// writable. What one access needs lies together: a working set of pages is then a third of the cache lines of separate
-/// arrays. The tags of pages that may be executed are in an array of their own behind the entries.
+/// writable. A table is an array of each field: then a slot's number is an index that an address has, and neighbouring
+/// pages share cache lines. An entry is where its read tag is; the other fields are at a distance.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 public struct TlbEntry
 {
-    /// <summary>Size in words of 8 bytes: a factor that an address computation has.</summary>
-    internal const int Words = 3;
-
     internal const int SlotCount = 4096;
     internal const int ReadAt = 0;
-    internal const int WriteAt = 8;
-    internal const int AddendAt = 16;
-    internal const int ExecuteAt = SlotCount * Words * sizeof(ulong);
+    internal const int WriteAt = SlotCount * sizeof(ulong);
+    internal const int AddendAt = 2 * WriteAt;
+    internal const int ExecuteAt = 3 * WriteAt;
 
     /// <summary>
     /// Second entries of the slots: what the first held before, for pages that fall on one slot by turns. Read and
     /// write tags and addends only; looked at when the first does not match, and exchanged with it when it does.
     /// </summary>
-    internal const int SecondAt = ExecuteAt + (SlotCount * sizeof(ulong));
+    internal const int SecondAt = 4 * WriteAt;
 
-    internal const int TableBytes = SecondAt + (SlotCount * Words * sizeof(ulong));
+    internal const int TableBytes = 7 * WriteAt;
 
     /// <summary>What a tag and an address of its page add up to, without the offset in the page.</summary>
     internal const ulong PageBytes = 1ul << PageShift;
@@ -41,10 +38,18 @@ public struct TlbEntry
     public ulong ReadTag;
 
     /// <summary>Tag of the page that may be stored to through <see cref="Addend"/>.</summary>
-    public ulong WriteTag;
+    public ulong WriteTag
+    {
+        readonly get => Unsafe.Add(ref Unsafe.AsRef(in ReadTag), SlotCount);
+        set => Unsafe.Add(ref ReadTag, SlotCount) = value;
+    }
 
     /// <summary>Host address minus linear address.</summary>
-    public ulong Addend;
+    public ulong Addend
+    {
+        readonly get => Unsafe.Add(ref Unsafe.AsRef(in ReadTag), 2 * SlotCount);
+        set => Unsafe.Add(ref ReadTag, 2 * SlotCount) = value;
+    }
 
     /// <summary>Number of the slot of <paramref name="linear"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,4 @@
 using System;
-using Hypervisor.Core;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
@@ -148,13 +147,8 @@ internal sealed unsafe partial class BlockTranslator
         return address;
     }
 
-    // R10 = what, times 8, is the distance of the entry of an address from its table.
-    private void EmitTlbSlot(int address)
-    {
-        _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
-        _code.LeaIndexed(wide: true, R10, R10, R10, 1, 0);
-        Check.That(TlbEntry.Words == 3);
-    }
+    // R10 = the slot of an address.
+    private void EmitTlbSlot(int address) => _code.Pext(R10, address, State, StateOffset.TlbSlotBits);
 
     private void EmitAccessCall(in OutOfLine part)
     {

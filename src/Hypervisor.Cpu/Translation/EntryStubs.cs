@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Numerics;
 using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using static Hypervisor.Cpu.Translation.HostRegister;
@@ -142,9 +143,9 @@ internal sealed unsafe class EntryStubs
         _emitter.Push(Rax);
         _emitter.Push(Rdx);
         _emitter.Pext(Rax, R9, State, StateOffset.TlbSlotBits);
-        _emitter.LeaIndexed(wide: true, Rax, Rax, Rax, 1, 0);
         _emitter.Pext(Rcx, R10, State, StateOffset.AccessWriteBit);
-        _emitter.LeaIndexed(wide: true, Rcx, Rcx, Rax, 0, 0); // the write tag follows the read tag
+        _emitter.RotateRight(Rcx, Rcx, 64 - BitOperations.Log2(TlbEntry.SlotCount)); // write tags follow read tags
+        _emitter.LeaIndexed(wide: true, Rcx, Rcx, Rax, 0, 0);
         _emitter.LoadIndexed(Rcx, State, Rcx, 3, table);
         _emitter.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, -1);
         _emitter.Pext(Rdx, R10, State, StateOffset.AccessSizeBits);
@@ -173,7 +174,6 @@ internal sealed unsafe class EntryStubs
             _emitter.StoreScaled(State, Rax, 3, table + word, Rcx);
         }
 
-        _emitter.Pext(Rax, R9, State, StateOffset.TlbSlotBits);
         _emitter.MoveImmediate64(Rcx, TlbEntry.NeverMatches);
         _emitter.StoreScaled(State, Rax, 3, first + TlbEntry.ExecuteAt, Rcx);
         _emitter.Pop(Rdx);

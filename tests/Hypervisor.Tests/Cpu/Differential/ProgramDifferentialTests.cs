@@ -14,6 +14,7 @@ public sealed class ProgramDifferentialTests(ITestOutputHelper output)
     [Theory]
     [InlineData("interpreter")]
     [InlineData("translator")]
+    [InlineData("translator-without-loop")]
     public void Engine_agrees_with_the_host_on_random_programs(string engine)
     {
         using ProgramCampaign campaign = ProgramCampaign.AgainstHost(ProgramEngine.Find(engine)!);
