@@ -22,19 +22,17 @@ internal sealed class TickDebt(Func<bool> isWaiting, Action pulse)
 
     private int _owed;
 
-    /// <summary>So many edges are due now, of which at most one can be delivered at once.</summary>
+    /// <summary>So many edges are due now; those that cannot be delivered at once are owed.</summary>
     public void Tick(long edges)
     {
-        if (!isWaiting())
+        // A vCPU may take an edge at once, on its thread: that none waits then does not mean that nobody wants the next.
+        edges = Math.Min(EdgesMax, edges);
+        for (; edges > 0 && !isWaiting(); edges--)
         {
             pulse();
-            edges--;
         }
 
-        if (isWaiting())
-        {
-            _owed = (int)Math.Min(EdgesMax, _owed + Math.Min(EdgesMax, edges));
-        }
+        _owed = (int)Math.Min(EdgesMax, _owed + edges);
     }
 
     /// <summary>A vCPU took the last edge.</summary>
