@@ -25,8 +25,8 @@ internal sealed class TickDebt(Func<bool> isWaiting, Action pulse)
     /// <summary>So many edges are due now; those that cannot be delivered at once are owed.</summary>
     public void Tick(long edges)
     {
-        // A vCPU may take an edge at once, on its thread: that none waits then does not mean that nobody wants the next.
-        edges = Math.Min(EdgesMax, edges);
+        // A vCPU may take an edge at once, on its thread: that none waits then does not mean that nobody wants more.
+        edges = Math.Min(EdgesMax + 1, edges);
         for (; edges > 0 && !isWaiting(); edges--)
         {
             pulse();
