@@ -20,6 +20,7 @@ public sealed class ResetTests
         using var guest = new RunningGuest(clock: clock);
         guest.Boot("", ResettingGuest());
         guest.Machine.Resume();
+        int resetsInPause = 0;
         for (int round = 1; round <= 3; round++)
         {
             guest.AwaitText(new string('x', round));
@@ -31,10 +32,19 @@ public sealed class ResetTests
             using RunningGuest standby = new RunningGuest().LoadFrom(guest);
             standby.Machine.Resume();
             standby.Await(() => standby.Console.Text.Length != 0, "the reset");
-            Assert.Equal("x", standby.Console.Text);
+
+            // A busy host may have held up another read of the clock than the guest's: then the cut is before the
+            // reset, and the standby does it, without a disk to start from. A reset that is lost prints -.
+            if (!standby.Console.Text.StartsWith("No bootable drive", System.StringComparison.Ordinal))
+            {
+                Assert.Equal("x", standby.Console.Text);
+                resetsInPause++;
+            }
+
             guest.Machine.Resume();
         }
 
+        Assert.True(resetsInPause > 0, "no pause met a reset");
         guest.AwaitText("xxxx");
         Assert.Equal("xxxx", guest.Console.Text);
     }
