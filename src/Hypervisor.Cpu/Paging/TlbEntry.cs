@@ -68,9 +68,6 @@ public struct TlbEntry
     /// <summary>Tag of the page that holds <paramref name="linear"/>.</summary>
     internal static ulong TagOf(ulong linear) => PageBytes - (linear & ~(PageBytes - 1));
 
-    /// <summary>A tag that nothing matches in any slot: no canonical address is near it.</summary>
-    internal const ulong NeverMatches = 0x7000_0000_0000_0000;
-
     /// <summary>A tag that nothing matches in slot <paramref name="slot"/>.</summary>
     internal static ulong Unused(int slot)
         => PageBytes - ((ulong)((slot + (SlotCount / 2)) & (SlotCount - 1)) << PageShift);

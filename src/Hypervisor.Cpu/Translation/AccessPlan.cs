@@ -17,17 +17,16 @@ internal sealed class AccessPlan
 
     // A hull that crosses a page costs a detour, which happens once in 4096 / size times.
     private const int HullBytesMax = 256;
-    private const int InstructionsMax = 64;
     private const int LookBack = 12;
-    private const int StackPointer = 4;
-    private const int FramePointer = 5;
+    private const int StackPointer = HostRegister.Rsp; // the guest's are numbered alike
+    private const int FramePointer = HostRegister.Rbp;
     private const int WordBytes = 8;
     private const int PageShift = 12;
     private const long PageSymbols = 1L << 32; // symbols of pages at a distance from the code's
 
     private readonly List<AccessWindow> _windows = [];
-    private readonly Member[] _operands = new Member[InstructionsMax + 1];
-    private readonly Member[] _stack = new Member[InstructionsMax + 1];
+    private readonly Member[] _operands = new Member[BlockTranslator.InstructionsMax + 1];
+    private readonly Member[] _stack = new Member[BlockTranslator.InstructionsMax + 1];
     private readonly long[] _symbols = new long[HostRegister.Count];
     private readonly long[] _distances = new long[HostRegister.Count];
     private long _nextSymbol;

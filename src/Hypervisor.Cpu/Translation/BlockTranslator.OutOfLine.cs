@@ -74,7 +74,7 @@ internal sealed unsafe partial class BlockTranslator
         /// <summary>Something is up at the block's entry.</summary>
         Events,
 
-        /// <summary>The TLB does not grant an access. Argument: its descriptor; the register rides in bit 32.</summary>
+        /// <summary>The TLB does not grant an access. Argument: its descriptor.</summary>
         Access,
 
         /// <summary>Something unusual is about; the instruction has not begun.</summary>

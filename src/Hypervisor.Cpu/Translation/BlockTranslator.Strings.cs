@@ -27,12 +27,12 @@ internal sealed unsafe partial class BlockTranslator
         bool isRepeated = instruction.HasRepPrefix;
         _code.Load(R10, State, StateOffset.Rflags);
         _code.Pext(Rcx, R10, State, StateOffset.DirectionBit);
-        InterpretUnlessZero();
+        EmitUnlessZero();
         if (isRepeated)
         {
             // No more than a page has bytes: then nothing below wraps.
             _code.Pext(Rcx, GuestRegisters.Counter, State, StateOffset.PageBits);
-            InterpretUnlessZero();
+            EmitUnlessZero();
         }
 
         EmitStringCheck(Rdi, shift, isRepeated, isWrite: true);
@@ -91,11 +91,5 @@ internal sealed unsafe partial class BlockTranslator
     {
         _code.Not(addend);
         _code.LeaIndexed(wide: true, pointer, pointer, addend, 0, 1);
-    }
-
-    private void InterpretUnlessZero()
-    {
-        _code.Lea(Rcx, Rcx, 1);
-        Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
     }
 }

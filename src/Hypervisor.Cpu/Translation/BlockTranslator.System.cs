@@ -173,8 +173,7 @@ internal sealed unsafe partial class BlockTranslator
     // RCX is not 0: the interpreter does it.
     private void EmitUnlessZero()
     {
-        byte* isZero = _code.JumpShortIfRcxZero();
-        Later(OutOfLineKind.InterpretOne, _code.JumpForward());
-        _code.LandShort(isZero);
+        _code.Lea(Rcx, Rcx, 1);
+        Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
     }
 }

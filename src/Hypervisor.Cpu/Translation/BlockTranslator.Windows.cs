@@ -142,8 +142,12 @@ internal sealed unsafe partial class BlockTranslator
     {
         ref LiveWindow live = ref _live[member.Window];
         live.Left--;
-        return live.IsLive || (live.Left > 0 && isWrite == _plan[member.Window].IsWrite);
+        return live.IsLive
+            || (live.Left > 0 && isWrite == _plan[member.Window].IsWrite && !IsInShadow());
     }
+
+    // Behind STI the block must not be left for another, where interrupts are looked for.
+    private bool IsInShadow() => _index > 0 && _guest[_index - 1].Mnemonic == Mnemonic.Sti;
 
     private Place EmitMember(
         AccessPlan.Member member, int register, int displacement, int sizeBytes, int segment, bool isWrite)

@@ -18,7 +18,7 @@ namespace Hypervisor.Cpu.Translation;
 internal sealed unsafe partial class BlockTranslator
 {
     // A block is cut off there; then it needs no more than this, out-of-line parts and all.
-    private const int InstructionsMax = 64;
+    internal const int InstructionsMax = 64;
     private const int CodeBytesMax = 32 << 10;
     private const int RecordBytesMax = 16 << 10;
 
@@ -73,6 +73,9 @@ internal sealed unsafe partial class BlockTranslator
         _set = _stubs[0];
         _listing = new BlockListing(_stubs);
     }
+
+    /// <summary>See <see cref="EntryStubs.Stale"/>.</summary>
+    internal byte* Stale(int mode) => _stubs[mode].Stale;
 
     /// <summary>The way into code of <paramref name="mode"/>.</summary>
     internal byte* Enter(int mode) => _stubs[mode].Enter;

@@ -251,14 +251,6 @@ internal sealed unsafe partial class Emitter
         MemoryOperand(target, baseRegister, displacement);
     }
 
-    /// <summary>SHRX target, target, count; 64 bits. Touches no flags.</summary>
-    internal void ShiftRight(int target, int count)
-    {
-        Vex3(map: 2, prefix: 3, wide: true, is256: false, target, count, target);
-        Byte(0xF7);
-        Byte((byte)(0xC0 | ((target & 7) << 3) | (target & 7)));
-    }
-
     /// <summary>RORX target, source, count; 64 bits. Touches no flags.</summary>
     internal void RotateRight(int target, int source, int count)
     {

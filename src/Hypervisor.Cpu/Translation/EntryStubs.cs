@@ -174,7 +174,9 @@ internal sealed unsafe class EntryStubs
             _emitter.StoreScaled(State, Rax, 3, table + word, Rcx);
         }
 
-        _emitter.MoveImmediate64(Rcx, TlbEntry.NeverMatches);
+        _emitter.Move(Rcx, R9); // of this slot, so half a table away from it no address of the slot matches
+        _emitter.Not(Rcx);
+        _emitter.Lea(Rcx, Rcx, TlbEntry.SlotCount / 2 * (int)TlbEntry.PageBytes);
         _emitter.StoreScaled(State, Rax, 3, first + TlbEntry.ExecuteAt, Rcx);
         _emitter.Pop(Rdx);
         _emitter.Pop(Rax);

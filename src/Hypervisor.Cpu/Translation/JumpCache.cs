@@ -52,6 +52,7 @@ internal sealed unsafe class JumpCache
     private readonly byte* _tables;
     private readonly ulong* _epochs;
     private readonly byte* _returns;
+    private readonly nint[] _unknownReturns = new nint[TranslatedModes];
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
     private readonly int[] _filledCount = new int[TranslatedModes];
 
@@ -73,6 +74,15 @@ internal sealed unsafe class JumpCache
         }
 
         FlushAll();
+    }
+
+    /// <summary>
+    /// Says what code a return of a mode goes to that finds an unused entry: before code of the mode runs.
+    /// </summary>
+    internal void SetUnknownReturn(int mode, byte* code)
+    {
+        _unknownReturns[mode] = (nint)code;
+        Flush(mode);
     }
 
     /// <summary>How often targets of a mode were forgotten: what was known before may be wrong.</summary>
@@ -182,7 +192,7 @@ internal sealed unsafe class JumpCache
     private void Forget(int mode)
     {
         _epochs[mode]--;
-        ReturnCache.Flush(_returns, mode);
+        ReturnCache.Flush(_returns, mode, _unknownReturns[mode]);
     }
 
     private Span<Entry> Entries(int mode) => new(_tables + (mode * TableBytes), Ways * SlotCount);

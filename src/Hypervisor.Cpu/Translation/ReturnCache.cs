@@ -30,8 +30,17 @@ internal static unsafe class ReturnCache
     private const int SlotCount = 512;
 
     /// <summary>Forgets the returns of a mode.</summary>
+    /// <remarks>
+    /// The guest chooses both the slot and what is compared with its tag, so no tag is safe from it: an unused entry is
+    /// one of the last address, with code that looks for its target as if nothing were known.
+    /// </remarks>
     /// <param name="tables">All tables.</param>
     /// <param name="mode">TlbMode of the code.</param>
-    internal static void Flush(byte* tables, int mode)
-        => new Span<byte>(tables + (mode * TableBytes), CodeAt).Clear(); // no code is at the last address
+    /// <param name="unknown">Code that is jumped to with a target in R9 that is not known.</param>
+    internal static void Flush(byte* tables, int mode, nint unknown)
+    {
+        byte* table = tables + (mode * TableBytes);
+        new Span<byte>(table, CodeAt).Clear();
+        new Span<nint>(table + CodeAt, SlotCount).Fill(unknown);
+    }
 }

@@ -38,6 +38,11 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _hitsBeforeTranslation = config.HitsBeforeTranslation;
         _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount, vcpu.Memory.FarLinks);
         _translator = new BlockTranslator(vcpu, _cache, config);
+        for (int mode = 0; mode <= TlbMode.User; mode++)
+        {
+            vcpu.Mmu.Tlb.Jumps.SetUnknownReturn(mode, _translator.Stale(mode));
+        }
+
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
         _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, ulong, byte*>)&Access;

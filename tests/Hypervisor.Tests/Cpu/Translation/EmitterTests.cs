@@ -37,7 +37,6 @@ public sealed class EmitterTests
         Means("mov [r9+r10],r11", e => e.StoreIndexed(HostRegister.R9, HostRegister.R10, 0, HostRegister.R11));
         Means("mov r10,[r13]", e => e.Load(HostRegister.R10, 13, 0));
         Means("pext r10,r9,[rbp-40h]", e => e.Pext(HostRegister.R10, HostRegister.R9, HostRegister.Rbp, -0x40));
-        Means("shrx rcx,rcx,r11", e => e.ShiftRight(HostRegister.Rcx, HostRegister.R11));
         Means("rorx r10,r9,11h", e => e.RotateRight(HostRegister.R10, HostRegister.R9, 17));
         Means("cmp edx,r9d", e => e.Compare(false, HostRegister.Rdx, HostRegister.R9));
         Means("cmp r10,1", e => e.CompareWithOne(true, HostRegister.R10));

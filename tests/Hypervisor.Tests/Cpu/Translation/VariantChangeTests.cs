@@ -1,7 +1,5 @@
 using System;
 using System.Buffers.Binary;
-using System.IO;
-using Hypervisor.TestKit.Oracle;
 using Hypervisor.TestKit.Oracle.Programs;
 using Iced.Intel;
 using Xunit;
@@ -58,7 +56,7 @@ public sealed unsafe class VariantChangeTests
     private static int Run(string engine, uint unmasked, Action<Assembler> unmask, Action<Assembler> function)
     {
         byte[] image = new byte[ProgramLayout.ImageBytes];
-        Put(image, ProgramLayout.CodeAddress, c =>
+        HandWrittenProgram.Put(image, ProgramLayout.CodeAddress, c =>
         {
             for (int pass = 0; pass < 2; pass++)
             {
@@ -77,32 +75,10 @@ public sealed unsafe class VariantChangeTests
 
             c.ud2();
         });
-        Put(image, Function, function);
-        Put(image, Harmless, c => c.ret());
+        HandWrittenProgram.Put(image, Function, function);
+        HandWrittenProgram.Put(image, Harmless, c => c.ret());
         BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(ProgramLayout.ImageOffset(ControlWord)), unmasked);
 
-        byte[] before = new byte[OracleLayout.OutputAt];
-        byte[] after = new byte[OracleLayout.OutputAt];
-        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
-        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
-        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
-        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Flags), 2);
-        BinaryPrimitives.WriteUInt16LittleEndian(before.AsSpan(OracleLayout.Extended), 0x37F);
-        BinaryPrimitives.WriteUInt32LittleEndian(before.AsSpan(OracleLayout.Extended + 24), 0x1F80);
-        using var cpu = new EmulatedProgramCpu(ProgramEngine.Find(engine)!);
-        fixed (byte* from = before)
-        fixed (byte* to = after)
-        {
-            return cpu.Run(image, from, to).Vector;
-        }
-    }
-
-    private static void Put(byte[] image, ulong address, Action<Assembler> write)
-    {
-        var assembler = new Assembler(64);
-        write(assembler);
-        using var code = new MemoryStream();
-        assembler.Assemble(new StreamCodeWriter(code), address);
-        code.ToArray().CopyTo(image.AsSpan(ProgramLayout.ImageOffset(address)));
+        return HandWrittenProgram.Run(engine, image);
     }
 }

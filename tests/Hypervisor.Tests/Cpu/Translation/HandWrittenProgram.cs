@@ -1,0 +1,41 @@
+using System;
+using System.Buffers.Binary;
+using System.IO;
+using Hypervisor.TestKit.Oracle;
+using Hypervisor.TestKit.Oracle.Programs;
+using Iced.Intel;
+
+namespace Hypervisor.Tests.Cpu.Translation;
+
+/// <summary>A program of user mode that a test writes, run to its first exception.</summary>
+internal static unsafe class HandWrittenProgram
+{
+    /// <summary>Assembles code into the image of a program.</summary>
+    internal static void Put(byte[] image, ulong address, Action<Assembler> write)
+    {
+        var assembler = new Assembler(64);
+        write(assembler);
+        using var code = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(code), address);
+        code.ToArray().CopyTo(image.AsSpan(ProgramLayout.ImageOffset(address)));
+    }
+
+    /// <summary>Runs it from <see cref="ProgramLayout.CodeAddress"/>; gives the vector that ended it.</summary>
+    internal static int Run(string engine, byte[] image)
+    {
+        byte[] before = new byte[OracleLayout.OutputAt];
+        byte[] after = new byte[OracleLayout.OutputAt];
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
+        BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Flags), 2);
+        BinaryPrimitives.WriteUInt16LittleEndian(before.AsSpan(OracleLayout.Extended), 0x37F);
+        BinaryPrimitives.WriteUInt32LittleEndian(before.AsSpan(OracleLayout.Extended + 24), 0x1F80);
+        using var cpu = new EmulatedProgramCpu(ProgramEngine.Find(engine)!);
+        fixed (byte* from = before)
+        fixed (byte* to = after)
+        {
+            return cpu.Run(image, from, to).Vector;
+        }
+    }
+}
