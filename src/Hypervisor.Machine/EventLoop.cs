@@ -85,6 +85,7 @@ internal sealed class EventLoop : IEventLoop, IDisposable
 
     private void Run()
     {
+        HostEvent.WakeThisThreadOnTime();
         while (!_isStopping)
         {
             long waitNanos;

@@ -12,6 +12,7 @@ public sealed unsafe partial class HostEvent : IDisposable
 {
     private const int CloseOnExec = 0x8_0000, NonBlocking = 0x800;
     private const short PollIn = 1;
+    private const int SetTimerSlack = 29;
 
     private readonly int _file;
 
@@ -46,6 +47,11 @@ public sealed unsafe partial class HostEvent : IDisposable
         }
     }
 
+    /// <summary>
+    /// Lets the waits of the calling thread end when they should, not up to 50 µs later. Spec: Linux prctl(2).
+    /// </summary>
+    public static void WakeThisThreadOnTime() => _ = ControlProcess(SetTimerSlack, nanos: 1, 0, 0, 0);
+
     /// <inheritdoc/>
     public void Dispose() => _ = Close(_file);
 
@@ -60,6 +66,9 @@ public sealed unsafe partial class HostEvent : IDisposable
 
     [LibraryImport("libc", EntryPoint = "ppoll")]
     private static partial int Poll(PollFile* files, ulong count, TimeSpec* timeout, void* signalMask);
+
+    [LibraryImport("libc", EntryPoint = "prctl")]
+    private static partial int ControlProcess(int option, ulong nanos, ulong third, ulong fourth, ulong fifth);
 
     [LibraryImport("libc", EntryPoint = "close")]
     private static partial int Close(int file);

@@ -71,12 +71,18 @@ internal static unsafe class SystemInformation
     private static Outcome Identify(Vcpu vcpu, Operation* op)
     {
         CpuState* state = vcpu.State;
-        (uint eax, uint ebx, uint ecx, uint edx)
-            = vcpu.Identification.Read((uint)state->Gpr[Rax], (uint)state->Gpr[Rcx]);
-        state->Gpr[Rax] = eax;
-        state->Gpr[Rbx] = ebx;
-        state->Gpr[Rcx] = ecx;
-        state->Gpr[Rdx] = edx;
+        uint leaf = (uint)state->Gpr[Rax];
+        uint subleaf = (uint)state->Gpr[Rcx];
+        (uint Eax, uint Ebx, uint Ecx, uint Edx) answer = vcpu.Identification.Read(leaf, subleaf);
+        if (KnownAnswers.IsConstant(leaf))
+        {
+            vcpu.Memory.Answers.Note(leaf, subleaf, answer);
+        }
+
+        state->Gpr[Rax] = answer.Eax;
+        state->Gpr[Rbx] = answer.Ebx;
+        state->Gpr[Rcx] = answer.Ecx;
+        state->Gpr[Rdx] = answer.Edx;
         return Outcome.Next;
     }
 

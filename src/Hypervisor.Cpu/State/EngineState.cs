@@ -85,7 +85,10 @@ public unsafe struct EngineState
     /// <summary>Bits of <see cref="SecondHits"/> that are 0 when the entries of a slot change places.</summary>
     public ulong SecondHitsBits;
 
-    private fixed ulong _unused[2];
+    /// <summary>Bits of a CPUID leaf that choose a slot of its known answers.</summary>
+    public ulong AnswerSlotBits;
+
+    private fixed ulong _unused[1];
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

@@ -1,6 +1,7 @@
 using System;
 using Hypervisor.Core;
 using Hypervisor.Core.Host;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Translation;
 
 namespace Hypervisor.Cpu.State;
@@ -16,6 +17,7 @@ namespace Hypervisor.Cpu.State;
 /// 8000    TLB tables         one per TlbMode
 ///         jump caches        one per mode that code is translated for
 ///         return caches      likewise
+///         known answers      of CPUID
 ///         far links          direct jumps to other pages
 /// </code>
 /// </remarks>
@@ -28,7 +30,10 @@ internal sealed unsafe class VcpuMemory : IDisposable
     internal const int JumpsAt = TlbAt + Paging.Tlb.TotalBytes;
 
     /// <summary>Where the jumps to other pages lie, relative to <see cref="State"/>.</summary>
-    internal const int FarLinksAt = ReturnsAt + ReturnCache.TotalBytes;
+    internal const int FarLinksAt = AnswersAt + KnownAnswers.TotalBytes;
+
+    /// <summary>Where CPUID's known answers lie, relative to <see cref="State"/>.</summary>
+    internal const int AnswersAt = ReturnsAt + ReturnCache.TotalBytes;
 
     /// <summary>Where the return caches lie, relative to <see cref="State"/>.</summary>
     internal const int ReturnsAt = JumpsAt + JumpCache.TotalBytes;
@@ -46,6 +51,7 @@ internal sealed unsafe class VcpuMemory : IDisposable
         State = (CpuState*)(_start + EngineState.Bytes);
         Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) + ExchangeBytes <= TlbAt);
         Check.That(((ulong)State->Vectors & 63) == 0 && ((ulong)Exchange & 15) == 0); // stubs move whole vectors
+        Answers = new KnownAnswers((byte*)State + AnswersAt);
         Jumps = new JumpCache((byte*)State + JumpsAt, Engine->JumpEpochs, (byte*)State + ReturnsAt);
     }
 
@@ -63,6 +69,9 @@ internal sealed unsafe class VcpuMemory : IDisposable
 
     /// <summary>The TLB tables.</summary>
     internal byte* Tlb => (byte*)State + TlbAt;
+
+    /// <summary>Known answers of CPUID.</summary>
+    internal KnownAnswers Answers { get; }
 
     /// <summary>Known jump targets.</summary>
     internal JumpCache Jumps { get; }

@@ -30,6 +30,12 @@ internal sealed unsafe partial class BlockTranslator
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.InterpretOne);
                     break;
+                case OutOfLineKind.Interpret:
+                    _code.Land((byte*)part.Hole);
+                    EmitLinear(part.Offset);
+                    _code.MoveImmediate64(R10, (ulong)part.Hit);
+                    EmitExit(ExitReason.Interpret);
+                    break;
                 case OutOfLineKind.UnknownTarget:
                     _code.Land((byte*)part.Hole);
                     byte* unknown = EntryStubs.EmitSecondWay(_code, _variant.Mode);
@@ -79,6 +85,9 @@ internal sealed unsafe partial class BlockTranslator
 
         /// <summary>Something unusual is about; the instruction has not begun.</summary>
         InterpretOne,
+
+        /// <summary>As <see cref="InterpretOne"/>, and the block ends. Hit: the InterpretedOperation.</summary>
+        Interpret,
 
         /// <summary>The jump cache does not know a target. Resume: where it is looked up.</summary>
         UnknownTarget,

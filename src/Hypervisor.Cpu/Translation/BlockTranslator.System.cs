@@ -1,3 +1,4 @@
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 using Iced.Intel;
@@ -101,6 +102,51 @@ internal sealed unsafe partial class BlockTranslator
         _code.Store(State, StateOffset.CurrentTlb, R9);
         EmitLinear((int)instruction.NextIP);
         EmitJumpTo(mode);
+        return true;
+    }
+
+    // Answered from a table unless it is the first time, the answer may change, or an event is up: it serializes, so
+    // what peers wrote to code is looked at first.
+    private bool TryEmitIdentify(in Instruction instruction)
+    {
+        if (instruction.HasLockPrefix)
+        {
+            return false;
+        }
+
+        InterpretedOperation* record = _cache.Record<InterpretedOperation>();
+        _ = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
+        if (_countsInstructions)
+        {
+            _uncounted--; // the interpreter counts this one
+            EmitCount();
+            _uncounted = 1;
+        }
+
+        ReleaseR10();
+        _code.Load(Rcx, State, StateOffset.Events);
+        _code.Lea(Rcx, Rcx, 1);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
+        {
+            Hit = (nint)record,
+        });
+        _code.LeaIndexed(wide: false, R9, Rax, -1, 0, 0);
+        _code.LeaIndexed(wide: false, R10, GuestRegisters.Counter, -1, 0, 0);
+        _code.RotateRight(R10, R10, 32);
+        _code.LeaIndexed(wide: true, R9, R9, R10, 0, 0);
+        _code.Pext(R10, R9, State, StateOffset.AnswerSlotBits);
+        _code.LoadIndexed(Rcx, State, R10, 3, VcpuMemory.AnswersAt);
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
+        {
+            Hit = (nint)record,
+        });
+        const int firstPair = VcpuMemory.AnswersAt + KnownAnswers.FirstPairAt;
+        const int secondPair = VcpuMemory.AnswersAt + KnownAnswers.SecondPairAt;
+        _code.LoadIndexed(wide: false, Rax, State, R10, 3, firstPair);
+        _code.LoadIndexed(wide: false, Rbx, State, R10, 3, firstPair + sizeof(uint));
+        _code.LoadIndexed(wide: false, GuestRegisters.Counter, State, R10, 3, secondPair);
+        _code.LoadIndexed(wide: false, Rdx, State, R10, 3, secondPair + sizeof(uint));
         return true;
     }
 

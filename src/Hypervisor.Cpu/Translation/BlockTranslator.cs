@@ -254,6 +254,7 @@ internal sealed unsafe partial class BlockTranslator
             Mnemonic.Cld => TryEmitClearDirection(instruction),
             Mnemonic.Cli => TryEmitClearInterrupt(),
             Mnemonic.Sti => TryEmitSetInterrupt(instruction),
+            Mnemonic.Cpuid => TryEmitIdentify(instruction),
             Mnemonic.Swapgs => TryEmitSwapGs(instruction),
             Mnemonic.Pushfq => TryEmitPushFlags(instruction),
             Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr => TryEmitLoadMxcsr(instruction),

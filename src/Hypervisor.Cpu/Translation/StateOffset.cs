@@ -50,6 +50,7 @@ internal static unsafe class StateOffset
     internal static readonly int InstructionCount;
     internal static readonly int MxcsrMaskBits;
     internal static readonly int MxcsrReservedBits;
+    internal static readonly int AnswerSlotBits;
 
     /// <summary>How many addends of checked pages the state can keep.</summary>
     internal const int AddendSlots = EngineState.AddendSlots;
@@ -107,6 +108,7 @@ internal static unsafe class StateOffset
         MayHaveInterrupt = (int)((byte*)&engine.MayHaveInterrupt - below);
         MxcsrMaskBits = (int)((byte*)&engine.MxcsrMaskBits - below);
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
+        AnswerSlotBits = (int)((byte*)&engine.AnswerSlotBits - below);
         IsFpuParked = (int)((byte*)&engine.IsFpuParked - below);
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
         s_jumpEpochs = (int)((byte*)engine.JumpEpochs - below);

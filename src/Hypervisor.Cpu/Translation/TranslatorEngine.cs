@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.InteropServices;
 using Hypervisor.Core.Time;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
@@ -49,6 +50,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->TlbSlotBits = (ulong)(TlbEntry.SlotCount - 1) << 12;
         _engine->JumpSlotBits = JumpCache.SlotBits;
         _engine->ReturnSlotBits = ReturnCache.SlotBits;
+        _engine->AnswerSlotBits = KnownAnswers.SlotBits;
         _engine->DirectionBit = Rflags.Direction;
         _engine->AccessWriteBit = AccessDescriptor.WriteBit;
         _engine->AccessSizeBits = AccessDescriptor.SizeBits;
