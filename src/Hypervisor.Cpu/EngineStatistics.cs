@@ -18,6 +18,12 @@ public sealed class EngineStatistics
     /// <summary>Guest instructions in them.</summary>
     public ulong TranslatedInstructions { get; internal set; }
 
+    /// <summary>Times that the oldest translations made room for new ones.</summary>
+    public ulong Evictions { get; internal set; }
+
+    /// <summary>Host time that the longest of these took.</summary>
+    public ulong LongestEvictionNanos { get; internal set; }
+
     /// <summary>Host time that translating took.</summary>
     public ulong TranslationNanos { get; internal set; }
 

@@ -64,7 +64,10 @@ public sealed class VcpuConfig
 
     /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
     internal static VcpuConfig Alone(
-        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16, bool? usesLoop = null)
+        ExecutionEngine engine = ExecutionEngine.Interpreter,
+        int hitsBeforeTranslation = 16,
+        bool? usesLoop = null,
+        long translatedCodeBytes = 128L << 20)
         => new()
         {
             ApicBus = new LonelyApicBus(),
@@ -75,6 +78,7 @@ public sealed class VcpuConfig
             HitsBeforeTranslation = hitsBeforeTranslation,
             CountsInstructions = true,
             UsesLoop = usesLoop ?? Translation.Emitter.HasFastLoop,
+            TranslatedCodeBytes = translatedCodeBytes,
         };
 
     private sealed class LonelyApicBus : IApicBus

@@ -42,7 +42,8 @@ public sealed class AsmProgram : IDisposable
         CpuMode mode,
         Action<Assembler> write,
         CpuModel? model = null,
-        ExecutionEngine engine = ExecutionEngine.Interpreter)
+        ExecutionEngine engine = ExecutionEngine.Interpreter,
+        long codeCacheBytes = 32L << 20)
     {
         Mode = mode;
         Ram = new GuestRam(4 << 20);
@@ -55,6 +56,7 @@ public sealed class AsmProgram : IDisposable
             BusLock = new Lock(),
             Model = model ?? CpuModel.Default,
             Engine = engine,
+            TranslatedCodeBytes = codeCacheBytes,
             Peers = new VcpuPeers(Ram),
             Entropy = static target => target.Fill(0x5A),
             OnWake = () => WakeCount++,

@@ -123,14 +123,19 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         {
             if (_codeLines[page] != 0)
             {
-                _firstInPage[page] = null;
                 _codeLines[page] = 0;
                 _vcpu.Peers.Release(_vcpu.PeerNumber, page);
             }
         }
 
         _vcpu.Translator?.Clear();
+        ClearDecoded();
+    }
 
+    // The lines of the code stay marked, for translations may come from them: the first store there finds out.
+    private void ClearDecoded()
+    {
+        NativeMemory.Clear(_firstInPage, (nuint)(_ram.PageCount * sizeof(Block*)));
         _byKey.Clear();
         NativeMemory.Clear(_slots, (nuint)(SlotCount * sizeof(Slot)));
         _arenaUsed = 0;
@@ -178,7 +183,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     {
         if (ArenaBytes - _arenaUsed < sizeof(Block) + (OperationsMax * sizeof(Operation)))
         {
-            Clear();
+            ClearDecoded();
         }
 
         long offset = _vcpu.Mmu.RamOffset(host);

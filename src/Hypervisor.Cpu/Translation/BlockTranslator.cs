@@ -19,12 +19,13 @@ internal sealed unsafe partial class BlockTranslator
 {
     // A block is cut off there; then it needs no more than this, out-of-line parts and all.
     internal const int InstructionsMax = 64;
-    private const int CodeBytesMax = 32 << 10;
-    private const int RecordBytesMax = 16 << 10;
 
     private const int PageBytes = 4096;
     private const int State = GuestRegisters.State;
     private const int LineShift = 6;
+
+    private static readonly BlockBounds s_bounds
+        = new(CodeBytes: 32 << 10, RecordBytes: 16 << 10, Links: 8 * InstructionsMax, FarLinks: 2 * InstructionsMax);
 
     private readonly Vcpu _vcpu;
     private readonly bool _countsInstructions;
@@ -63,7 +64,7 @@ internal sealed unsafe partial class BlockTranslator
         _lowering = new BlockDecoder(vcpu);
         _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
         _encoder = Encoder.Create(64, new EmitterWriter(this));
-        Check.That(cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax));
+        Check.That(cache.TryBegin(_code, _cold, s_bounds));
         for (int mode = 0; mode < _stubs.Length; mode++)
         {
             _stubs[mode] = EntryStubs.Create(_code, mode);
@@ -89,10 +90,10 @@ internal sealed unsafe partial class BlockTranslator
     /// </summary>
     internal TranslatedBlock* Translate(byte* host, ulong linearPage, Variant variant)
     {
-        if (!_cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax))
+        if (!_cache.TryBegin(_code, _cold, s_bounds))
         {
-            _vcpu.Translator!.Clear();
-            Check.That(_cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax));
+            _vcpu.Translator!.MakeRoom();
+            Check.That(_cache.TryBegin(_code, _cold, s_bounds));
         }
 
         int start = (int)((ulong)host & (PageBytes - 1));

@@ -22,8 +22,17 @@ internal unsafe struct TranslatedBlock
     /// <summary>The next block of the same page.</summary>
     internal TranslatedBlock* NextInPage;
 
+    /// <summary>The block of the same page before it; null: it is the first.</summary>
+    internal TranslatedBlock* PreviousInPage;
+
+    /// <summary>The block before it in its segment of the cache.</summary>
+    internal TranslatedBlock* NextInSegment;
+
     /// <summary>The next block whose last instruction reaches into the same following page.</summary>
     internal TranslatedBlock* NextCrossing;
+
+    /// <summary>Number of that page.</summary>
+    internal long CrossedPage;
 
     /// <summary>Entry with the linear address in R9 and RCX saved.</summary>
     internal byte* Indirect;
@@ -45,6 +54,9 @@ internal unsafe struct TranslatedBlock
 
     /// <summary>Nobody comes in any more.</summary>
     internal bool IsDropped;
+
+    /// <summary>Whether it is in the list of <see cref="CrossedPage"/>.</summary>
+    internal bool IsCrossing;
 }
 
 /// <summary>A direct jump out of a block.</summary>
@@ -57,8 +69,14 @@ internal unsafe struct BlockLink
     /// <summary>Where it goes while it is not linked.</summary>
     internal byte* Stub;
 
+    /// <summary>The block that it goes to now; null: none.</summary>
+    internal TranslatedBlock* Target;
+
     /// <summary>The next link to the same block.</summary>
     internal int Next;
+
+    /// <summary>The link to the same block before it.</summary>
+    internal int Previous;
 
     /// <summary>Whether it may be part of a loop, and so must look for events.</summary>
     internal bool IsBackward;
@@ -68,9 +86,6 @@ internal unsafe struct BlockLink
 
     /// <summary>Whether it is where a call returns to, in the return cache: it enters like an indirect jump.</summary>
     internal bool IsReturn;
-
-    /// <summary>Whether it goes to a block now.</summary>
-    internal bool IsLinked;
 
     /// <summary>Its <see cref="FarLink"/>; negative: it stays on its page.</summary>
     internal int Far;

@@ -9,10 +9,11 @@ namespace Hypervisor.Cpu.Translation;
 
 /// <summary>Translated code by the host address of the guest's bytes, and the jumps between its blocks.</summary>
 /// <remarks>
-/// Memory is handed out until it is full, then all is dropped at once. A block that is dropped alone (its bytes were
-/// written) leaves its memory unused until then, so that code which still runs in it may run on to its next exit.
+/// Memory is handed out segment by segment, round and round: the oldest one makes room, so that a program larger than
+/// the cache loses a little of its code at a time. A block that is dropped alone (its bytes were written) leaves its
+/// memory unused until then, so that code which still runs in it may run on to its next exit.
 /// </remarks>
-internal sealed unsafe class TranslationCache : IDisposable
+internal sealed unsafe partial class TranslationCache : IDisposable
 {
     /// <summary>Where the variant is in a key: host addresses have 47 bits.</summary>
     internal const int VariantShift = 48;
@@ -22,9 +23,13 @@ internal sealed unsafe class TranslationCache : IDisposable
     private const int SlotCount = 1 << 15;
     private const int LinksMax = 1 << 20;
     private const long RecordBytes = 48L << 20;
+    private const long SegmentBytesMin = 2L << 20; // so that what a block may need at most is little of it
+    private const int SegmentsMax = 64;            // evicting one takes less than a millisecond
+    private const int SegmentsMin = 4;
 
     private readonly CodeMemory _code;
-    private readonly CodeMemory _cold; // of it, what runs rarely
+    private readonly CacheSegment[] _segments;
+    private readonly long _toExecute; // from where code is written to where it runs
     private readonly byte* _records;
     private readonly BlockLink* _links;
     private readonly FarLink* _far;
@@ -34,18 +39,18 @@ internal sealed unsafe class TranslationCache : IDisposable
     private readonly TranslatedBlock** _firstCrossing; // by the page that they reach into
     private readonly long _pageCount;
     private readonly Dictionary<ulong, nint> _byKey = [];
-    private long _fixedBytes;
-    private long _recordsUsed;
-    private int _linkCount;
-    private int _farCount;
+    private CacheSegment _segment; // the one that is being filled
+    private int _segmentIndex;
 
     internal TranslationCache(long codeBytes, long pageCount, FarLink* far)
     {
         _far = far;
         _farCodes = (FarLinkCode*)HostMemory.MapPrivateMemory((long)FarLink.CountMax * sizeof(FarLinkCode));
-        _code = new CodeMemory("translated-code", codeBytes);
-        _cold = _code.SplitOff((codeBytes * ColdShare / 100) & ~0xFFFL);
         _records = HostMemory.MapPrivateMemory(RecordBytes);
+        _code = new CodeMemory("translated-code", codeBytes);
+        _toExecute = _code.ToExecute;
+        _segments = Divide(codeBytes);
+        _segment = _segments[0];
         _links = (BlockLink*)HostMemory.MapPrivateMemory(LinksMax * sizeof(BlockLink));
         _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
         _firstInPage = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
@@ -60,42 +65,68 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal int Count => _byKey.Count;
 
     /// <summary>Bytes of generated code.</summary>
-    internal long CodeBytes => _code.UsedBytes + _cold.UsedBytes;
+    internal long CodeBytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (CacheSegment segment in _segments)
+            {
+                bytes += segment.Code.UsedBytes + segment.Cold.UsedBytes;
+            }
+
+            return bytes;
+        }
+    }
 
     /// <summary>
     /// Lets <paramref name="emitter"/> append at the end of the code, <paramref name="cold"/> at the end of what runs
-    /// rarely; false: one of them is full.
+    /// rarely; false: there is no room, call <see cref="MoveOn"/>.
     /// </summary>
-    internal bool TryBegin(Emitter emitter, Emitter cold, int codeBytesMax, int recordBytesMax)
+    internal bool TryBegin(Emitter emitter, Emitter cold, in BlockBounds bounds)
     {
-        if (_code.FreeBytes < codeBytesMax || _cold.FreeBytes < codeBytesMax
-            || RecordBytes - _recordsUsed < recordBytesMax
-            || LinksMax - _linkCount < codeBytesMax / 8 || FarLink.CountMax - _farCount < codeBytesMax / 8)
+        if (!_segment.HasRoom(bounds))
         {
             return false;
         }
 
-        _code.Begin(emitter, codeBytesMax);
-        _cold.Begin(cold, codeBytesMax);
+        _segment.Code.Begin(emitter, bounds.CodeBytes);
+        _segment.Cold.Begin(cold, bounds.CodeBytes);
         return true;
     }
 
     /// <summary>Keeps what <paramref name="emitter"/> appended for good, whatever is dropped.</summary>
     internal void EndFixed(Emitter emitter)
     {
-        _code.End(emitter);
-        _fixedBytes = _code.UsedBytes;
+        _segment.Code.End(emitter);
+        _segment.KeepFixed();
+    }
+
+    /// <summary>Goes on in the next segment, the oldest one. Not while generated code calls.</summary>
+    /// <returns>Whether blocks were dropped: then no jump cache may lead to code any more.</returns>
+    internal bool MoveOn()
+    {
+        _segmentIndex = (_segmentIndex + 1) % _segments.Length;
+        _segment = _segments[_segmentIndex];
+        if (_segment.LastBlock == null)
+        {
+            return false;
+        }
+
+        Evict(_segment);
+        return true;
     }
 
     /// <summary>Keeps what the two emitters appended as the code of <paramref name="block"/>.</summary>
     internal void End(Emitter emitter, Emitter cold, TranslatedBlock* block, long page)
     {
-        _code.End(emitter);
-        _cold.End(cold);
+        _segment.Code.End(emitter);
+        _segment.Cold.End(cold);
+        block->NextInSegment = _segment.LastBlock;
+        _segment.LastBlock = block;
         block->FirstLink = TranslatedBlock.NoLink;
         block->Page = page;
-        block->NextInPage = _firstInPage[page];
-        _firstInPage[page] = block;
+        AddToPage(block);
         _byKey[block->Key] = (nint)block;
         Slot* slot = _slots + SlotIndex(block->Key);
         slot->Key = block->Key;
@@ -105,35 +136,29 @@ internal sealed unsafe class TranslationCache : IDisposable
     /// <summary>Notes that <paramref name="block"/> ends on the first bytes of <paramref name="page"/>.</summary>
     internal void AddCrossing(TranslatedBlock* block, long page)
     {
+        block->IsCrossing = true;
+        block->CrossedPage = page;
         block->NextCrossing = _firstCrossing[page];
         _firstCrossing[page] = block;
     }
 
-    /// <summary>A zeroed record that lives until everything is dropped.</summary>
+    /// <summary>A zeroed record that lives as long as the code of the block at work.</summary>
     internal T* Record<T>()
         where T : unmanaged
-    {
-        int bytes = (sizeof(T) + 15) & ~15;
-        Check.That(RecordBytes - _recordsUsed >= bytes);
-        byte* record = _records + _recordsUsed;
-        _recordsUsed += bytes;
-        new Span<byte>(record, bytes).Clear();
-        return (T*)record;
-    }
+        => _segment.Record<T>();
 
     /// <summary>A number for a jump that may be linked later.</summary>
     internal int NewLink(byte* hole, bool isBackward, bool isCareful = false)
     {
-        Check.That(_linkCount < LinksMax);
-        _links[_linkCount] = new BlockLink
+        int number = _segment.NewLink();
+        _links[number] = new BlockLink
         {
             Hole = hole,
             IsBackward = isBackward,
             IsCareful = isCareful,
-            Next = TranslatedBlock.NoLink,
             Far = TranslatedBlock.NoLink,
         };
-        return _linkCount++;
+        return number;
     }
 
     /// <summary>A number for the code behind a call, whose address is at <paramref name="hole"/>.</summary>
@@ -151,7 +176,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal void SetStub(int number, byte* stub)
     {
         _links[number].Stub = stub;
-        Emitter.Patch(_links[number].Hole, _code.ToExecute, stub);
+        Emitter.Patch(_links[number].Hole, _toExecute, stub);
     }
 
     /// <summary>The block for <paramref name="key"/>; null: none.</summary>
@@ -166,16 +191,17 @@ internal sealed unsafe class TranslationCache : IDisposable
     /// <returns>The number of that.</returns>
     internal int MakeFar(int number)
     {
-        Check.That(_farCount < FarLink.CountMax);
-        _links[number].Far = _farCount;
-        return _farCount++;
+        int far = _segment.NewFar();
+        _links[number].Far = far;
+        _far[far] = default;
+        return far;
     }
 
     /// <summary>Says where the code of a <see cref="FarLink"/> is.</summary>
     internal void SetFarCode(int far, byte* hole, byte* unlinked, byte* forgotten)
     {
         _farCodes[far] = new FarLinkCode { Hole = hole, Unlinked = unlinked, Forgotten = forgotten };
-        Emitter.Patch(hole, _code.ToExecute, unlinked);
+        Emitter.Patch(hole, _toExecute, unlinked);
     }
 
     /// <summary>See <see cref="BlockLink.IsCareful"/>.</summary>
@@ -188,7 +214,7 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal void Link(int number, TranslatedBlock* target, ulong epoch)
     {
         BlockLink* link = _links + number;
-        if (link->IsLinked)
+        if (link->Target != null)
         {
             return;
         }
@@ -197,14 +223,12 @@ internal sealed unsafe class TranslationCache : IDisposable
         {
             _far[link->Far] = new FarLink { Epoch = epoch, Target = 1 - (ulong)target->Indirect };
             FarLinkCode* code = _farCodes + link->Far;
-            Emitter.Patch(code->Hole, _code.ToExecute, code->Forgotten);
+            Emitter.Patch(code->Hole, _toExecute, code->Forgotten);
         }
 
-        link->IsLinked = true;
-        link->Next = target->FirstLink;
-        target->FirstLink = number;
+        Attach(number, target);
         byte* entry = link->IsReturn ? target->Indirect : link->IsBackward ? target->Poll : target->Direct;
-        Emitter.Patch(link->Hole, _code.ToExecute, entry);
+        Emitter.Patch(link->Hole, _toExecute, entry);
     }
 
     /// <summary>Drops the blocks of <paramref name="page"/> that lie on any of <paramref name="lines"/>.</summary>
@@ -212,18 +236,16 @@ internal sealed unsafe class TranslationCache : IDisposable
     internal ulong Drop(long page, ulong lines)
     {
         ulong left = DropCrossing(page, lines);
-        TranslatedBlock** previous = &_firstInPage[page];
-        for (TranslatedBlock* block = *previous; block != null; block = block->NextInPage)
+        for (TranslatedBlock* block = _firstInPage[page]; block != null; block = block->NextInPage)
         {
             if ((block->Lines & lines) == 0)
             {
                 left |= block->Lines;
-                previous = &block->NextInPage;
-                continue;
             }
-
-            *previous = block->NextInPage;
-            DropBlock(block);
+            else
+            {
+                DropBlock(block);
+            }
         }
 
         return left;
@@ -241,28 +263,15 @@ internal sealed unsafe class TranslationCache : IDisposable
         _firstCrossing[page] = null;
         for (; block != null; block = block->NextCrossing)
         {
+            Check.That(block->IsCrossing && block->CrossedPage == page); // not one whose memory was given to another
+            block->IsCrossing = false;
             if (!block->IsDropped)
             {
-                RemoveFromPage(block);
                 DropBlock(block);
             }
         }
 
         return 0;
-    }
-
-    // The lists of pages are walked whole: this happens when code at the start of a page is overwritten.
-    private void RemoveFromPage(TranslatedBlock* dropped)
-    {
-        for (TranslatedBlock** previous = &_firstInPage[dropped->Page]; *previous != null;
-            previous = &(*previous)->NextInPage)
-        {
-            if (*previous == dropped)
-            {
-                *previous = dropped->NextInPage;
-                return;
-            }
-        }
     }
 
     /// <summary>Drops everything.</summary>
@@ -273,18 +282,18 @@ internal sealed unsafe class TranslationCache : IDisposable
         NativeMemory.Clear(_firstInPage, (nuint)(_pageCount * sizeof(nint)));
         NativeMemory.Clear(_firstCrossing, (nuint)(_pageCount * sizeof(nint)));
         _byKey.Clear();
-        _code.Truncate(_fixedBytes);
-        _cold.Clear();
-        _recordsUsed = 0;
-        _linkCount = 0;
-        NativeMemory.Clear(_far, (nuint)(_farCount * sizeof(FarLink)));
-        _farCount = 0;
+        foreach (CacheSegment segment in _segments)
+        {
+            segment.Empty();
+        }
+
+        _segmentIndex = 0;
+        _segment = _segments[0];
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _cold.Dispose();
         _code.Dispose();
         HostMemory.Unmap(_records, RecordBytes);
         HostMemory.Unmap((byte*)_links, LinksMax * sizeof(BlockLink));
@@ -309,45 +318,6 @@ internal sealed unsafe class TranslationCache : IDisposable
         slot->Key = key;
         slot->Block = (TranslatedBlock*)address;
         return slot->Block;
-    }
-
-    // Nobody comes in any more: direct jumps go to their stubs again, and the entry for indirect ones, which the jump
-    // cache may still hold, leads out.
-    private void DropBlock(TranslatedBlock* block)
-    {
-        Generation++;
-        block->IsDropped = true;
-        _byKey.Remove(block->Key);
-        Slot* slot = _slots + SlotIndex(block->Key);
-        if (slot->Key == block->Key)
-        {
-            slot->Key = 0;
-        }
-
-        for (int number = block->FirstLink; number != TranslatedBlock.NoLink;)
-        {
-            BlockLink* link = _links + number;
-            number = link->Next;
-            Unlink(link);
-        }
-
-        byte* entry = block->Indirect - _code.ToExecute;
-        *entry = 0xE9;
-        Emitter.Patch(entry + 1, _code.ToExecute, block->Stale);
-    }
-
-    private void Unlink(BlockLink* link)
-    {
-        link->IsLinked = false;
-        if (link->Far < 0)
-        {
-            Emitter.Patch(link->Hole, _code.ToExecute, link->Stub);
-            return;
-        }
-
-        _far[link->Far] = default;
-        FarLinkCode* code = _farCodes + link->Far;
-        Emitter.Patch(code->Hole, _code.ToExecute, code->Unlinked);
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -94,6 +94,20 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     /// <returns>Lines of those that stay.</returns>
     internal ulong Drop(long page, ulong lines) => _cache.Drop(page, lines);
 
+    /// <summary>Makes room for new translations. Not while generated code calls.</summary>
+    internal void MakeRoom()
+    {
+        long began = _hostClock.NowNanos;
+        if (_cache.MoveOn())
+        {
+            _vcpu.Mmu.Tlb.Jumps.FlushAll();
+            EngineStatistics statistics = _vcpu.Statistics;
+            statistics.Evictions++;
+            statistics.LongestEvictionNanos
+                = Math.Max(statistics.LongestEvictionNanos, (ulong)(_hostClock.NowNanos - began));
+        }
+    }
+
     /// <summary>Drops all translations. Not while generated code calls.</summary>
     internal void Clear()
     {

@@ -25,7 +25,9 @@ internal static class StatisticsText
             text.AppendLine(
                 CultureInfo.InvariantCulture,
                 $"  translated {vcpu.TranslatedBlocks} blocks of {vcpu.TranslatedInstructions} instructions in "
-                + $"{vcpu.TranslationNanos / 1e6:F1} ms; {vcpu.InterpretedBlocks} runs of blocks were interpreted");
+                + $"{vcpu.TranslationNanos / 1e6:F1} ms; {vcpu.InterpretedBlocks} runs of blocks were interpreted; "
+                + $"{vcpu.Evictions} times old translations made room, "
+                + $"{vcpu.LongestEvictionNanos / 1e6:F1} ms at most");
             text.AppendLine(CultureInfo.InvariantCulture, $"  TLB misses {vcpu.TlbMisses}");
             text.AppendLine("  exits " + Join(vcpu.Exits));
             text.AppendLine("  interpreted " + Join(vcpu.Interpreted.Take(InterpretedMax)));

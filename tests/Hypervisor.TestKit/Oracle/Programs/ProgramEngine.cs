@@ -11,20 +11,26 @@ public delegate Vcpu VcpuFactory(GuestRam ram, IBus bus, GuestTimers timers);
 /// <summary>The engines that a campaign can compare: one name and one factory each.</summary>
 public static class ProgramEngine
 {
+    // Some dozens of blocks: less than one program has.
+    private const long SmallCacheBytes = 512 << 10;
+
     /// <summary>The names that <see cref="Find"/> knows.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["interpreter", "translator", "translator-without-loop"];
+    public static IReadOnlyList<string> Names { get; } =
+        ["interpreter", "translator", "translator-without-loop", "translator-with-small-cache"];
 
     /// <summary>The factory of an engine; null: there is none of this name.</summary>
     public static VcpuFactory? Find(string name) => name switch
     {
         "interpreter" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers),
-        "translator" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating(usesLoop: true)),
+        "translator" => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating()),
         "translator-without-loop"
             => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating(usesLoop: false)),
+        "translator-with-small-cache"
+            => (ram, bus, timers) => new Vcpu(0, ram, bus, timers, Translating(codeBytes: SmallCacheBytes)),
         _ => null,
     };
 
     // Code is translated after a few runs only, so that both engines and the ways between them are in every program.
-    private static VcpuConfig Translating(bool usesLoop)
-        => VcpuConfig.Alone(ExecutionEngine.Translator, hitsBeforeTranslation: 3, usesLoop);
+    private static VcpuConfig Translating(bool usesLoop = true, long codeBytes = 32L << 20)
+        => VcpuConfig.Alone(ExecutionEngine.Translator, hitsBeforeTranslation: 3, usesLoop, codeBytes);
 }

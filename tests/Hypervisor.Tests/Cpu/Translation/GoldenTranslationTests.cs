@@ -147,7 +147,7 @@ public sealed unsafe class GoldenTranslationTests
         ("addsd xmm0, xmm1", c => c.addsd(xmm0, xmm1)),
         ("fld st0", c => c.fld(st0)),
         ("lock xadd [rdi], eax", c => c.@lock.xadd(__dword_ptr[rdi], eax)),
-        ("cpuid (called)", c => c.cpuid()),
+        ("cpuid (from the table)", c => c.cpuid()),
     ];
 
     [Theory]
