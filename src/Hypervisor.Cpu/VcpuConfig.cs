@@ -49,6 +49,9 @@ public sealed class VcpuConfig
     /// </summary>
     public Action<string>? OnTranslated { get; init; }
 
+    /// <summary>Called with each piece of code that is generated, for profilers; null: nobody wants to know.</summary>
+    public Action<CodeArea>? OnCode { get; init; }
+
     /// <summary>
     /// Whether checks leave through LOOP: good where that is fast, right everywhere. By default as suits the host.
     /// </summary>

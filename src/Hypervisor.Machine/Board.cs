@@ -155,6 +155,7 @@ internal sealed class Board : IDisposable
                 TranslatedCodeBytes = config.CodeCacheBytes,
                 CountsInstructions = config.CountsInstructions,
                 OnTranslated = config.OnTranslated,
+                OnCode = config.OnCode,
                 HasPeers = config.CpuCount > 1,
                 Peers = Peers,
                 Entropy = entropy.Fill,

@@ -73,6 +73,9 @@ public sealed record MachineConfig
     /// <summary>Takes a listing of each block that is translated; null: none are made. On the vCPUs' threads.</summary>
     public Action<string>? OnTranslated { get; init; }
 
+    /// <summary>Takes each piece of code that is generated; null: nobody does. On the vCPUs' threads.</summary>
+    public Action<CodeArea>? OnCode { get; init; }
+
     /// <summary>bzImage, PVH ELF or multiboot ELF; null boots firmware from the first drive.</summary>
     public BootFile? Kernel { get; init; }
 

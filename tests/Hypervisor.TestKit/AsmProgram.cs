@@ -43,7 +43,8 @@ public sealed class AsmProgram : IDisposable
         Action<Assembler> write,
         CpuModel? model = null,
         ExecutionEngine engine = ExecutionEngine.Interpreter,
-        long codeCacheBytes = 32L << 20)
+        long codeCacheBytes = 32L << 20,
+        Action<CodeArea>? onCode = null)
     {
         Mode = mode;
         Ram = new GuestRam(4 << 20);
@@ -57,6 +58,7 @@ public sealed class AsmProgram : IDisposable
             Model = model ?? CpuModel.Default,
             Engine = engine,
             TranslatedCodeBytes = codeCacheBytes,
+            OnCode = onCode,
             Peers = new VcpuPeers(Ram),
             Entropy = static target => target.Fill(0x5A),
             OnWake = () => WakeCount++,

@@ -3,12 +3,13 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Core.Host;
 
-/// <summary>Mappings of host memory. Spec: Linux mmap(2), memfd_create(2).</summary>
+/// <summary>Mappings of host memory. Spec: Linux mmap(2), mremap(2), memfd_create(2).</summary>
 public static unsafe partial class HostMemory
 {
     private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4;
     private const int MapShared = 0x01, MapPrivate = 0x02, MapAnonymous = 0x20, MapNoReserve = 0x4000;
     private const uint CloseOnExec = 1;
+    private const int MayMove = 1;
     private static readonly void* s_failed = (void*)-1;
 
     /// <summary>Maps zeroed memory that other mappings of this process can share; freed by <see
@@ -37,21 +38,23 @@ public static unsafe partial class HostMemory
     }
 
     /// <summary>Maps the same memory twice, to write code through one view and run it through the other.</summary>
-    /// <remarks>Neither view is ever writable and executable (W^X).</remarks>
+    /// <remarks>
+    /// Neither view is ever writable and executable (W^X). It has no file, because perf takes the names of code in a
+    /// file from that. Spec: Linux mremap(2), an old size of 0 maps shared pages once more.
+    /// </remarks>
     /// <exception cref="HostException">No memory, or executable mappings are forbidden here.</exception>
-    public static void MapCode(string name, long lengthBytes, out byte* writeView, out byte* executeView)
+    public static void MapCode(long lengthBytes, out byte* writeView, out byte* executeView)
     {
-        int file = CreateFile(name, lengthBytes);
-        void* write = Map(null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared, file, 0);
-        void* execute = Map(null, (nuint)lengthBytes, ProtectRead | ProtectExecute, MapShared, file, 0);
-        string? failure = write == s_failed || execute == s_failed ? LastError() : null;
-        _ = Close(file);
+        nuint length = (nuint)lengthBytes;
+        void* write = Map(null, length, ProtectRead | ProtectWrite, MapShared | MapAnonymous | MapNoReserve, -1, 0);
+        void* execute = write == s_failed ? s_failed : Remap(write, 0, length, MayMove, null);
+        if (execute == s_failed || Protect(execute, length, ProtectRead | ProtectExecute) != 0)
+        {
+            throw new HostException($"cannot map {lengthBytes} bytes of code memory: {LastError()}");
+        }
+
         writeView = (byte*)write;
         executeView = (byte*)execute;
-        if (failure is not null)
-        {
-            throw new HostException($"cannot map {lengthBytes} bytes of code memory: {failure}");
-        }
     }
 
     /// <summary>Releases a mapping made here.</summary>
@@ -87,6 +90,12 @@ public static unsafe partial class HostMemory
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial void* Map(void* hint, nuint lengthBytes, int protection, int flags, int file, long offset);
+
+    [LibraryImport("libc", EntryPoint = "mremap", SetLastError = true)]
+    private static partial void* Remap(void* old, nuint oldBytes, nuint newBytes, int flags, void* hint);
+
+    [LibraryImport("libc", EntryPoint = "mprotect", SetLastError = true)]
+    private static partial int Protect(void* address, nuint lengthBytes, int protection);
 
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
     private static partial int UnmapPages(void* address, nuint lengthBytes);

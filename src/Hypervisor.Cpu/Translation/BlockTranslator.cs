@@ -42,6 +42,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly List<OutOfLine> _outOfLine = [];
     private readonly List<(int Offset, nint Host)> _instructions = [];
     private readonly Action<string>? _onTranslated;
+    private readonly Action<CodeArea>? _onCode;
     private readonly BlockListing _listing;
 
     // The block at work.
@@ -60,6 +61,7 @@ internal sealed unsafe partial class BlockTranslator
         _cold = new Emitter { UsesLoop = config.UsesLoop };
         _countsInstructions = config.CountsInstructions;
         _onTranslated = config.OnTranslated;
+        _onCode = config.OnCode;
         _cache = cache;
         _lowering = new BlockDecoder(vcpu);
         _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
@@ -70,6 +72,7 @@ internal sealed unsafe partial class BlockTranslator
             _stubs[mode] = EntryStubs.Create(_code, mode);
         }
 
+        _onCode?.Invoke(new CodeArea((ulong)_stubs[0].Enter, _code.Length, "translator: ways in and out"));
         cache.EndFixed(_code);
         _set = _stubs[0];
         _listing = new BlockListing(_stubs);
@@ -157,6 +160,13 @@ internal sealed unsafe partial class BlockTranslator
         (_code, _cold) = (_cold, _code);
         _onTranslated?.Invoke(
             _listing.Write(host - start, _instructions, block->Indirect, hotEnd, coldStart, _cold.Here));
+        if (_onCode != null)
+        {
+            string name = $"{(variant.IsSupervisor ? "kernel" : "user")} {linearPage + (ulong)start:x}";
+            _onCode(new CodeArea((ulong)block->Indirect, hotEnd - block->Indirect, name));
+            _onCode(new CodeArea((ulong)coldStart, _cold.Here - coldStart, name + " rare"));
+        }
+
         int lastLine = (Math.Min(end, PageBytes) - 1) >> LineShift;
         block->Lines = (ulong.MaxValue << (start >> LineShift)) & (ulong.MaxValue >> (63 - lastLine));
         long page = _vcpu.Mmu.RamOffset(host) >> 12;

@@ -17,11 +17,11 @@ internal sealed unsafe class CodeMemory : IDisposable
     private long _lengthBytes;
     private long _usedBytes;
 
-    internal CodeMemory(string name, long lengthBytes)
+    internal CodeMemory(long lengthBytes)
     {
         _lengthBytes = lengthBytes;
         _mappedBytes = lengthBytes;
-        HostMemory.MapCode(name, lengthBytes, out _write, out _execute);
+        HostMemory.MapCode(lengthBytes, out _write, out _execute);
     }
 
     private CodeMemory(byte* write, byte* execute, long lengthBytes)

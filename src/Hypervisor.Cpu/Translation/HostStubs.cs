@@ -15,7 +15,7 @@ internal sealed unsafe class HostStubs : IDisposable
     // A stub takes some 100 bytes; a Linux guest with its programs uses a few thousand.
     private const long CodeBytes = 8L << 20;
 
-    private readonly CodeMemory _memory = new("host-stubs", CodeBytes);
+    private readonly CodeMemory _memory = new(CodeBytes);
     private readonly HostStubBuilder _builder = new();
     private readonly Dictionary<UInt128, nint> _byEncoding = [];
 

@@ -47,7 +47,7 @@ internal sealed unsafe partial class TranslationCache : IDisposable
         _far = far;
         _farCodes = (FarLinkCode*)HostMemory.MapPrivateMemory((long)FarLink.CountMax * sizeof(FarLinkCode));
         _records = HostMemory.MapPrivateMemory(RecordBytes);
-        _code = new CodeMemory("translated-code", codeBytes);
+        _code = new CodeMemory(codeBytes);
         _toExecute = _code.ToExecute;
         _segments = Divide(codeBytes);
         _segment = _segments[0];

@@ -17,6 +17,9 @@ internal static class RunCommand
     private static readonly Option<string> s_trace = OptionShapes.One(
         "--trace", "WHAT", "blocks: print each piece of code that is translated, guest and host side by side.");
 
+    private static readonly Option<bool> s_perfMap = OptionShapes.Switch(
+        "--perf-map", "Write /tmp/perf-PID.map, so that perf names the guest's code.");
+
     /// <summary>Builds the command.</summary>
     public static Command Build()
     {
@@ -30,6 +33,7 @@ internal static class RunCommand
             s_standby,
             s_stats,
             s_trace,
+            s_perfMap,
             ReportOption.Definition,
         };
         MachineOptions.AddTo(command);
@@ -40,24 +44,29 @@ internal static class RunCommand
 
     private static int Run(ParseResult words)
     {
+        using PerfMap? map = words.GetValue(s_perfMap) ? PerfMap.Open() : null;
         if (words.GetValue(s_standby) is not { } address)
         {
             return ProtectionOptions.AreGiven(words)
                 ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
                 : Session.Run(
-                    Bootable.Check(MachineOptions.Read(words, TimeProvider.System)) with
-                    {
-                        OnTranslated = ReadTrace(words.GetValue(s_trace)),
-                    },
+                    ReadMachine(words, map),
                     words.GetValue(s_stats));
         }
 
         Endpoint standby = Endpoint.Parse("--standby", address);
         ProtectionConfig protection = ProtectionOptions.Read(words);
-        MachineConfig machine = Protectable.Check(Bootable.Check(MachineOptions.Read(words, TimeProvider.System)));
+        MachineConfig machine = Protectable.Check(ReadMachine(words, map));
         using StatusReport report = ReportOption.Open(words);
         return PrimarySession.Run(machine, protection, standby, report);
     }
+
+    private static MachineConfig ReadMachine(ParseResult words, PerfMap? map)
+        => Bootable.Check(MachineOptions.Read(words, TimeProvider.System)) with
+        {
+            OnTranslated = ReadTrace(words.GetValue(s_trace)),
+            OnCode = map is null ? null : map.Add,
+        };
 
     private static Action<string>? ReadTrace(string? what) => what switch
     {

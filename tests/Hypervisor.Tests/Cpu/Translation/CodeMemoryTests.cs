@@ -10,7 +10,7 @@ public sealed unsafe class CodeMemoryTests
     [Fact]
     public void Code_written_through_one_view_runs_through_the_other()
     {
-        using var memory = new CodeMemory("test", Bytes);
+        using var memory = new CodeMemory(Bytes);
 
         byte* entry = memory.Add([0x8D, 0x47, 0x01, 0xC3]); // lea eax,[rdi+1]; ret
 
@@ -20,7 +20,7 @@ public sealed unsafe class CodeMemoryTests
     [Fact]
     public void Full_memory_refuses_and_clearing_makes_room()
     {
-        using var memory = new CodeMemory("test", Bytes);
+        using var memory = new CodeMemory(Bytes);
         Assert.True(memory.Add(new byte[Bytes - 8]) != null);
 
         Assert.True(memory.Add([0xC3]) == null);
