@@ -15,18 +15,15 @@ namespace Hypervisor.Replication.Session;
 /// it. So a record is never half there, and of two that swap at a time one loses. Whoever cannot get the lock within
 /// the limit, or cannot write, answers "unreachable": the caller then knows nothing (rule 27).
 /// </remarks>
-public sealed class FileWitness(string path, IHostClock clock) : IWitness
+public sealed class FileWitness(string path, IHostClock clock) : Witness
 {
     private const long LockNanosMax = 500_000_000;
     private const int RetryMillis = 1;
 
-    /// <summary>The last failure in words, for people; empty when there was none.</summary>
-    public string LastError { get; private set; } = "";
-
     /// <summary>Path of the record.</summary>
     public string Path => path;
 
-    WitnessAnswer IWitness.Ask(in WitnessRequest request)
+    private protected override WitnessAnswer Ask(in WitnessRequest request)
     {
         try
         {
@@ -34,8 +31,7 @@ public sealed class FileWitness(string path, IHostClock clock) : IWitness
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or StateFormatException)
         {
-            LastError = $"witness {path}: {e.Message}";
-            return new WitnessAnswer(request.Id, WitnessOutcome.Unreachable, null);
+            return Unreachable(request, $"witness {path}: {e.Message}");
         }
     }
 
@@ -46,8 +42,8 @@ public sealed class FileWitness(string path, IHostClock clock) : IWitness
             path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
         if (!TryTakeLock(guard))
         {
-            LastError = $"witness {path}: the lock was not free for {LockNanosMax / 1_000_000} ms";
-            return new WitnessAnswer(request.Id, WitnessOutcome.Unreachable, null);
+            return Unreachable(
+                request, $"witness {path}: the lock was not free for {LockNanosMax / 1_000_000} ms");
         }
 
         WitnessRecord? current = File.Exists(path) ? WitnessRecord.Read(File.ReadAllBytes(path)) : null;

@@ -27,7 +27,7 @@ public sealed record PrimarySetup
     public required int StandbyPort { get; init; }
 
     /// <summary>The pair's witness.</summary>
-    public required FileWitness Witness { get; init; }
+    public required Witness Witness { get; init; }
 
     /// <summary>Settings of the protocol.</summary>
     public required PrimaryOptions Options { get; init; }

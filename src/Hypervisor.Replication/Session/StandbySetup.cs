@@ -33,7 +33,7 @@ public sealed record StandbySetup
     public required IPEndPoint Listen { get; init; }
 
     /// <summary>The pair's witness.</summary>
-    public required FileWitness Witness { get; init; }
+    public required Witness Witness { get; init; }
 
     /// <summary>Settings of the protocol.</summary>
     public required StandbyOptions Options { get; init; }

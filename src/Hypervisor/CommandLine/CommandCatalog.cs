@@ -16,6 +16,7 @@ internal static class CommandCatalog
         ("linux", LinuxCommand.Build),
         ("boot-test", BootTestCommand.Build),
         ("img", ImgCommand.Build),
+        ("witness", WitnessCommand.Build),
         ("help", HelpCommand.Build),
     ];
 

@@ -9,8 +9,8 @@ internal sealed record ProtectionConfig
     /// <summary>Time between two checkpoints.</summary>
     public TimeSpan Epoch { get; init; } = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>The record that decides who may run: a file on storage that both halves reach.</summary>
-    public required string WitnessPath { get; init; }
+    /// <summary>The record that decides who may run; both halves must reach it.</summary>
+    public required WitnessText Witness { get; init; }
 
     /// <summary>
     /// Whether an epoch with a flush is acknowledged only once it is durable (fault-tolerance rule 19).

@@ -16,7 +16,7 @@ internal static class ProtectionOptions
         "--epoch", "TIME", "Time between two checkpoints, 1ms to 10s [default: 50ms].");
 
     private static readonly Option<string> s_witness = OptionShapes.One(
-        "--witness", "file:PATH", "The record that decides who may run; both halves must reach it.");
+        "--witness", "file:PATH|etcd:URL", "The record that decides who may run; both halves must reach it.");
 
     private static readonly Option<string> s_ack = OptionShapes.One(
         "--ack", "durable|memory", "Whether flushed writes are on the standby's disk before the guest hears of it "
@@ -58,10 +58,10 @@ internal static class ProtectionOptions
     /// <exception cref="UsageException">The words are wrong.</exception>
     public static ProtectionConfig Read(ParseResult words, string? witnessPath = null)
     {
-        var defaults = new ProtectionConfig { WitnessPath = "" };
+        var defaults = new ProtectionConfig { Witness = WitnessText.InFile("") };
         var config = new ProtectionConfig
         {
-            WitnessPath = ReadWitness(words.GetValue(s_witness), witnessPath),
+            Witness = ReadWitness(words.GetValue(s_witness), witnessPath),
             Epoch = ReadDuration(words, s_epoch, defaults.Epoch, s_epochMin, s_epochMax),
             Lease = ReadDuration(words, s_lease, defaults.Lease, s_timeoutMin, s_timeoutMax),
             TakeoverTimeout = ReadDuration(
@@ -96,7 +96,7 @@ internal static class ProtectionOptions
     /// <summary>Writes the options as words, such that <see cref="Read"/> reads them back.</summary>
     public static string[] Write(ProtectionConfig config) =>
     [
-        s_witness.Name, $"file:{config.WitnessPath}",
+        s_witness.Name, config.Witness.Text,
         s_epoch.Name, DurationText.Write(config.Epoch),
         s_lease.Name, DurationText.Write(config.Lease),
         s_takeoverTimeout.Name, DurationText.Write(config.TakeoverTimeout),
@@ -114,15 +114,15 @@ internal static class ProtectionOptions
         },
     ];
 
-    private static string ReadWitness(string? text, string? otherwise)
+    private static WitnessText ReadWitness(string? text, string? otherwise)
     {
-        const string Prefix = "file:";
-        return text is null
-            ? otherwise ?? throw new UsageException(
-                "--witness: a pair needs one, or two guests could run at once; allowed: file:PATH")
-            : text.StartsWith(Prefix, StringComparison.Ordinal) && text.Length > Prefix.Length
-            ? text[Prefix.Length..]
-            : throw new UsageException($"--witness: '{text}' is not understood; allowed: file:PATH");
+        if (text is not null)
+        {
+            return WitnessText.Parse(s_witness.Name, text);
+        }
+
+        return otherwise is not null ? WitnessText.InFile(otherwise) : throw new UsageException(
+            "--witness: a pair needs one, or two guests could run at once; allowed: file:PATH, etcd:URL");
     }
 
     private static TimeSpan ReadDuration(

@@ -24,6 +24,7 @@ internal sealed class PrimarySession : IDisposable
     private static readonly TimeSpan s_endPatience = TimeSpan.FromSeconds(10);
 
     private readonly HostClock _clock = new();
+    private readonly Witness _witness;
     private readonly StatusReport _report;
     private readonly List<IBlockDevice> _drives;
     private readonly Machine.Machine _machine;
@@ -47,6 +48,7 @@ internal sealed class PrimarySession : IDisposable
         MachineParts.Boot(_machine, config);
         _machine.Start();
         _outcome = new SessionOutcome(new ReportedEvents(report, _clock, isStandby: false));
+        _witness = protection.Witness.Open(_clock);
         _replicator = new Replicator(new PrimarySetup
         {
             Machine = _machine,
@@ -54,7 +56,7 @@ internal sealed class PrimarySession : IDisposable
             Outboxes = outboxes,
             StandbyHost = standby.Host,
             StandbyPort = standby.Port,
-            Witness = new FileWitness(protection.WitnessPath, _clock),
+            Witness = _witness,
             Options = Options(protection, standby, PairIdentity.Of(config, _machine, filters)),
             Clock = _clock,
             Events = _outcome,
@@ -75,6 +77,7 @@ internal sealed class PrimarySession : IDisposable
     public void Dispose()
     {
         _replicator.Dispose();
+        _witness.Dispose();
         MachineParts.Flush(_drives);
         _machine.Dispose();
     }

@@ -23,6 +23,7 @@ internal sealed class StandbySession : IDisposable
     private const long StagedBytesBeyondRam = 64 << 20;
 
     private readonly HostClock _clock = new();
+    private readonly Witness _witness;
     private readonly StatusReport _report;
     private readonly List<IBlockDevice> _drives;
     private readonly Machine.Machine _machine;
@@ -45,6 +46,7 @@ internal sealed class StandbySession : IDisposable
             TakeoverEpoch = () => (long)(replicator?.Statistics.Status.AppliedEpoch ?? 0),
         };
         _outcome = new SessionOutcome(reported);
+        _witness = protection.Witness.Open(_clock);
         try
         {
             _replicator = replicator = new Replicator(new StandbySetup
@@ -54,7 +56,7 @@ internal sealed class StandbySession : IDisposable
                 Consoles = serials,
                 StateFolder = StateFolder(config, protection),
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
-                Witness = new FileWitness(protection.WitnessPath, _clock),
+                Witness = _witness,
                 Options = Options(config, protection, listen),
                 Clock = _clock,
                 Events = _outcome,
@@ -81,6 +83,7 @@ internal sealed class StandbySession : IDisposable
     public void Dispose()
     {
         _replicator.Dispose();
+        _witness.Dispose();
         if (_outcome.Running.IsCompleted)
         {
             _machine.Pause();
@@ -93,7 +96,9 @@ internal sealed class StandbySession : IDisposable
     // Beside the first disk: what the journal must survive is what the disks survive.
     private static string StateFolder(MachineConfig config, ProtectionConfig protection)
     {
-        string beside = config.Drives.Count > 0 ? config.Drives[0].File : protection.WitnessPath;
+        string beside = config.Drives.Count > 0 ? config.Drives[0].File
+            : protection.Witness.File ?? throw new UsageException(
+                "--witness: without a drive the journal lies beside the witness; allowed: file:PATH, or a drive");
         return Directory.CreateDirectory(Path.GetFullPath(beside) + ".journal").FullName;
     }
 

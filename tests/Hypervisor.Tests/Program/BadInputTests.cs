@@ -55,7 +55,12 @@ public sealed class BadInputTests
     [InlineData("run --drive file=a --standby h:7", "--witness", "file:PATH")]
     [InlineData("run --drive file=a --standby h --witness file:w", "'h' is not an address", "HOST:PORT")]
     [InlineData("run --drive file=a --standby ::1:7 --witness file:w", "'::1:7' is not an address", "HOST:PORT")]
-    [InlineData("run --drive file=a --standby h:7 --witness etcd:w", "'etcd:w' is not understood", "file:PATH")]
+    [InlineData("run --drive file=a --standby h:7 --witness w", "'w' is not understood", "file:PATH, etcd:http")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:w", "'w' is not understood", "key=, user=")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:key=w", "etcd has no address", "etcd:http://HOST")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1/v3", "'http://h:1/v3' is no", "HOST:2379")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,user=u", "user= and password", "both")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,cert=u", "cert= and cert-key=", "both")]
     [InlineData(Pair + " --epoch 0ms", "'0ms' is out of range", "1ms to 10s")]
     [InlineData(Pair + " --epoch 50", "'50' is not a duration", "50ms")]
     [InlineData(Pair + " --ack never", "'never' is not known", "durable, memory")]
@@ -88,6 +93,7 @@ public sealed class BadInputTests
     [InlineData("linux --files /nonexistent", "/nonexistent/vmlinuz is missing")]
     [InlineData("img create /nonexistent/disk.img 1M", "/nonexistent/disk.img")]
     [InlineData("img info /nonexistent.img", "/nonexistent.img")]
+    [InlineData("witness show file:/nonexistent/pair", "/nonexistent/pair")]
     public void What_cannot_be_done_ends_with_code_1(string words, string what)
         => AssertRefused(Split(words), Failure, what);
 

@@ -16,7 +16,8 @@ public sealed class PairIdentityTests
     [InlineData("standby.example", PairTaints.None)]
     public void Rule_32_peer_on_this_machine_is_known(string host, PairTaints expected)
         => Assert.Equal(
-            expected, PairIdentity.Taints(new ProtectionConfig { WitnessPath = "" }, new Endpoint(host, 7000)));
+            expected,
+            PairIdentity.Taints(new ProtectionConfig { Witness = WitnessText.InFile("") }, new Endpoint(host, 7000)));
 
     [Theory]
     [InlineData(PairTaints.None, "Protected")]

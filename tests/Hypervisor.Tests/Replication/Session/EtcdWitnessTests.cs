@@ -1,0 +1,193 @@
+using System;
+using System.Diagnostics;
+using System.IO;
+using System.Text;
+using System.Threading;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Session;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Session;
+
+public sealed class EtcdWitnessTests : IDisposable
+{
+    private const string Key = "hypervisor/test";
+    private readonly EtcdGateway _gateway = new();
+    private readonly Guid _pair = Guid.NewGuid();
+
+    public void Dispose() => _gateway.Dispose();
+
+    [Fact]
+    public void Swap_needs_the_record_that_is_there()
+    {
+        using var witness = new EtcdWitness(new EtcdAddress([_gateway.Uri], Key));
+        CheckSwaps(witness);
+
+        Assert.Equal(Key, Encoding.UTF8.GetString(Convert.FromBase64String(_gateway.LastKey!)));
+    }
+
+    [Fact]
+    public void Real_etcd_swaps_likewise_and_one_of_many_wins()
+    {
+        string? program = FindEtcd();
+        Assert.SkipWhen(program is null, "no etcd in PATH or .cache/etcd: run ./run.sh test, which fetches it");
+        string folder = Directory.CreateTempSubdirectory("hv-etcd-").FullName;
+        var client = new Uri($"http://127.0.0.1:{EtcdGateway.FreePort()}/");
+        string peer = $"http://127.0.0.1:{EtcdGateway.FreePort()}";
+        using var etcd = Process.Start(new ProcessStartInfo(
+            program!,
+            [
+                "--data-dir", folder, "--listen-client-urls", client.ToString().TrimEnd('/'),
+                "--advertise-client-urls", client.ToString().TrimEnd('/'), "--listen-peer-urls", peer,
+                "--initial-advertise-peer-urls", peer, "--initial-cluster", $"default={peer}",
+            ])
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        })!;
+        try
+        {
+            etcd.ErrorDataReceived += (_, _) => { };
+            etcd.BeginErrorReadLine();
+            using var witness = new EtcdWitness(new EtcdAddress([client], Key));
+            Stopwatch waited = Stopwatch.StartNew();
+            while (!witness.TryRead(out _) && waited.Elapsed < TimeSpan.FromSeconds(30))
+            {
+                Thread.Sleep(50);
+            }
+
+            CheckSwaps(witness);
+            Assert.Equal(25, CountWins(() => new EtcdWitness(new EtcdAddress([client], Key + "/race"))));
+        }
+        finally
+        {
+            etcd.Kill();
+            etcd.WaitForExit();
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData(EtcdGateway.Fault.ServiceUnavailable, "503")]
+    [InlineData(EtcdGateway.Fault.Silence, "no answer in time")]
+    [InlineData(EtcdGateway.Fault.Garbage, "")]
+    [InlineData(EtcdGateway.Fault.EmptyObject, "not an answer of etcd")]
+    [InlineData(EtcdGateway.Fault.Endless, "")]
+    internal void What_is_no_answer_is_unreachable_in_time(EtcdGateway.Fault fault, string why)
+    {
+        using var witness = new EtcdWitness(new EtcdAddress([_gateway.Uri], Key));
+        _gateway.Failure = fault;
+        Stopwatch watch = Stopwatch.StartNew();
+
+        WitnessAnswer answer = ((IWitness)witness).Ask(new WitnessRequest(7, null, Record(1)));
+
+        Assert.Equal(new WitnessAnswer(7, WitnessOutcome.Unreachable, null), answer);
+        Assert.Contains(why, witness.LastError, StringComparison.Ordinal);
+        Assert.Contains(_gateway.Uri.ToString(), witness.LastError, StringComparison.Ordinal);
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5)); // 1.5 on a quiet host
+    }
+
+    [Fact]
+    public void Swap_whose_answer_was_lost_shows_as_a_conflict_with_what_was_desired()
+    {
+        using var witness = new EtcdWitness(new EtcdAddress([_gateway.Uri], Key));
+        _gateway.Failure = EtcdGateway.Fault.SilenceAfterSwap;
+        WitnessRecord desired = Record(1);
+
+        Assert.Equal(
+            WitnessOutcome.Unreachable, ((IWitness)witness).Ask(new WitnessRequest(1, null, desired)).Outcome);
+        _gateway.Failure = EtcdGateway.Fault.None;
+
+        Assert.Equal(
+            new WitnessAnswer(2, WitnessOutcome.Conflict, desired),
+            ((IWitness)witness).Ask(new WitnessRequest(2, null, desired)));
+    }
+
+    [Fact]
+    public void Another_member_answers_when_the_first_is_away()
+    {
+        var away = new Uri($"http://127.0.0.1:{EtcdGateway.FreePort()}/");
+        using var witness = new EtcdWitness(new EtcdAddress([away, _gateway.Uri], Key));
+
+        CheckSwaps(witness);
+    }
+
+    [Fact]
+    public void Token_that_ran_out_is_replaced_and_a_wrong_password_is_said()
+    {
+        _gateway.NeedsLogin = true;
+        using var witness = new EtcdWitness(
+            new EtcdAddress([_gateway.Uri], Key) { User = "hv", Password = EtcdGateway.Password });
+        using var stranger = new EtcdWitness(new EtcdAddress([_gateway.Uri], Key) { User = "hv", Password = "guess" });
+
+        CheckSwaps(witness);
+        _gateway.ForgetTokens();
+        Assert.True(witness.TryRead(out WitnessRecord? record));
+        Assert.Equal(Record(2), record);
+        Assert.False(stranger.TryRead(out _));
+        Assert.Contains("400", stranger.LastError, StringComparison.Ordinal);
+    }
+
+    private void CheckSwaps(IWitness witness)
+    {
+        WitnessRecord first = Record(1);
+
+        Assert.Equal(new WitnessAnswer(1, WitnessOutcome.Done, null), witness.Ask(new WitnessRequest(1, null, null)));
+        Assert.Equal(WitnessOutcome.Done, witness.Ask(new WitnessRequest(2, null, first)).Outcome);
+        Assert.Equal(
+            new WitnessAnswer(3, WitnessOutcome.Conflict, first), witness.Ask(new WitnessRequest(3, null, Record(2))));
+        Assert.Equal(
+            new WitnessAnswer(4, WitnessOutcome.Conflict, first),
+            witness.Ask(new WitnessRequest(4, Record(5), Record(2))));
+        Assert.Equal(WitnessOutcome.Done, witness.Ask(new WitnessRequest(5, first, Record(2))).Outcome);
+        Assert.Equal(Record(2), witness.Ask(new WitnessRequest(6, null, null)).Current);
+    }
+
+    // Four at a time for 25 rounds.
+    private int CountWins(Func<Witness> open)
+    {
+        int wins = 0;
+        var threads = new Thread[4];
+        for (int i = 0; i < threads.Length; i++)
+        {
+            threads[i] = new Thread(() =>
+            {
+                using Witness witness = open();
+                for (ulong round = 1; round <= 25; round++)
+                {
+                    WitnessRecord? expected = round == 1 ? null : Record(round - 1);
+                    WitnessAnswer answer;
+                    do
+                    {
+                        answer = ((IWitness)witness).Ask(new WitnessRequest(round, expected, Record(round)));
+                    }
+                    while (answer.Outcome == WitnessOutcome.Unreachable);
+
+                    _ = answer.Outcome == WitnessOutcome.Done ? Interlocked.Increment(ref wins) : 0;
+                }
+            });
+            threads[i].Start();
+        }
+
+        Array.ForEach(threads, thread => thread.Join());
+        return wins;
+    }
+
+    private WitnessRecord Record(ulong revision)
+        => new(_pair, revision, 1, _pair, Guid.Empty, 0, false, 0, WitnessPhase.Running);
+
+    private static string? FindEtcd()
+    {
+        foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':'))
+        {
+            if (File.Exists(Path.Combine(folder, "etcd")))
+            {
+                return Path.Combine(folder, "etcd");
+            }
+        }
+
+        string? cache = Environment.GetEnvironmentVariable("HV_CACHE");
+        string cached = Path.Combine(cache ?? "", "etcd", "usr", "bin", "etcd");
+        return cache is not null && File.Exists(cached) ? cached : null;
+    }
+}
