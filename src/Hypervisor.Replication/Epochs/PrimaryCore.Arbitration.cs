@@ -35,9 +35,7 @@ internal sealed partial class PrimaryCore
             next = Math.Min(next, SilenceDeadlineNanos);
             if (State == PrimaryState.Protected)
             {
-                long epoch = _isOutputWaiting ? _options.OutputEpochNanos : _options.EpochNanos;
-                long cut = _epochs.LastCutNanos + epoch;
-                next = CanCut ? Math.Min(next, cut) : next;
+                next = CanCut ? Math.Min(next, _cutClock.DueNanos(_isOutputWaiting)) : next;
             }
 
             return next;

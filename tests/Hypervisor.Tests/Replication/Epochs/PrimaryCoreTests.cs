@@ -66,6 +66,25 @@ public sealed class PrimaryCoreTests
     }
 
     [Fact]
+    public void Cut_that_came_late_does_not_delay_the_next_one()
+    {
+        RecordedPrimary primary = new RecordedPrimary().Protect();
+        long due = primary.Now + 50_000_000;
+        primary.Now = due;
+        primary.Core.OnTick(primary.Now);
+        Assert.Contains("cut 1", primary.Log);
+
+        primary.Now = due + 20_000_000;
+        primary.Core.OnCutTaken(1, primary.Now);
+        primary.Core.OnCaptureDone(1, [], primary.Now);
+        primary.Ack(1);
+        primary.Now = due + 50_000_000;
+        primary.Core.OnTick(primary.Now);
+
+        Assert.Contains("cut 2", primary.Log);
+    }
+
+    [Fact]
     public void Rule_16_disk_writes_carry_their_place_in_the_open_epoch()
     {
         RecordedPrimary primary = new RecordedPrimary().Protect();
