@@ -268,6 +268,42 @@ public sealed class PrimaryCoreTests
         Assert.Equal(PrimaryState.Deciding, primary.Core.State);
     }
 
+    [Fact]
+    public void Rule_31_standby_that_writes_the_copy_is_not_silent()
+    {
+        RecordedPrimary primary = Copying();
+
+        for (int i = 0; i < 5; i++)
+        {
+            primary.Now += 1_500_000_000;
+            primary.Core.OnCopied(new RamBlockMessage { PageCount = 0 }, primary.Now);
+            primary.Core.OnTick(primary.Now);
+        }
+
+        Assert.Equal(PrimaryState.Copying, primary.Core.State);
+    }
+
+    [Fact]
+    public void Rule_31_standby_that_is_silent_while_nothing_is_taken_is_lost()
+    {
+        RecordedPrimary primary = Copying();
+
+        primary.Now += 2_100_000_000;
+        primary.Core.OnTick(primary.Now);
+
+        Assert.Equal(PrimaryState.Alone, primary.Core.State);
+    }
+
+    private static RecordedPrimary Copying()
+    {
+        var primary = new RecordedPrimary();
+        primary.Start();
+        primary.Core.OnConnected(RecordedPrimary.Incarnation, primary.Now);
+        primary.Core.OnMessage(RecordedPrimary.Welcome(), primary.Now);
+        Assert.Equal(PrimaryState.Copying, primary.Core.State);
+        return primary;
+    }
+
     private static DiskWriteMessage Flush(ulong epoch)
         => new() { Disk = 0, Operation = BlockOperation.Flush, OffsetBytes = 0, LengthBytes = 0, Epoch = epoch };
 }
