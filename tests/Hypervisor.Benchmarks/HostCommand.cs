@@ -20,7 +20,9 @@ internal static class HostCommand
     }
 
     /// <summary>A fresh disk for a guest.</summary>
-    /// <remarks>It is on the host's disk before a clock starts, so that writing it back costs no machine anything.</remarks>
+    /// <remarks>
+    /// It is on the host's disk before a clock starts, so that writing it back costs no machine anything.
+    /// </remarks>
     public static void CopyDisk(string source, string target)
     {
         File.Delete(target);

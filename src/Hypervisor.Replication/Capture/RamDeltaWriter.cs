@@ -69,7 +69,8 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
         Span<byte> kept = shadow.Page(page);
         if (PageKernels.IsZero(bytes))
         {
-            if (PageKernels.ChangedLines(kept, bytes) != 0) // storing zeroes to a page that the host never backed would only cost memory
+            // Storing zeroes to a page that the host never backed would only cost memory.
+            if (PageKernels.ChangedLines(kept, bytes) != 0)
             {
                 kept.Clear();
             }

@@ -2,7 +2,9 @@ using System;
 
 namespace Hypervisor.Replication.Epochs;
 
-/// <summary>When the open epoch is long enough to be cut: on a grid of one epoch, so that lateness does not add up.</summary>
+/// <summary>
+/// When the open epoch is long enough to be cut: on a grid of one epoch, so that lateness does not add up.
+/// </summary>
 /// <remarks>
 /// A cut comes late by wake-ups, by a vCPU that lost its processor, by a link that is behind. Were the next one counted
 /// from there, a setting of 20 epochs a second would give 15 on a busy host. So the epoch after a late cut is shorter,

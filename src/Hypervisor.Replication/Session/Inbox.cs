@@ -13,8 +13,8 @@ internal sealed class Inbox<T> : IDisposable
     private readonly Queue<T> _queue = new();
     private bool _isOwnerWaiting;
 
-    // Not a SemaphoreSlim: that yields the processor dozens of times before it sleeps, which costs a busy host more than
-    // the wake-up that it may save.
+    // Not a SemaphoreSlim: that yields the processor dozens of times before it sleeps, which costs a busy host more
+    // than the wake-up that it may save.
     private readonly AutoResetEvent _wake = new(false);
 
     /// <summary>Adds an item. Any thread.</summary>

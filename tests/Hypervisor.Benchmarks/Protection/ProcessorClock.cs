@@ -12,7 +12,8 @@ namespace Hypervisor.Benchmarks.Protection;
 internal readonly record struct ProcessorClock(double Busy, double Ours, double Vcpu)
 {
     private const double TicksPerSecond = 100; // USER_HZ, the same on every x86-64 Linux
-    private const int IdleField = 3, WaitField = 4, AccountedFields = 8; // user nice system idle iowait irq softirq steal
+    // user nice system idle iowait irq softirq steal
+    private const int IdleField = 3, WaitField = 4, AccountedFields = 8;
     private const int UserField = 11, SystemField = 12; // counted behind the name, which may hold blanks
     private const string VcpuName = ": vCPU ";
 

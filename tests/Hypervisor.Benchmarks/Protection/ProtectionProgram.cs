@@ -42,7 +42,8 @@ internal static class ProtectionProgram
                 string name = $"{epoch ?? "alone"}.r{round}";
                 ProtectionRun run = runner.Run(epoch, name);
                 runs.Add(run);
-                Console.Error.WriteLine($"{name} {Figures.Number(run.Seconds)} s, vCPU {Figures.Number(run.VcpuSeconds)} s, "
+                Console.Error.WriteLine(
+                    $"{name} {Figures.Number(run.Seconds)} s, vCPU {Figures.Number(run.VcpuSeconds)} s, "
                     + $"{Figures.Number(run.EpochsPerSecond)} epochs/s {run.Fault}");
             }
         }

@@ -45,8 +45,8 @@ internal sealed class ProtectionReport(IReadOnlyList<ProtectionRun> runs)
             Add(text, $"| {Number(MedianOf(epoch, run => run.CopySeconds))} |\n");
         }
 
-        Add(text, $"\nMedians, except the longest pause. Time is the host's, from the benchmark's first word to its last; ");
-        Add(text, $"processor time that of the vCPU's thread. Epochs are those that the primary reported as ");
+        Add(text, $"\nMedians, except the longest pause. Time is the host's, from the benchmark's first word to ");
+        Add(text, $"its last; processor time that of the vCPU's thread. Epochs are those that the primary reported as ");
         Add(text, $"acknowledged. \"Others busy\" is how many processors other programs used meanwhile.");
         Add(text, $"{(Faults.Count == 0 ? " Every standby ended in step with its primary." : "")}");
         foreach (string fault in Faults)

@@ -93,6 +93,7 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
     private static partial Regex PausesLine();
 
     // What the primary's core calls its states; a reason may follow.
-    [GeneratedRegex("^hv: (?<state>Alone|Waiting|Pairing|Copying|Syncing|Protected|Deciding|Ending|Ended|Demoted|Stopped)(:|$)")]
+    [GeneratedRegex(
+        "^hv: (?<state>Alone|Waiting|Pairing|Copying|Syncing|Protected|Deciding|Ending|Ended|Demoted|Stopped)(:|$)")]
     private static partial Regex StateLine();
 }

@@ -86,7 +86,8 @@ internal sealed partial class ProtectionRunner(string hv, string files, KitItem 
             run = run.Read(guest.Lines, start, end);
         }
 
-        IEnumerable<string> log = guest.Lines.Concat(standby?.Lines ?? []).Select(line => $"{line.Millis:F1} {line.Text}");
+        IEnumerable<string> log =
+            guest.Lines.Concat(standby?.Lines ?? []).Select(line => $"{line.Millis:F1} {line.Text}");
         File.WriteAllLines(Path.Combine(results, name + ".log"), log);
         return run;
     }

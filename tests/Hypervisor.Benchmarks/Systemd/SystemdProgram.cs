@@ -82,8 +82,8 @@ internal static class SystemdProgram
             .. packages.Where(line => line.StartsWith("linux-image-", StringComparison.Ordinal)
                 || line.StartsWith("systemd\t", StringComparison.Ordinal)).Select(line => line.Replace('\t', ' ')),
         ];
-        return $"{HostCommand.Output(qemu, "--version").Split('\n')[0]}, `-accel tcg`. Guests: debootstrap's minbase with systemd, "
-            + "udev, D-Bus and an initramfs of initramfs-tools, "
+        return $"{HostCommand.Output(qemu, "--version").Split('\n')[0]}, `-accel tcg`. "
+            + "Guests: debootstrap's minbase with systemd, udev, D-Bus and an initramfs of initramfs-tools, "
             + $"{packages.Length} packages, {string.Join(", ", named)}; "
             + "1 vCPU, 1 GiB, ext4 on virtio-blk (`cache=unsafe`), the disk copied afresh for each boot.";
     }

@@ -57,7 +57,8 @@ public sealed class ProtectionRunTests
     {
         var report = new ProtectionReport(
         [
-            new ProtectionRun(null, 10, 8, 0), new ProtectionRun("50ms", 11, 9, 0), ProtectionRun.Broken("50ms", "lost"),
+            new ProtectionRun(null, 10, 8, 0), new ProtectionRun("50ms", 11, 9, 0),
+            ProtectionRun.Broken("50ms", "lost"),
         ]);
 
         string text = report.Write();
