@@ -46,8 +46,8 @@ internal sealed class ProtectionReport(IReadOnlyList<ProtectionRun> runs)
         }
 
         Add(text, $"\nMedians, except the longest pause. Time is the host's, from the benchmark's first word to ");
-        Add(text, $"its last; processor time that of the vCPU's thread. Epochs are those that the primary reported as ");
-        Add(text, $"acknowledged. \"Others busy\" is how many processors other programs used meanwhile.");
+        Add(text, $"its last; processor time that of the vCPU's thread. Epochs are those that the primary reported ");
+        Add(text, $"as acknowledged. \"Others busy\" is how many processors other programs used meanwhile.");
         Add(text, $"{(Faults.Count == 0 ? " Every standby ended in step with its primary." : "")}");
         foreach (string fault in Faults)
         {
