@@ -8,6 +8,7 @@
 #   ./run.sh bench spine     the promised speed, boot, pause, memory and takeover, measured into a table
 #   ./run.sh bench kit       speed against QEMU TCG and the bare host into docs/performance.md; BENCH_KIT=folder of the kit
 #   ./run.sh bench systemd   Debian with systemd to its login prompt, here and under QEMU TCG, into docs/performance.md
+#   ./run.sh bench protected what protection costs a benchmark of the kit, into docs/performance.md
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops)
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
@@ -149,6 +150,10 @@ case ${1:-} in
     if [[ ${2:-} == kit ]]; then
       kit_files
       run_project Hypervisor.Benchmarks kit "$out/hv/hv" "$kit" "$cache" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == protected ]]; then
+      kit_files
+      run_project Hypervisor.Benchmarks protected "$out/hv/hv" "$cache" "$root" "${@:3}"
     fi
     if [[ ${2:-} == systemd ]]; then
       systemd_files

@@ -18,7 +18,7 @@ internal sealed class HvProcess : IDisposable
     private readonly List<(string Text, double Millis)> _lines = [];
     private readonly Func<string, bool> _keeps;
 
-    /// <param name="hv">The program.</param>
+    /// <param name="hv">The program; `setpriv` and the like may come before it.</param>
     /// <param name="words">Its arguments.</param>
     /// <param name="keeps">Which lines of its output are worth remembering.</param>
     public HvProcess(string hv, IEnumerable<string> words, Func<string, bool> keeps)
@@ -39,6 +39,21 @@ internal sealed class HvProcess : IDisposable
 
     /// <summary>Whether it is over.</summary>
     public bool HasEnded => _process.HasExited;
+
+    /// <summary>The lines so far that were worth remembering, each with its time in milliseconds.</summary>
+    public IReadOnlyList<(string Text, double Millis)> Lines
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _lines];
+            }
+        }
+    }
+
+    /// <summary>Types a line at the guest's console.</summary>
+    public void Type(string line) => _process.StandardInput.WriteLine(line);
 
     /// <summary>Waits for a line that matches.</summary>
     /// <returns>The match, and when the line came, in milliseconds from the start of the process.</returns>

@@ -1,5 +1,6 @@
 using System;
 using Hypervisor.Benchmarks.Kit;
+using Hypervisor.Benchmarks.Protection;
 using Hypervisor.Benchmarks.Systemd;
 
 namespace Hypervisor.Benchmarks;
@@ -19,6 +20,8 @@ internal static class Program
                 return KitProgram.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
+            case "protected":
+                return ProtectionProgram.Run(words.AsSpan(1));
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
             case "systemd":
@@ -27,7 +30,8 @@ internal static class Program
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
-                    + "linux-kill HV FILES [COUNT] [SEED] | spine HV FILES [ROWS…] | "
+                    + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
+                    + "spine HV FILES [ROWS…] | "
                     + "systemd HV CACHE ROOT [--rounds N]");
                 return 2;
         }

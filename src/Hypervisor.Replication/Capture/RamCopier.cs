@@ -104,7 +104,15 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
                 return false;
             }
 
-            _writer.WriteFresh((int)page, StillBytes(page));
+            if (PageKernels.IsZero(PageBytes((int)page)))
+            {
+                _writer.WriteZero((int)page); // and if it no longer is: it is dirty for the next round
+            }
+            else
+            {
+                _writer.WriteFresh((int)page, StillBytes(page));
+            }
+
             if (page % PagesPerReport == 0)
             {
                 onProgress(page);

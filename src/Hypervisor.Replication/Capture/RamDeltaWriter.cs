@@ -67,10 +67,10 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
     public void WriteFresh(int page, ReadOnlySpan<byte> bytes)
     {
         Span<byte> kept = shadow.Page(page);
-        ulong changed = PageKernels.ChangedLines(kept, bytes);
         if (PageKernels.IsZero(bytes))
         {
-            if (changed != 0) // storing zeroes to a page that the host never backed would only cost memory
+            // Storing zeroes to a page that the host never backed would only cost memory.
+            if (PageKernels.ChangedLines(kept, bytes) != 0)
             {
                 kept.Clear();
             }
@@ -82,6 +82,11 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
         kept.Clear();
         WriteLines(page, RamDelta.FreshKind, PageKernels.ChangedLines(kept, bytes), bytes, kept);
     }
+
+    /// <summary>
+    /// Writes a page that is all zeroes, and that the shadow has as such: it need not be looked at. Room was reserved.
+    /// </summary>
+    public void WriteZero(int page) => AddZeroPage(page);
 
     /// <summary>Hands what is written to the link.</summary>
     public void Flush()

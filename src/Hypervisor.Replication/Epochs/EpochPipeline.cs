@@ -36,9 +36,6 @@ internal sealed class EpochPipeline
     /// <summary>Whether a cut is taken and its data is still coming.</summary>
     public bool IsCapturing { get; private set; }
 
-    /// <summary>When the open epoch began.</summary>
-    public long LastCutNanos { get; private set; }
-
     /// <summary>Payload bytes sent of epochs that are not acknowledged.</summary>
     public long UnackedBytes { get; private set; }
 
@@ -46,12 +43,11 @@ internal sealed class EpochPipeline
     public int InFlight => (int)(EndedEpoch - AckedEpoch);
 
     /// <summary>Starts an incarnation: epoch 0, the full copy, is open.</summary>
-    public void Reset(long nowNanos)
+    public void Reset()
     {
         OpenEpoch = EndedEpoch = AckedEpoch = 0;
         IsCutRequested = IsCapturing = false;
         UnackedBytes = 0;
-        LastCutNanos = nowNanos;
         Open(0);
     }
 
@@ -84,7 +80,6 @@ internal sealed class EpochPipeline
         Check.That(IsCutRequested && epoch == OpenEpoch);
         IsCutRequested = false;
         IsCapturing = true;
-        LastCutNanos = nowNanos;
         _cutNanos[Slot(epoch)] = nowNanos;
         OpenEpoch++;
         Open(OpenEpoch);

@@ -35,9 +35,7 @@ internal sealed partial class PrimaryCore
             next = Math.Min(next, SilenceDeadlineNanos);
             if (State == PrimaryState.Protected)
             {
-                long epoch = _isOutputWaiting ? _options.OutputEpochNanos : _options.EpochNanos;
-                long cut = _epochs.LastCutNanos + epoch;
-                next = CanCut ? Math.Min(next, cut) : next;
+                next = CanCut ? Math.Min(next, _cutClock.DueNanos(_isOutputWaiting)) : next;
             }
 
             return next;
@@ -49,7 +47,7 @@ internal sealed partial class PrimaryCore
         PrimaryState.Pairing or PrimaryState.Deciding => _lastHeardNanos + _options.ProgressNanos,
         PrimaryState.Ending when _isFinalDue => ProtectedDeadlineNanos,
         PrimaryState.Ending => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + _options.SyncNanos),
-        PrimaryState.Copying => Math.Min(_lastHeardNanos, _progressNanos) + _options.ProgressNanos,
+        PrimaryState.Copying => CopyDeadlineNanos,
         PrimaryState.Syncing => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + SyncLimitNanos),
         PrimaryState.Protected => ProtectedDeadlineNanos,
         PrimaryState.Starting or PrimaryState.Alone or PrimaryState.Waiting => long.MaxValue,
@@ -57,6 +55,11 @@ internal sealed partial class PrimaryCore
     };
 
     // The cut and its capture are the primary's own work; comparing and flushing a whole disk is the standby's.
+    // A word of the standby may wait behind all that it is still to write: while the link takes what is copied, it is
+    // no silence. And while it answers, the copy may find nothing to send for a while.
+    private long CopyDeadlineNanos => Math.Min(
+        Math.Max(_lastHeardNanos, _progressNanos) + _options.ProgressNanos, _progressNanos + _options.SyncNanos);
+
     private long SyncLimitNanos => _isCopyDoneSent ? _options.SyncNanos : _options.ProgressNanos;
 
     private long ProtectedDeadlineNanos

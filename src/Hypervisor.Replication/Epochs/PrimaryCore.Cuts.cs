@@ -26,10 +26,8 @@ internal sealed partial class PrimaryCore
 
     private void TryCut(long nowNanos)
     {
-        bool isEpochLong = nowNanos - _epochs.LastCutNanos >= _options.EpochNanos;
-        bool isOutputDue = _isOutputWaiting && nowNanos - _epochs.LastCutNanos >= _options.OutputEpochNanos;
         bool isLastDue = _endReason is not null && !_isLastCutRequested;
-        bool isDue = isEpochLong || isOutputDue || _isGuestHeld;
+        bool isDue = nowNanos >= _cutClock.DueNanos(_isOutputWaiting) || _isGuestHeld;
         if (State is not (PrimaryState.Protected or PrimaryState.Ending)
             || (State == PrimaryState.Ending ? !isLastDue : !isDue)
             || !CanCut)

@@ -15,6 +15,7 @@ internal sealed partial class PrimaryCore
     private readonly PrimaryOptions _options;
     private readonly IPrimaryActions _actions;
     private readonly EpochPipeline _epochs = new();
+    private readonly CutClock _cutClock;
 
     private WelcomeMessage? _welcome;
     private CopyDigest _copy;
@@ -34,6 +35,7 @@ internal sealed partial class PrimaryCore
         Check.That(options.FindError() is null);
         _options = options;
         _actions = actions;
+        _cutClock = new CutClock(options.EpochNanos, options.OutputEpochNanos);
         _dialog = new WitnessDialog(options.WitnessRetryNanos, options.ProgressNanos);
     }
 
@@ -184,6 +186,7 @@ internal sealed partial class PrimaryCore
         if (IsReplicating)
         {
             _epochs.TakeCut(epoch, nowNanos);
+            _cutClock.OnCut(nowNanos);
             _isOutputWaiting = false;
             _progressNanos = nowNanos;
         }
@@ -283,7 +286,8 @@ internal sealed partial class PrimaryCore
         _copy = default;
         _isCopyDoneSent = false;
         _lease.Void();
-        _epochs.Reset(nowNanos);
+        _epochs.Reset();
+        _cutClock.Restart(nowNanos);
         ReleasedEpoch = 0;
         _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);

@@ -31,7 +31,10 @@ public sealed record PrimaryOptions
     /// <summary>Silence of the standby, or lack of progress of any phase, after which it is lost.</summary>
     public long ProgressNanos { get; init; } = 2_000_000_000;
 
-    /// <summary>How long the standby may compare and flush at the end of a full copy.</summary>
+    /// <summary>
+    /// How long the standby may compare and flush at the end of a full copy, and how long the copy may find nothing to
+    /// send.
+    /// </summary>
     public long SyncNanos { get; init; } = 120_000_000_000;
 
     /// <summary>Time between two attempts at a witness that does not answer.</summary>

@@ -27,9 +27,6 @@ internal sealed class Chunk : IDisposable
     /// <summary>What is still free behind it.</summary>
     public Span<byte> Free => _bytes.AsSpan(_length);
 
-    /// <summary>What is still free, as memory that a block request can take.</summary>
-    public Memory<byte> FreeMemory => _bytes.AsMemory(_length);
-
     /// <summary>Takes <paramref name="count"/> free bytes into the content.</summary>
     public void Advance(int count)
     {

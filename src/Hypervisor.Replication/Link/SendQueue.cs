@@ -14,7 +14,7 @@ internal sealed class SendQueue(int countMax) : IDisposable
 {
     private readonly Lock _lock = new(); // protects the fields below; held for a few instructions
     private readonly Queue<Message> _messages = new();
-    private readonly SemaphoreSlim _wake = new(0);
+    private readonly AutoResetEvent _wake = new(false); // sleeps at once; see Inbox
     private bool _isClosed;
     private bool _isWriterWaiting;
 
@@ -36,7 +36,7 @@ internal sealed class SendQueue(int countMax) : IDisposable
 
         if (wakes)
         {
-            _ = _wake.Release();
+            _ = _wake.Set();
         }
 
         return true;
@@ -71,7 +71,7 @@ internal sealed class SendQueue(int countMax) : IDisposable
                 _isWriterWaiting = true;
             }
 
-            _wake.Wait();
+            _ = _wake.WaitOne();
         }
     }
 
@@ -83,7 +83,7 @@ internal sealed class SendQueue(int countMax) : IDisposable
             _isClosed = true;
         }
 
-        _ = _wake.Release();
+        _ = _wake.Set();
     }
 
     /// <summary>Closes it and releases what it holds.</summary>

@@ -14,8 +14,15 @@ namespace Hypervisor.Replication.Session;
 /// <remarks>Tag observer on the guest's threads; the rest on the capture thread, except <see cref="Stop"/>.</remarks>
 internal sealed class CaptureRun : IEpochTagObserver
 {
-    /// <summary>Payload of the chunks: fields and bulk together fill one buffer at the receiver.</summary>
-    public const int ChunkBytes = ReceivePool.PooledBytes - 64;
+    /// <summary>
+    /// What the full copy reads of a disk at once: so much that threads change little, and so little that a request of
+    /// the guest, which waits meanwhile, waits for well under a millisecond.
+    /// </summary>
+    public const int RangeBytes = 8 * PieceBytes;
+
+    // Payload of the chunks: fields and bulk together fill one buffer at the receiver.
+    private const int ChunkBytes = ReceivePool.PooledBytes - 64;
+    private const int PieceBytes = ChunkBytes & ~4095; // of a range, in one message: whole pages of the host's cache
 
     private const int RamChunks = 256;   // 16 MiB
     private const int DiskChunks = 256;  // 16 MiB
@@ -25,7 +32,7 @@ internal sealed class CaptureRun : IEpochTagObserver
     private readonly Inbox<PrimaryEvent> _inbox;
     private readonly ChunkPool _ramPool = new(RamChunks, ChunkBytes);
     private readonly ChunkPool _diskPool = new(DiskChunks, ChunkBytes);
-    private Chunk? _rangeChunk; // of the disk range that is being copied
+    private readonly byte[] _range = new byte[RangeBytes]; // of a disk, as it was read
     private bool _isStopped;
 
     /// <summary>A run with an empty shadow.</summary>
@@ -91,15 +98,7 @@ internal sealed class CaptureRun : IEpochTagObserver
     /// <summary>Copies a range of a disk in order with the guest's writes. False when it cannot go on.</summary>
     public bool TryCopyRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
     {
-        _rangeChunk = _diskPool.Rent();
-        if (_rangeChunk is null)
-        {
-            return false;
-        }
-
-        bool isObserved = disk.TryCopyRange(offsetBytes, _rangeChunk.FreeMemory[..lengthBytes], out BlockStatus status);
-        _rangeChunk?.Dispose(); // not handed over
-        _rangeChunk = null;
+        bool isObserved = disk.TryCopyRange(offsetBytes, _range.AsMemory(0, lengthBytes), out BlockStatus status);
         if (isObserved && status != BlockStatus.Ok)
         {
             Post(
@@ -107,7 +106,7 @@ internal sealed class CaptureRun : IEpochTagObserver
                 text: $"disk {disk.Disk}: reading bytes {offsetBytes} + {lengthBytes}: {status}");
         }
 
-        return isObserved && status == BlockStatus.Ok;
+        return isObserved && status == BlockStatus.Ok && !IsStopped;
     }
 
     /// <inheritdoc/>
@@ -140,22 +139,33 @@ internal sealed class CaptureRun : IEpochTagObserver
     /// <inheritdoc/>
     public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
     {
-        bool isZero = !bytes.Span.ContainsAnyExcept((byte)0);
-        var message = new DiskBlockMessage
+        ReadOnlySpan<byte> rest = bytes.Span;
+        while (!rest.IsEmpty)
         {
-            Disk = (ushort)disk,
-            IsZero = isZero,
-            OffsetBytes = offsetBytes,
-            LengthBytes = bytes.Length,
-        };
-        if (!isZero)
-        {
-            _rangeChunk!.Advance(bytes.Length);
-            message.Attach(_rangeChunk.Content, _rangeChunk);
-            _rangeChunk = null;
-        }
+            // Zeroes need no buffer, so a run of them is one message.
+            int zeroes = rest.IndexOfAnyExcept((byte)0);
+            int count = zeroes < 0 ? rest.Length : zeroes / PieceBytes * PieceBytes;
+            if (count > 0)
+            {
+                PostBlock(disk, offsetBytes, count, null);
+            }
+            else
+            {
+                Chunk? chunk = _diskPool.Rent(); // waiting here holds the guest's requests back (rule 23)
+                if (chunk is null)
+                {
+                    return;
+                }
 
-        Post(PrimaryEventKind.Copied, message);
+                count = Math.Min(rest.Length, PieceBytes);
+                rest[..count].CopyTo(chunk.Free);
+                chunk.Advance(count);
+                PostBlock(disk, offsetBytes, count, chunk);
+            }
+
+            offsetBytes += count;
+            rest = rest[count..];
+        }
     }
 
     /// <inheritdoc/>
@@ -178,6 +188,27 @@ internal sealed class CaptureRun : IEpochTagObserver
         }
 
         Post(PrimaryEventKind.DiskWrite, message);
+    }
+
+    /// <param name="disk">Which.</param>
+    /// <param name="offsetBytes">First byte.</param>
+    /// <param name="lengthBytes">How many.</param>
+    /// <param name="chunk">Their content; null when they are zeroes.</param>
+    private void PostBlock(int disk, long offsetBytes, int lengthBytes, Chunk? chunk)
+    {
+        var message = new DiskBlockMessage
+        {
+            Disk = (ushort)disk,
+            IsZero = chunk is null,
+            OffsetBytes = offsetBytes,
+            LengthBytes = lengthBytes,
+        };
+        if (chunk is not null)
+        {
+            message.Attach(chunk.Content, chunk);
+        }
+
+        Post(PrimaryEventKind.Copied, message);
     }
 
     private void PostRam(Chunk chunk)

@@ -21,11 +21,14 @@ internal sealed class CaptureThread : IDisposable
     private const int SmallRoundPages = 1024; // what a cut copies within a few milliseconds
     private const int RoundsMax = 30;         // who dirties faster than the link copies gets a large first epoch
 
+    private const long ReportNanos = 50_000_000; // time between two words about the full copy: more than an eye sees
+
     private readonly PrimarySetup _setup;
     private readonly CaptureMeter _meter;
     private readonly GuestGate _guest;
     private readonly Inbox<Command> _commands = new();
     private readonly Thread _thread;
+    private long _nextReportNanos;
 
     /// <summary>Starts the thread; the machine is paused.</summary>
     public CaptureThread(PrimarySetup setup, CaptureMeter meter)
@@ -181,10 +184,9 @@ internal sealed class CaptureThread : IDisposable
 
     private bool TryCopyDisk(CaptureRun run, EpochTagFilter disk, ref long done, long total)
     {
-        const int RangeBytes = CaptureRun.ChunkBytes & ~511;
-        for (long offset = 0; offset < disk.LengthBytes; offset += RangeBytes)
+        for (long offset = 0; offset < disk.LengthBytes; offset += CaptureRun.RangeBytes)
         {
-            int length = (int)Math.Min(RangeBytes, disk.LengthBytes - offset);
+            int length = (int)Math.Min(CaptureRun.RangeBytes, disk.LengthBytes - offset);
             if (!run.TryCopyRange(disk, offset, length))
             {
                 return false;
@@ -197,7 +199,15 @@ internal sealed class CaptureThread : IDisposable
         return true;
     }
 
-    private void Report(long done, long total) => _setup.Events.OnCopyProgress(done, total);
+    private void Report(long done, long total)
+    {
+        long now = _setup.Clock.NowNanos;
+        if (done >= total || now >= _nextReportNanos)
+        {
+            _nextReportNanos = now + ReportNanos;
+            _setup.Events.OnCopyProgress(done, total);
+        }
+    }
 
     private void TakeCut(CaptureRun run, ulong epoch)
     {

@@ -76,19 +76,23 @@ internal sealed class Connector : IDisposable
             var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
             try
             {
-                socket.ConnectAsync(_host, _port, _end.Token).AsTask().GetAwaiter().GetResult();
-                return socket;
+                // Not ConnectAsync: a socket that was once used so does all of its work by way of the thread pool.
+                using (_end.Token.Register(socket.Dispose))
+                {
+                    socket.Connect(_host, _port);
+                }
+
+                if (!_end.IsCancellationRequested)
+                {
+                    return socket;
+                }
             }
-            catch (SocketException)
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                socket.Dispose(); // not there yet
-            }
-            catch (OperationCanceledException)
-            {
-                socket.Dispose();
-                throw;
+                // Not there yet, or disposed meanwhile.
             }
 
+            socket.Dispose();
             _end.Token.WaitHandle.WaitOne(_retryMillis);
             _end.Token.ThrowIfCancellationRequested();
         }

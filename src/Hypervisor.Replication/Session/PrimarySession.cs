@@ -16,7 +16,7 @@ namespace Hypervisor.Replication.Session;
 /// <remarks>One thread calls the core; it never waits for the guest, the link, a disk or the witness.</remarks>
 public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 {
-    private const int TickMillisMax = 20;
+    private const int TickMillisMax = 100; // a wake-up that has nothing to do may cost the guest its processor
     private const int NanosPerMilli = 1_000_000;
 
     private readonly PrimarySetup _setup;

@@ -18,7 +18,7 @@ namespace Hypervisor.Replication.Session;
 /// </summary>
 public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 {
-    private const int TickMillisMax = 20;
+    private const int TickMillisMax = 100; // as at the primary
     private const int NanosPerMilli = 1_000_000;
     private const int Backlog = 8;
 

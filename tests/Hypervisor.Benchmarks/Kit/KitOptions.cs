@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Globalization;
 using System.Linq;
 
 namespace Hypervisor.Benchmarks.Kit;
@@ -48,20 +47,16 @@ internal sealed record KitOptions
     public static KitOptions Parse(ReadOnlySpan<string> words)
     {
         var options = new KitOptions();
-        for (int i = 0; i < words.Length; i += 2)
+        foreach ((string name, string value) in OptionWords.Pairs(words, Usage))
         {
-            string name = words[i];
-            string value = i + 1 < words.Length
-                ? words[i + 1]
-                : throw new FormatException($"{name}: a value is missing; usage: {Usage}");
             options = name switch
             {
                 "-k" => options with { What = value },
-                "--rounds" => options with { Rounds = (int)Number(name, value, 0, 1000) },
+                "--rounds" => options with { Rounds = OptionWords.Rounds(name, value, min: 0) },
                 "--targets" => options with { Targets = ParseTargets(value) },
                 "--engine" => options with { Engine = value },
-                "--scale" => options with { Scale = Number(name, value, 0.0001, 1000) },
-                "--timeout" => options with { TimeoutSeconds = (int)Number(name, value, 1, 86400) },
+                "--scale" => options with { Scale = OptionWords.Number(name, value, 0.0001, 1000) },
+                "--timeout" => options with { TimeoutSeconds = (int)OptionWords.Number(name, value, 1, 86400) },
                 "--results" => options with { Results = value },
                 "--report" => options with { Report = value },
                 _ => throw new FormatException($"unknown {name}; usage: {Usage}"),
@@ -78,11 +73,4 @@ internal sealed record KitOptions
             ? throw new FormatException($"--targets {wrong}: allowed are {string.Join(", ", s_targets)}")
             : targets;
     }
-
-    private static double Number(string name, string value, double min, double max)
-        => double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
-            && number >= min && number <= max
-            ? number
-            : throw new FormatException(string.Create(
-                CultureInfo.InvariantCulture, $"{name} {value}: allowed is a number from {min} to {max}"));
 }

@@ -1,7 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Diagnostics;
-using System.Globalization;
 using System.IO;
 using System.Linq;
 
@@ -12,40 +10,43 @@ internal static class SystemdProgram
 {
     private const string Usage = "bench systemd [--rounds N]";
     private const int RoundsDefault = 3;
-    private const int RoundsMax = 1000;
 
     /// <summary>
     /// `systemd HV CACHE ROOT [--rounds N]`: HV is the program, CACHE what systemd-files.sh made, ROOT the checkout.
     /// </summary>
     public static int Run(ReadOnlySpan<string> words)
     {
-        int rounds = RoundsDefault;
-        if (words.Length is not (3 or 5) || (words.Length == 5 && (words[3] != "--rounds"
-            || !int.TryParse(words[4], NumberStyles.None, CultureInfo.InvariantCulture, out rounds)
-            || rounds is < 1 or > RoundsMax)))
+        const int PathWords = 3;
+        if (words.Length < PathWords)
         {
-            Console.Error.WriteLine($"bench systemd: allowed is {Usage}, N from 1 to {RoundsMax}");
+            Console.Error.WriteLine($"usage: systemd HV CACHE ROOT; {Usage}");
             return 2;
         }
 
-        try
+        string hv = words[0], cache = words[1], root = words[2];
+        string[] optionWords = words[PathWords..].ToArray();
+        return Measurement.Guard("systemd", () => Measure(hv, cache, root, ParseRounds(optionWords)));
+    }
+
+    private static int ParseRounds(string[] words)
+    {
+        int rounds = RoundsDefault;
+        foreach ((string name, string value) in OptionWords.Pairs(words, Usage))
         {
-            return Measure(words[0], words[1], words[2], rounds);
+            rounds = name == "--rounds"
+                ? OptionWords.Rounds(name, value, min: 1)
+                : throw new FormatException($"unknown {name}; usage: {Usage}");
         }
-        catch (InvalidOperationException error)
-        {
-            Console.Error.WriteLine($"bench systemd: {error.Message}");
-            return 1;
-        }
+
+        return rounds;
     }
 
     private static int Measure(string hv, string cache, string root, int rounds)
     {
         string files = Path.Combine(cache, "systemd");
         string qemu = Path.Combine(cache, "kit-tools", "qemu-system-x86_64");
-        string stamp = DateTime.UtcNow.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture);
-        string results = Path.Combine(root, "out", "systemd", stamp);
-        _ = Directory.CreateDirectory(results);
+        var measurement = new Measurement("systemd", root);
+        string results = measurement.MakeResults();
         string head = BenchmarkHost.Describe(hv);
         string disk = Path.Combine(files, "work.img");
         List<SystemdBoot> boots = [];
@@ -53,9 +54,7 @@ internal static class SystemdProgram
         {
             foreach (SystemdTarget target in SystemdTarget.All(hv, qemu, files, disk))
             {
-                // The copy is on the disk before the clock starts, so that writing it back costs no machine anything.
-                _ = Output("cp", "--sparse=always", Path.Combine(files, "disk.img"), disk);
-                _ = Output("sync", disk);
+                HostCommand.CopyDisk(Path.Combine(files, "disk.img"), disk);
                 var boot = SystemdBoot.Run(target);
                 boots.Add(boot);
                 File.WriteAllText(Path.Combine(results, $"{target.Label}.r{round}.log"), boot.Console);
@@ -65,19 +64,13 @@ internal static class SystemdProgram
 
         File.Delete(disk);
         var report = new SystemdReport(boots);
-        string section = $"""
-            ## Debian with systemd to its login prompt
-
-            Made by `./run.sh bench systemd --rounds {rounds}`.
-
-            {head}{Versions(qemu, files)} Load average at the end {BenchmarkHost.LoadAverage()}.
-
-            {report.Write()}
-            """;
-        string page = Path.Combine(root, "docs", "performance.md");
-        PerformancePage.Put(page, section);
-        Console.WriteLine(section);
-        Console.Error.WriteLine($"bench systemd: consoles in {results}, report in {page}");
+        string section = measurement.Section(
+            "Debian with systemd to its login prompt",
+            $"--rounds {rounds}",
+            "",
+            head + Versions(qemu, files),
+            report.Write());
+        measurement.Publish(section, results, measurement.Page);
         return report.Faults.Count == 0 ? 0 : 1;
     }
 
@@ -89,19 +82,9 @@ internal static class SystemdProgram
             .. packages.Where(line => line.StartsWith("linux-image-", StringComparison.Ordinal)
                 || line.StartsWith("systemd\t", StringComparison.Ordinal)).Select(line => line.Replace('\t', ' ')),
         ];
-        return $"{Output(qemu, "--version").Split('\n')[0]}, `-accel tcg`. Guests: debootstrap's minbase with systemd, "
-            + "udev, D-Bus and an initramfs of initramfs-tools, "
+        return $"{HostCommand.Output(qemu, "--version").Split('\n')[0]}, `-accel tcg`. "
+            + "Guests: debootstrap's minbase with systemd, udev, D-Bus and an initramfs of initramfs-tools, "
             + $"{packages.Length} packages, {string.Join(", ", named)}; "
             + "1 vCPU, 1 GiB, ext4 on virtio-blk (`cache=unsafe`), the disk copied afresh for each boot.";
-    }
-
-    private static string Output(string program, params string[] words)
-    {
-        using Process process = Process.Start(new ProcessStartInfo(program, words) { RedirectStandardOutput = true })!;
-        string text = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0
-            ? text
-            : throw new InvalidOperationException($"{program} {string.Join(' ', words)} ended with {process.ExitCode}");
     }
 }

@@ -66,6 +66,25 @@ public sealed class PrimaryCoreTests
     }
 
     [Fact]
+    public void Cut_that_came_late_does_not_delay_the_next_one()
+    {
+        RecordedPrimary primary = new RecordedPrimary().Protect();
+        long due = primary.Now + 50_000_000;
+        primary.Now = due;
+        primary.Core.OnTick(primary.Now);
+        Assert.Contains("cut 1", primary.Log);
+
+        primary.Now = due + 20_000_000;
+        primary.Core.OnCutTaken(1, primary.Now);
+        primary.Core.OnCaptureDone(1, [], primary.Now);
+        primary.Ack(1);
+        primary.Now = due + 50_000_000;
+        primary.Core.OnTick(primary.Now);
+
+        Assert.Contains("cut 2", primary.Log);
+    }
+
+    [Fact]
     public void Rule_16_disk_writes_carry_their_place_in_the_open_epoch()
     {
         RecordedPrimary primary = new RecordedPrimary().Protect();
@@ -247,6 +266,42 @@ public sealed class PrimaryCoreTests
         primary.Core.OnTick(primary.Now);
 
         Assert.Equal(PrimaryState.Deciding, primary.Core.State);
+    }
+
+    [Fact]
+    public void Rule_31_standby_that_writes_the_copy_is_not_silent()
+    {
+        RecordedPrimary primary = Copying();
+
+        for (int i = 0; i < 5; i++)
+        {
+            primary.Now += 1_500_000_000;
+            primary.Core.OnCopied(new RamBlockMessage { PageCount = 0 }, primary.Now);
+            primary.Core.OnTick(primary.Now);
+        }
+
+        Assert.Equal(PrimaryState.Copying, primary.Core.State);
+    }
+
+    [Fact]
+    public void Rule_31_standby_that_is_silent_while_nothing_is_taken_is_lost()
+    {
+        RecordedPrimary primary = Copying();
+
+        primary.Now += 2_100_000_000;
+        primary.Core.OnTick(primary.Now);
+
+        Assert.Equal(PrimaryState.Alone, primary.Core.State);
+    }
+
+    private static RecordedPrimary Copying()
+    {
+        var primary = new RecordedPrimary();
+        primary.Start();
+        primary.Core.OnConnected(RecordedPrimary.Incarnation, primary.Now);
+        primary.Core.OnMessage(RecordedPrimary.Welcome(), primary.Now);
+        Assert.Equal(PrimaryState.Copying, primary.Core.State);
+        return primary;
     }
 
     private static DiskWriteMessage Flush(ulong epoch)

@@ -69,6 +69,30 @@ public sealed class CaptureThreadTests : IDisposable
     }
 
     [Fact]
+    public void Zeroes_of_a_copied_range_are_one_message_and_the_rest_comes_as_it_is()
+    {
+        byte[] range = new byte[CaptureRun.RangeBytes - 512];
+        new Random(1).NextBytes(range.AsSpan(200_000, 100_000));
+        byte[] copy = new byte[range.Length];
+        const long Offset = 1 << 20;
+
+        _run.OnCopied(0, Offset, range);
+
+        int zeroes = 0;
+        while (_inbox.TryTake(timeoutMillis: 0, out PrimaryEvent item))
+        {
+            var block = Assert.IsType<DiskBlockMessage>(item.Message);
+            Assert.Equal(block.IsZero ? 0 : block.LengthBytes, block.Bulk.Length);
+            block.Bulk.CopyTo(copy.AsMemory((int)(block.OffsetBytes - Offset)));
+            zeroes += block.IsZero ? (int)block.LengthBytes : 0;
+            block.Release();
+        }
+
+        Assert.Equal(range, copy);
+        Assert.InRange(zeroes, range.Length - 100_000 - (2 * 65_536), range.Length - 100_000);
+    }
+
+    [Fact]
     public void Rule_02_every_outbox_belongs_to_the_next_epoch_before_the_guest_runs_on()
     {
         Cut(0);
