@@ -64,12 +64,13 @@ public sealed class VcpuConfig
 
     /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
     internal static VcpuConfig Alone(
-        ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16, bool? usesLoop = null)
+        CpuModel? model = null, ExecutionEngine engine = ExecutionEngine.Interpreter, int hitsBeforeTranslation = 16,
+        bool? usesLoop = null)
         => new()
         {
             ApicBus = new LonelyApicBus(),
             BusLock = new Lock(),
-            Model = CpuModel.Default,
+            Model = model ?? CpuModel.Default,
             Entropy = RandomNumberGenerator.Fill,
             Engine = engine,
             HitsBeforeTranslation = hitsBeforeTranslation,

@@ -12,7 +12,7 @@ internal static class HostFeatures
     /// <summary>False: #UD.</summary>
     internal static bool IsOffered(Vcpu vcpu, Code code)
     {
-        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX))
+        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX or EncodingKind.EVEX))
         {
             return false;
         }
@@ -52,6 +52,11 @@ internal static class HostFeatures
         CpuidFeature.ADX => CpuFeature.Adx,
         CpuidFeature.AVX => CpuFeature.Avx,
         CpuidFeature.AVX2 => CpuFeature.Avx2,
+        CpuidFeature.AVX512F => CpuFeature.Avx512F,
+        CpuidFeature.AVX512BW => CpuFeature.Avx512Bw,
+        CpuidFeature.AVX512CD => CpuFeature.Avx512Cd,
+        CpuidFeature.AVX512DQ => CpuFeature.Avx512Dq,
+        CpuidFeature.AVX512VL => CpuFeature.Avx512Vl,
         CpuidFeature.F16C => CpuFeature.F16c,
         CpuidFeature.FMA => CpuFeature.Fma,
         CpuidFeature.CX8 => CpuFeature.Cmpxchg8B,

@@ -17,4 +17,7 @@ internal enum HostUse : byte
 
     /// <summary>x87: keeps the pointers to the last instruction and operand.</summary>
     Pointers = 1 << 2,
+
+    /// <summary>Under a mask: computes in floating point.</summary>
+    Float = 1 << 3,
 }

@@ -48,7 +48,7 @@ internal sealed unsafe partial class BlockTranslator
                 or Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b or Mnemonic.Fnstsw or Mnemonic.Fnstcw or Mnemonic.Fninit
                 or Mnemonic.Fnclex or Mnemonic.Fnop or Mnemonic.Wait or Mnemonic.Emms
                 or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
-            || (InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) != 0;
+            || (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.CopyToHost) != 0;
         if (!isCopied
             || !HostFeatures.IsOffered(_vcpu, instruction.Code)
             || instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv)
@@ -187,7 +187,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
             && original.Op1Kind == OpKind.Register;
         bool badLock = original.HasLockPrefix
-            && ((InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Lockable) == 0
+            && ((InstructionTable.Find(original.Code).Traits & InstructionTraits.Lockable) == 0
                 || original.Op0Kind != OpKind.Memory);
         if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original)
             || _spilledCount > (_readsCounter ? 1 : 2))

@@ -61,6 +61,7 @@ internal static unsafe class StateOffset
     private static readonly int s_jumpEpochs;
     private static readonly int s_vectors;
     private static readonly int s_segments;
+    private static readonly int s_masks;
 
     // Measured on a real instance: taking addresses in a null one makes the JIT insert a null check.
     static StateOffset()
@@ -78,6 +79,7 @@ internal static unsafe class StateOffset
         FpuMxcsr = Fpu + 24;
         StubScratch = (int)(state.Scratch - start) + 64;
         s_vectors = (int)(state.Vectors - start);
+        s_masks = (int)((byte*)state.Masks - start);
         s_segments = (int)((byte*)&state.Segments - start);
 
         var engine = default(EngineState);
@@ -119,6 +121,9 @@ internal static unsafe class StateOffset
     internal static int Addend(int slot) => s_addends + (slot * sizeof(ulong));
 
     internal static int Vector(int register) => s_vectors + (register * 64);
+
+    /// <summary>A mask register.</summary>
+    internal static int Mask(int register) => s_masks + (register * sizeof(ulong));
 
     /// <summary>Base of a segment register: its first field.</summary>
     internal static int SegmentBase(int segment) => s_segments + (segment * sizeof(Segment));

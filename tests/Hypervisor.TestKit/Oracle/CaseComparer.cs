@@ -132,8 +132,8 @@ internal static unsafe class CaseComparer
         bool isX87 = instruction.Code.CpuidFeatures()[0] is CpuidFeature.FPU or CpuidFeature.FPU387;
         bool isPageFault = trap == PageFault || vector == PageFault;
         return (isAlignmentChecked
-                && (isX87 || isPageFault || instruction.Code.Encoding() == EncodingKind.VEX || IsMasked(instruction)
-                    || IsArea(instruction)))
+                && (isX87 || isPageFault || IsMasked(instruction) || IsArea(instruction)
+                    || instruction.Code.Encoding() is EncodingKind.VEX or EncodingKind.EVEX))
             || (IsMasked(instruction) && trap == PageFault)
             || (IsArea(instruction) && (isPageFault || (trap >= 0 && vector >= 0))) // what is looked at first
             || (instruction.Mnemonic is Mnemonic.Xrstor or Mnemonic.Xrstor64 && vector == 13) // our XCR0 has less in it
@@ -193,6 +193,10 @@ internal static unsafe class CaseComparer
                 CheckBytes($"ymm{i} high", host + 576 + (16 * i), ours + 576 + (16 * i), 16, differences);
             }
         }
+
+        bool isPartial = !isDone && instruction.IsVsib;
+        WideRegisters.Compare(native, emulated, isPartial ? 16 : 0, (name, left, right, bytes)
+            => CheckBytes(name, left, right, bytes, differences));
     }
 
     // Zeroed at the end of a 128-bit gather; after a fault between two elements most often already, but not always

@@ -181,6 +181,11 @@ public sealed unsafe class DifferentialCampaign : IDisposable
         text.AppendLine($" flags={*(ulong*)(record + Flags):X} mxcsr={*(uint*)(record + Extended + 24):X}"
             + $" fcw={*(ushort*)(record + Extended):X} fsw={*(ushort*)(record + Extended + 2):X}"
             + $" ftw={record[Extended + 4]:X}");
+        if (instruction.HasOpMask)
+        {
+            text.AppendLine($"  mask: {((ulong*)(record + Masks))[instruction.OpMask - Register.K0]:X}");
+        }
+
         foreach (string difference in _differences)
         {
             text.AppendLine($"  {difference}");
