@@ -12,7 +12,7 @@ namespace Hypervisor.Cpu.Instructions;
 /// </summary>
 /// <remarks>
 /// In the operation: Destination, Source, Extra are the numbers of the data, mask and index registers; Immediate is
-/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16. The exception that a fault becomes has RF in its frame, as
+/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the size of the data register. The exception that a fault becomes has RF in its frame, as
 /// every fault has. Spec: SDM volume 2, VPGATHERDD and VPSCATTERDD with their relatives.
 /// </remarks>
 internal static unsafe class EvexGather
@@ -29,6 +29,7 @@ internal static unsafe class EvexGather
         op->Destination = (byte)data.GetNumber();
         op->Source = (byte)(instruction.OpMask - Register.K0);
         op->Extra = (byte)instruction.MemoryIndex.GetNumber();
+        op->OperandBytes = (byte)data.GetSize();
         op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
         op->Immediate = (ulong)(count | (dataBytes << 8) | (indexBytes << 16));
         bool isOverlapping = !isStore && op->Destination == op->Extra;
@@ -62,10 +63,14 @@ internal static unsafe class EvexGather
 
             Copy(target + (i * dataBytes), bytes, dataBytes);
             mask &= ~(1ul << i);
+            if (op->OperandBytes < VectorBytes)
+            {
+                Clear(target, op->OperandBytes); // already now, as hosts do
+            }
         }
 
         int written = Count(op) * dataBytes;
-        new Span<byte>(target + written, VectorBytes - written).Clear();
+        Clear(target, written);
         mask = 0;
         return Outcome.Next;
     }
@@ -114,6 +119,9 @@ internal static unsafe class EvexGather
         bool isWide = (op->Immediate >> 16) == sizeof(long);
         return (isWide ? ((long*)index)[element] : ((int*)index)[element]) << op->ScaleShift;
     }
+
+    private static void Clear(byte* register, int from)
+        => new Span<byte>(register + from, VectorBytes - from).Clear();
 
     private static void Copy(byte* target, byte* source, int dataBytes)
     {

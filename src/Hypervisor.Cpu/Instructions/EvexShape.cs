@@ -27,9 +27,11 @@ internal static class EvexShape
     // Spec: SDM volume 2, 2.8.1, exception classes E4NF, E6NF and the like.
     private static readonly HashSet<Mnemonic> s_whole =
     [
-        Mnemonic.Valignd, Mnemonic.Valignq, Mnemonic.Vdbpsadbw, Mnemonic.Vinsertf32x4, Mnemonic.Vinsertf32x8,
-        Mnemonic.Vinsertf64x2, Mnemonic.Vinsertf64x4, Mnemonic.Vinserti32x4, Mnemonic.Vinserti32x8,
-        Mnemonic.Vinserti64x2, Mnemonic.Vinserti64x4, Mnemonic.Vmovddup, Mnemonic.Vmovshdup, Mnemonic.Vmovsldup,
+        Mnemonic.Valignd, Mnemonic.Valignq, Mnemonic.Vdbpsadbw, Mnemonic.Vextractf32x4, Mnemonic.Vextractf32x8,
+        Mnemonic.Vextractf64x2, Mnemonic.Vextractf64x4, Mnemonic.Vextracti32x4, Mnemonic.Vextracti32x8,
+        Mnemonic.Vextracti64x2, Mnemonic.Vextracti64x4, Mnemonic.Vinsertf32x4,
+        Mnemonic.Vinsertf32x8, Mnemonic.Vinsertf64x2, Mnemonic.Vinsertf64x4, Mnemonic.Vinserti32x4,
+        Mnemonic.Vinserti32x8, Mnemonic.Vinserti64x2, Mnemonic.Vinserti64x4, Mnemonic.Vmovddup, Mnemonic.Vmovshdup, Mnemonic.Vmovsldup,
         Mnemonic.Vpackssdw, Mnemonic.Vpacksswb, Mnemonic.Vpackusdw, Mnemonic.Vpackuswb, Mnemonic.Vpalignr,
         Mnemonic.Vpconflictd, Mnemonic.Vpconflictq, Mnemonic.Vpermd, Mnemonic.Vpermi2d, Mnemonic.Vpermi2pd,
         Mnemonic.Vpermi2ps, Mnemonic.Vpermi2q, Mnemonic.Vpermi2w, Mnemonic.Vpermilpd, Mnemonic.Vpermilps,
@@ -46,7 +48,7 @@ internal static class EvexShape
     internal static bool IsFloat(Mnemonic mnemonic) => s_isFloat[(int)mnemonic];
 
     /// <summary>Whether the memory operand must be aligned to its size.</summary>
-    internal static bool NeedsAlignment(in Instruction instruction) => s_aligned.Contains(instruction.Mnemonic);
+    internal static bool NeedsAlignment(Mnemonic mnemonic) => s_aligned.Contains(mnemonic);
 
     /// <summary>How the mask decides what of the memory operand is accessed; false: all of it is.</summary>
     internal static bool TryGetMasked(in Instruction instruction, out MaskedAccess access)
@@ -70,12 +72,12 @@ internal static class EvexShape
         }
         else if (instruction.IsBroadcast)
         {
-            kind = MaskedKind.Any;
+            kind = MaskedKind.Repeated;
             wholeBytes = info.MemorySize.GetSize();
         }
         else if (IsBroadcasting(instruction.Mnemonic))
         {
-            kind = MaskedKind.Any;
+            kind = MaskedKind.Repeated;
             wholeBytes = instruction.Op0Register.GetSize();
         }
 

@@ -36,7 +36,10 @@ internal static unsafe class HostEvex
         bool isStore = op->HasMemory && instruction.Op0Kind == OpKind.Memory;
         op->Destination = (byte)HostUnit.Avx512;
         op->Source = (byte)((usesFlags ? HostUse.Flags : 0) | (isFloat ? HostUse.Float : 0)
-            | (EvexShape.NeedsAlignment(instruction) ? HostUse.Aligned : 0));
+            | (HostInstructions.NeedsAlignment(instruction) ? HostUse.Aligned : 0));
+        bool isReduction = instruction.Mnemonic is Mnemonic.Vreduceps or Mnemonic.Vreducepd or Mnemonic.Vreducess
+            or Mnemonic.Vreducesd;
+        op->Source |= (byte)(isReduction && !instruction.SuppressAllExceptions ? HostUse.TinyUnmasked : 0);
         if (op->HasMemory && EvexShape.TryGetMasked(instruction, out MaskedAccess masked))
         {
             op->Immediate |= masked.Bits;
@@ -44,6 +47,7 @@ internal static unsafe class HostEvex
             return;
         }
 
+        op->Source |= (byte)(instruction.HasOpMask ? HostUse.Keep : 0);
         op->Execute = HostInstructions.Unmasked(op->HasMemory, isStore, isFloat);
     }
 
@@ -62,11 +66,15 @@ internal static unsafe class HostEvex
     private static byte* BeginLoad(Vcpu vcpu, Operation* op, byte* buffer)
     {
         var access = new MaskedAccess(op->Immediate);
-        ulong selected = vcpu.State->Masks[access.Mask] & access.CountedBits;
-        if (access.Kind != MaskedKind.Elements)
+        ulong selected = access.Select(vcpu.State->Masks[access.Mask], op->Extra);
+        if (selected == 0)
         {
-            int size = access.Kind == MaskedKind.Any ? op->Extra : BitOperations.PopCount(selected) * access.ElementBytes;
-            return selected == 0 ? buffer : vcpu.Mmu.BeginRead(op, size);
+            return buffer; // not even looked at whether it is aligned
+        }
+
+        if (access.Kind == MaskedKind.Packed)
+        {
+            return vcpu.Mmu.BeginRead(op, BitOperations.PopCount(selected) * access.ElementBytes);
         }
 
         if (!TryWhole(vcpu, op, isWrite: false, out byte* whole) || whole != null)
@@ -127,8 +135,9 @@ internal static unsafe class HostEvex
         }
 
         var access = new MaskedAccess(op->Immediate);
+        ulong selected = access.Select(vcpu.State->Masks[access.Mask], op->Extra);
         byte* whole = null;
-        if (access.Kind == MaskedKind.Elements && !TryWhole(vcpu, op, isWrite: true, out whole))
+        if (selected != 0 && access.Kind == MaskedKind.Elements && !TryWhole(vcpu, op, isWrite: true, out whole))
         {
             return Outcome.Fault;
         }
@@ -147,7 +156,6 @@ internal static unsafe class HostEvex
             return Outcome.Fault;
         }
 
-        ulong selected = vcpu.State->Masks[access.Mask] & access.CountedBits;
         return access.Kind == MaskedKind.Packed
             ? StorePacked(vcpu, op, buffer, BitOperations.PopCount(selected) * access.ElementBytes)
             : StoreElements(vcpu, op, buffer, selected, access.ElementBytes);

@@ -122,9 +122,14 @@ internal static unsafe class HostInstructions
     private const RflagsBits ArithmeticBits = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF
         | RflagsBits.CF | RflagsBits.PF;
 
-    /// <summary>Legacy SSE wants whole vectors aligned, but for a few; VEX only where the name says so.</summary>
+    /// <summary>Legacy SSE wants whole vectors aligned, but for a few; VEX and EVEX only where the name says so.</summary>
     internal static bool NeedsAlignment(in Instruction instruction)
     {
+        if (instruction.Code.Encoding() == EncodingKind.EVEX)
+        {
+            return EvexShape.NeedsAlignment(instruction.Mnemonic);
+        }
+
         if (instruction.Code.Encoding() == EncodingKind.VEX)
         {
             return instruction.Mnemonic is Mnemonic.Vmovaps or Mnemonic.Vmovapd or Mnemonic.Vmovdqa
@@ -253,6 +258,6 @@ internal static unsafe class HostInstructions
 
         return access == MemoryAccess.Read
             ? vcpu.Mmu.BeginReadLinear(linear, size, op->Segment)
-            : vcpu.Mmu.BeginWriteLinear(linear, size, op->Segment, keep: false);
+            : vcpu.Mmu.BeginWriteLinear(linear, size, op->Segment, keep: ((HostUse)op->Source & HostUse.Keep) != 0);
     }
 }

@@ -27,8 +27,22 @@ internal readonly record struct MaskedAccess(ulong Bits)
     /// <summary>Size of an element in memory.</summary>
     internal int ElementBytes => 1 << (int)((Bits >> ElementShift) & FieldMask);
 
-    /// <summary>The bits of the mask register that count.</summary>
-    internal ulong CountedBits => ulong.MaxValue >> (64 - (1 << (int)((Bits >> CountShift) & FieldMask)));
+    /// <summary>Elements that <paramref name="mask"/> selects of an operand of so many bytes; packed: of all.</summary>
+    internal ulong Select(ulong mask, int sizeBytes)
+    {
+        int count = Count;
+        mask &= ulong.MaxValue >> (64 - count);
+        int inMemory = sizeBytes / ElementBytes;
+        for (; Kind == MaskedKind.Repeated && count > inMemory; count /= 2)
+        {
+            mask = (mask | (mask >> (count / 2))) & (ulong.MaxValue >> (64 - (count / 2)));
+        }
+
+        return mask;
+    }
+
+    // The bits of the mask register that count.
+    private int Count => 1 << (int)((Bits >> CountShift) & FieldMask);
 
     internal MaskedKind Kind => (MaskedKind)((Bits >> KindShift) & FieldMask);
 }

@@ -6,8 +6,8 @@ internal enum MaskedKind
     /// <summary>Bit n for element n: those that are clear are not accessed.</summary>
     Elements,
 
-    /// <summary>The operand is broadcast: accessed whole if any bit is set.</summary>
-    Any,
+    /// <summary>The operand is repeated: bit n for element n modulo the number of elements in memory.</summary>
+    Repeated,
 
     /// <summary>As many elements, one behind the other, as bits are set: compress and expand.</summary>
     Packed,

@@ -85,7 +85,14 @@ public unsafe struct EngineState
     /// <summary>Bits of <see cref="SecondHits"/> that are 0 when the entries of a slot change places.</summary>
     public ulong SecondHitsBits;
 
-    private fixed ulong _unused[2];
+    /// <summary>As <see cref="Aligned16Bits"/>, for 64 bytes.</summary>
+    public ulong Aligned64Bits;
+
+    /// <summary>
+    /// 0 while ZMM16 to ZMM31, the mask registers and the upper halves of ZMM0 to ZMM15 are in the host's registers,
+    /// else 1: then those upper halves are 0.
+    /// </summary>
+    public ulong IsWideParked;
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

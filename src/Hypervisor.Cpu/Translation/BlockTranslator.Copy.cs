@@ -63,6 +63,12 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitCopy(in Instruction original)
     {
+        bool isWide = WideTable.Has(original.Code);
+        if (isWide && !_variant.HasWide)
+        {
+            return false;
+        }
+
         Instruction instruction = original;
         instruction.SegmentPrefix = Register.None;
         instruction.HasRepPrefix = false; // means nothing here, and may mean lock elision on the host
@@ -95,7 +101,11 @@ internal sealed unsafe partial class BlockTranslator
             else if (kind == OpKind.Register)
             {
                 Register register = original.GetOpRegister(i);
-                if (register.IsVectorRegister())
+                if (isWide && (register.IsVectorRegister() || register.IsK()))
+                {
+                    continue;
+                }
+                else if (register.IsVectorRegister())
                 {
                     bool isVex = original.Code.Encoding() == EncodingKind.VEX;
                     if (!(isVex ? _variant.HasAvx : _variant.HasSse))
@@ -149,7 +159,11 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        if (UsesFpu(original.Code))
+        if (isWide)
+        {
+            EmitLoadWide();
+        }
+        else if (UsesFpu(original.Code))
         {
             // MMX and SSE together: MXCSR counts too.
             if (!_variant.HasFpu || (!_variant.HasSse && original.Code.CpuidFeatures()[0] != CpuidFeature.FPU))
@@ -198,7 +212,9 @@ internal sealed unsafe partial class BlockTranslator
         // CMPXCHG16B is the one general instruction that wants its operand aligned.
         int alignment = (HostInstructions.NeedsAlignment(original) || original.Mnemonic == Mnemonic.Cmpxchg16b)
             && size >= 16 ? size - 1 : 0;
-        Place place = EmitOperand(original, size, isWrite, alignment);
+        Place place = original.HasOpMask && EvexShape.TryGetMasked(original, out _)
+            ? EmitMaskedOperand(original, size, isWrite, alignment)
+            : EmitOperand(original, size, isWrite, alignment);
         instruction.MemoryBase = Register.RAX + place.Base;
         instruction.MemoryIndex = Register.R10;
         instruction.MemoryIndexScale = 1;

@@ -66,7 +66,7 @@ internal sealed unsafe partial class BlockTranslator
         Check.That(cache.TryBegin(_code, _cold, CodeBytesMax, RecordBytesMax));
         for (int mode = 0; mode < _stubs.Length; mode++)
         {
-            _stubs[mode] = EntryStubs.Create(_code, mode);
+            _stubs[mode] = EntryStubs.Create(_code, mode, HasWideRegisters);
         }
 
         cache.EndFixed(_code);
@@ -101,6 +101,7 @@ internal sealed unsafe partial class BlockTranslator
         _outOfLine.Clear();
         _instructions.Clear();
         _isFpuLoaded = false;
+        _isWideLoaded = false;
         _uncounted = 0;
         bool isCut = Decode(host, start);
         BeginWindows();
@@ -287,6 +288,7 @@ internal sealed unsafe partial class BlockTranslator
         record->Continuation = ends ? null : _code.Here;
         record->UsesFpu = UsesFpu(instruction.Code);
         _isFpuLoaded &= !record->UsesFpu;
+        _isWideLoaded = false;
         return ends;
     }
 

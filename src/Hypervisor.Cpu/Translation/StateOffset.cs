@@ -39,6 +39,7 @@ internal static unsafe class StateOffset
     internal static readonly int AccessWriteBit;
     internal static readonly int Aligned16Bits;
     internal static readonly int Aligned32Bits;
+    internal static readonly int Aligned64Bits;
     internal static readonly int AccessFunction;
     internal static readonly int ExitRip;
     internal static readonly int ExitReason;
@@ -46,6 +47,7 @@ internal static unsafe class StateOffset
     internal static readonly int PackedFlags;
     internal static readonly int HostMxcsr;
     internal static readonly int IsFpuParked;
+    internal static readonly int IsWideParked;
     internal static readonly int MayHaveInterrupt;
     internal static readonly int InstructionCount;
     internal static readonly int MxcsrMaskBits;
@@ -100,6 +102,8 @@ internal static unsafe class StateOffset
         SecondHitsBits = (int)((byte*)&engine.SecondHitsBits - below);
         Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
         Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
+        Aligned64Bits = (int)((byte*)&engine.Aligned64Bits - below);
+        IsWideParked = (int)((byte*)&engine.IsWideParked - below);
         AccessFunction = (int)((byte*)&engine.AccessFunction - below);
         ExitRip = (int)((byte*)&engine.ExitRip - below);
         ExitReason = (int)((byte*)&engine.ExitReason - below);

@@ -12,6 +12,7 @@ internal static unsafe class CaseComparer
     private const int DebugTrap = 1;
     private const int PageFault = 14;
     private const int MxcsrAt = 24;
+    private const int HalfBytes = 16;
 
     private static readonly string[] s_registerNames =
     [
@@ -195,8 +196,11 @@ internal static unsafe class CaseComparer
         }
 
         bool isPartial = !isDone && instruction.IsVsib;
-        WideRegisters.Compare(native, emulated, isPartial ? 16 : 0, (name, left, right, bytes)
-            => CheckBytes(name, left, right, bytes, differences));
+        string narrow = isPartial && !instruction.Op0Register.IsZMM() ? $"zmm{instruction.Op0Register.GetNumber()}" : "";
+        int narrowBytes = instruction.Op0Register.IsXMM() ? HalfBytes : 2 * HalfBytes;
+        bool isVex = instruction.Code.Encoding() == EncodingKind.VEX;
+        WideRegisters.Compare(native, emulated, isPartial && isVex ? 16 : 0, (name, left, right, bytes)
+            => CheckBytes(name, left, right, name == narrow ? narrowBytes : bytes, differences));
     }
 
     // Zeroed at the end of a 128-bit gather; after a fault between two elements most often already, but not always
