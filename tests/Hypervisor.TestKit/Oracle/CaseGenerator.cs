@@ -195,7 +195,10 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         // The two sides have different XCR0: ask only for what both know.
         if (instruction.Code.CpuidFeatures()[0] is CpuidFeature.XSAVE or CpuidFeature.XSAVEC or CpuidFeature.XSAVEOPT)
         {
-            (registers[0], registers[2]) = ((ulong)random.Next(8), 0);
+            bool isWide = HasWide && random.Next(2) == 0
+                && instruction.Mnemonic is Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xrstor or Mnemonic.Xrstor64;
+            registers[0] = (uint)(random.Next(8) | (isWide ? random.Next(8) << 5 : 0));
+            registers[2] = 0;
         }
     }
 

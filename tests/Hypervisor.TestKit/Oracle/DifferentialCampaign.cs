@@ -92,8 +92,16 @@ public sealed unsafe class DifferentialCampaign : IDisposable
         Array.Clear(_before);
         for (int at = 0; at < _before.Length; at += LineBytes)
         {
-            int present = random.Next(8);
+            uint present = (uint)random.Next(8);
             ulong format = random.Next(2) == 0 ? 0 : Compacted | 7;
+            if (HasWide && format != 0 && random.Next(2) == 0)
+            {
+                // In the standard format these are elsewhere on each vendor's hosts.
+                uint wide = (uint)random.Next(8) << 5;
+                format |= wide;
+                present |= (uint)random.Next(256) & wide;
+            }
+
             BitConverter.TryWriteBytes(_before.AsSpan(at), (ulong)present);
             BitConverter.TryWriteBytes(_before.AsSpan(at + 8), format);
         }
