@@ -33,12 +33,16 @@ public sealed class CpuModel
     // Beside the level, taken when the host has them. A pair of hosts compares the resulting sets.
     private static readonly CpuFeatures s_optional3 = new([Aes, Pclmulqdq, Sha, Adx, Xsaveopt, Xsavec, Xgetbv1]);
 
+    private static readonly CpuFeatures s_optional4 = s_optional3.Union(new CpuFeatures([
+        Avx512Ifma, Avx512Vbmi, Avx512Vbmi2, Avx512Vnni, Avx512Bitalg, Avx512Vpopcntdq, Gfni, Vaes, Vpclmulqdq,
+    ]));
+
     private static readonly CpuModel[] s_models =
     [
         new("x86-64-v1", s_level1, new CpuFeatures([])),
         new("x86-64-v2", s_level2, new CpuFeatures([Aes, Pclmulqdq])),
         new("x86-64-v3", s_level3, s_optional3),
-        new("x86-64-v4", s_level4, s_optional3),
+        new("x86-64-v4", s_level4, s_optional4),
     ];
 
     private readonly CpuFeatures _required;

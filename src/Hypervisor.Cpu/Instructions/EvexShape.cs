@@ -19,8 +19,9 @@ internal static class EvexShape
 
     private static readonly HashSet<Mnemonic> s_packed =
     [
-        Mnemonic.Vcompressps, Mnemonic.Vcompresspd, Mnemonic.Vpcompressd, Mnemonic.Vpcompressq, Mnemonic.Vexpandps,
-        Mnemonic.Vexpandpd, Mnemonic.Vpexpandd, Mnemonic.Vpexpandq,
+        Mnemonic.Vcompressps, Mnemonic.Vcompresspd, Mnemonic.Vpcompressb, Mnemonic.Vpcompressw, Mnemonic.Vpcompressd,
+        Mnemonic.Vpcompressq, Mnemonic.Vexpandps, Mnemonic.Vexpandpd, Mnemonic.Vpexpandb, Mnemonic.Vpexpandw,
+        Mnemonic.Vpexpandd, Mnemonic.Vpexpandq,
     ];
 
     // Where elements of the result depend on any element of the operand, it is accessed whole under every mask.
@@ -29,15 +30,16 @@ internal static class EvexShape
     [
         Mnemonic.Valignd, Mnemonic.Valignq, Mnemonic.Vdbpsadbw, Mnemonic.Vextractf32x4, Mnemonic.Vextractf32x8,
         Mnemonic.Vextractf64x2, Mnemonic.Vextractf64x4, Mnemonic.Vextracti32x4, Mnemonic.Vextracti32x8,
-        Mnemonic.Vextracti64x2, Mnemonic.Vextracti64x4, Mnemonic.Vinsertf32x4,
-        Mnemonic.Vinsertf32x8, Mnemonic.Vinsertf64x2, Mnemonic.Vinsertf64x4, Mnemonic.Vinserti32x4,
-        Mnemonic.Vinserti32x8, Mnemonic.Vinserti64x2, Mnemonic.Vinserti64x4, Mnemonic.Vmovddup, Mnemonic.Vmovshdup, Mnemonic.Vmovsldup,
-        Mnemonic.Vpackssdw, Mnemonic.Vpacksswb, Mnemonic.Vpackusdw, Mnemonic.Vpackuswb, Mnemonic.Vpalignr,
-        Mnemonic.Vpconflictd, Mnemonic.Vpconflictq, Mnemonic.Vpermd, Mnemonic.Vpermi2d, Mnemonic.Vpermi2pd,
-        Mnemonic.Vpermi2ps, Mnemonic.Vpermi2q, Mnemonic.Vpermi2w, Mnemonic.Vpermilpd, Mnemonic.Vpermilps,
-        Mnemonic.Vpermpd, Mnemonic.Vpermps, Mnemonic.Vpermq, Mnemonic.Vpermt2d, Mnemonic.Vpermt2pd,
-        Mnemonic.Vpermt2ps, Mnemonic.Vpermt2q, Mnemonic.Vpermt2w, Mnemonic.Vpermw, Mnemonic.Vpmaddubsw,
-        Mnemonic.Vpmaddwd, Mnemonic.Vpshufb, Mnemonic.Vpshufd, Mnemonic.Vpshufhw, Mnemonic.Vpshuflw,
+        Mnemonic.Vextracti64x2, Mnemonic.Vextracti64x4, Mnemonic.Vgf2p8affineinvqb, Mnemonic.Vgf2p8affineqb,
+        Mnemonic.Vinsertf32x4, Mnemonic.Vinsertf32x8, Mnemonic.Vinsertf64x2, Mnemonic.Vinsertf64x4,
+        Mnemonic.Vinserti32x4, Mnemonic.Vinserti32x8, Mnemonic.Vinserti64x2, Mnemonic.Vinserti64x4, Mnemonic.Vmovddup,
+        Mnemonic.Vmovshdup, Mnemonic.Vmovsldup, Mnemonic.Vpackssdw, Mnemonic.Vpacksswb, Mnemonic.Vpackusdw,
+        Mnemonic.Vpackuswb, Mnemonic.Vpalignr, Mnemonic.Vpconflictd, Mnemonic.Vpconflictq, Mnemonic.Vpermb,
+        Mnemonic.Vpermd, Mnemonic.Vpermi2b, Mnemonic.Vpermi2d, Mnemonic.Vpermi2pd, Mnemonic.Vpermi2ps,
+        Mnemonic.Vpermi2q, Mnemonic.Vpermi2w, Mnemonic.Vpermilpd, Mnemonic.Vpermilps, Mnemonic.Vpermpd,
+        Mnemonic.Vpermps, Mnemonic.Vpermq, Mnemonic.Vpermt2b, Mnemonic.Vpermt2d, Mnemonic.Vpermt2pd, Mnemonic.Vpermt2ps,
+        Mnemonic.Vpermt2q, Mnemonic.Vpermt2w, Mnemonic.Vpermw, Mnemonic.Vpmaddubsw, Mnemonic.Vpmaddwd,
+        Mnemonic.Vpmultishiftqb, Mnemonic.Vpshufb, Mnemonic.Vpshufd, Mnemonic.Vpshufhw, Mnemonic.Vpshuflw,
         Mnemonic.Vpunpckhbw, Mnemonic.Vpunpckhdq, Mnemonic.Vpunpckhqdq, Mnemonic.Vpunpckhwd, Mnemonic.Vpunpcklbw,
         Mnemonic.Vpunpckldq, Mnemonic.Vpunpcklqdq, Mnemonic.Vpunpcklwd, Mnemonic.Vshuff32x4, Mnemonic.Vshuff64x2,
         Mnemonic.Vshufi32x4, Mnemonic.Vshufi64x2, Mnemonic.Vshufpd, Mnemonic.Vshufps, Mnemonic.Vunpckhpd,

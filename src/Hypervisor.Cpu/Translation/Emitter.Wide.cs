@@ -21,6 +21,14 @@ internal sealed unsafe partial class Emitter
         CompressedOperand(vector, baseRegister, displacement);
     }
 
+    /// <summary>VPORQ zmm, zmm, zmm.</summary>
+    internal void OrZmm(int vector, int other)
+    {
+        Evex(vector, vector, other, prefix: 1, wide: true);
+        Byte(0xEB);
+        Byte((byte)(0xC0 | ((vector & 7) << 3) | (other & 7)));
+    }
+
     /// <summary>KMOVQ k, [base + displacement].</summary>
     internal void LoadMask(int mask, int baseRegister, int displacement)
     {

@@ -40,7 +40,8 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
         else if (IsMemory(kind) && (RegisterOf(kind, out _) == Register.None || random.Next(2) == 0))
         {
             instruction.SetOpKind(index, OpKind.Memory);
-            SetMemory(ref instruction, Target(Math.Max(1, instruction.MemorySize.GetSize())));
+            int size = Math.Max(1, instruction.MemorySize.GetSize());
+            SetMemory(ref instruction, instruction.HasOpMask && random.Next(12) == 0 ? MaskedTarget(size) : Target(size));
         }
         else
         {
@@ -86,6 +87,13 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
             1 => FirstData + KeptBytes + (ulong)random.Next(DataBytes - KeptBytes - size),
             _ => FirstData + KeptBytes + (ulong)random.Next(HotBytes),
         };
+    }
+
+    // Across pages, of which the last may be absent: what the mask selects decides.
+    private ulong MaskedTarget(int size)
+    {
+        int page = random.Next(3) == 0 ? 4 : random.Next(1, 4);
+        return FirstData + (ulong)((page * PageBytes) - random.Next(1, size + 1));
     }
 
     /// <summary>Makes the memory operand name <paramref name="target"/>, in one of many ways.</summary>
