@@ -43,7 +43,9 @@ public sealed record MachineConfig
     /// <summary>Names that <see cref="CpuModel"/> may have, weakest first.</summary>
     public static IReadOnlyList<string> CpuModels { get; } = ["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
 
-    /// <summary>What a guest with one of <see cref="CpuModels"/> would need and this host lacks; empty: nothing.</summary>
+    /// <summary>
+    /// What a guest with one of <see cref="CpuModels"/> would need and this host lacks; empty: nothing.
+    /// </summary>
     public static string Lacking(string cpuModel)
         => string.Join(", ", Hypervisor.Cpu.Identification.CpuModel.Named(cpuModel).Lacking).ToUpperInvariant();
 

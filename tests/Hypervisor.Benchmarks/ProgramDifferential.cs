@@ -7,8 +7,8 @@ using Hypervisor.TestKit.Oracle.Programs;
 namespace Hypervisor.Benchmarks;
 
 /// <summary>
-/// <c>diff --programs N --seed S [--engine NAME] [--against NAME] [--cpu MODEL]</c>: random programs on an engine, against the bare
-/// host; or against another engine, and then with injected stops.
+/// <c>diff --programs N --seed S [--engine NAME] [--against NAME] [--cpu MODEL]</c>: random programs on an engine,
+/// against the bare host; or against another engine, and then with injected stops.
 /// </summary>
 internal static class ProgramDifferential
 {

@@ -12,8 +12,9 @@ namespace Hypervisor.Cpu.Instructions;
 /// </summary>
 /// <remarks>
 /// In the operation: Destination, Source, Extra are the numbers of the data, mask and index registers; Immediate is
-/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the size of the data register. The exception that a fault becomes has RF in its frame, as
-/// every fault has. Spec: SDM volume 2, VPGATHERDD and VPSCATTERDD with their relatives.
+/// count | data bytes &lt;&lt; 8 | index bytes &lt;&lt; 16, OperandBytes the size of the data register. The exception
+/// that a fault becomes has RF in its frame, as every fault has. Spec: SDM volume 2, VPGATHERDD and VPSCATTERDD with
+/// their relatives.
 /// </remarks>
 internal static unsafe class EvexGather
 {

@@ -11,8 +11,8 @@ namespace Hypervisor.Cpu.Instructions;
 /// <summary>AVX-512: EVEX encodings and instructions on mask registers, run as the host.</summary>
 /// <remarks>
 /// The operation is that of <see cref="HostInstructions"/>; for a memory operand under a mask,
-/// <see cref="MaskedAccess"/> is in Immediate too. What is masked off is not accessed, so it cannot fault: the stub gets
-/// a copy of the operand unless all of it lies in a page that the TLB grants. Spec: SDM volume 2, 2.7.4 and 2.8.
+/// <see cref="MaskedAccess"/> is in Immediate too. What is masked off is not accessed, so it cannot fault: the stub
+/// gets a copy of the operand unless all of it lies in a page that the TLB grants. Spec: SDM volume 2, 2.7.4 and 2.8.
 /// </remarks>
 internal static unsafe class HostEvex
 {

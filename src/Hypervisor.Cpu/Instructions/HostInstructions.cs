@@ -122,7 +122,9 @@ internal static unsafe class HostInstructions
     private const RflagsBits ArithmeticBits = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF
         | RflagsBits.CF | RflagsBits.PF;
 
-    /// <summary>Legacy SSE wants whole vectors aligned, but for a few; VEX and EVEX only where the name says so.</summary>
+    /// <summary>
+    /// Legacy SSE wants whole vectors aligned, but for a few; VEX and EVEX only where the name says so.
+    /// </summary>
     internal static bool NeedsAlignment(in Instruction instruction)
     {
         if (instruction.Code.Encoding() == EncodingKind.EVEX)

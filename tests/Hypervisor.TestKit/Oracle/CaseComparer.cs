@@ -196,8 +196,9 @@ internal static unsafe class CaseComparer
         }
 
         bool isPartial = !isDone && instruction.IsVsib;
-        string narrow = isPartial && !instruction.Op0Register.IsZMM() ? $"zmm{instruction.Op0Register.GetNumber()}" : "";
-        int narrowBytes = instruction.Op0Register.IsXMM() ? HalfBytes : 2 * HalfBytes;
+        Register target = instruction.Op0Register;
+        string narrow = isPartial && !target.IsZMM() ? $"zmm{target.GetNumber()}" : "";
+        int narrowBytes = target.IsXMM() ? HalfBytes : 2 * HalfBytes;
         bool isVex = instruction.Code.Encoding() == EncodingKind.VEX;
         WideRegisters.Compare(native, emulated, isPartial && isVex ? 16 : 0, (name, left, right, bytes)
             => CheckBytes(name, left, right, name == narrow ? narrowBytes : bytes, differences));

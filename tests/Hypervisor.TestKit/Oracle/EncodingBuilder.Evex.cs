@@ -21,7 +21,8 @@ internal sealed partial class EncodingBuilder
         }
 
         bool mustMask = info.RequireOpMaskRegister;
-        int mask = mustMask || (info.CanUseOpMaskRegister && random.Next(3) != 0) ? random.Next(mustMask ? 1 : 0, 8) : 0;
+        bool canMask = mustMask || (info.CanUseOpMaskRegister && random.Next(3) != 0);
+        int mask = canMask ? random.Next(mustMask ? 1 : 0, 8) : 0;
         bool zeroes = info.CanUseZeroingMasking && mask != 0 && random.Next(2) == 0;
         Add(0x62);
         Add((byte)((random.Next(16) << 4) | Map(info)));

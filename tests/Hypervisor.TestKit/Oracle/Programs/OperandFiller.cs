@@ -41,7 +41,8 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
         {
             instruction.SetOpKind(index, OpKind.Memory);
             int size = Math.Max(1, instruction.MemorySize.GetSize());
-            SetMemory(ref instruction, instruction.HasOpMask && random.Next(12) == 0 ? MaskedTarget(size) : Target(size));
+            bool isAtEdge = instruction.HasOpMask && random.Next(12) == 0;
+            SetMemory(ref instruction, isAtEdge ? MaskedTarget(size) : Target(size));
         }
         else
         {

@@ -9,7 +9,9 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Hypervisor.Tests.Cpu.Instructions;
 
-/// <summary>The state of AVX-512: what enables it, what CPUID says of it, and XSAVE. SDM volume 1, chapter 13.</summary>
+/// <summary>
+/// The state of AVX-512: what enables it, what CPUID says of it, and XSAVE. Spec: SDM volume 1, chapter 13.
+/// </summary>
 public sealed unsafe class Avx512StateTests
 {
     private const ulong Area = 0x20000;

@@ -158,11 +158,11 @@ public sealed class MaskedAccessTests
             c.jne(again);
             c.ud2();
         });
-        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(ProgramLayout.ImageOffset(ProgramLayout.FirstData)), mask);
+        int data = ProgramLayout.ImageOffset(ProgramLayout.FirstData);
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(data), mask);
         for (int i = 0; i < ZmmBytes / sizeof(int); i++)
         {
-            int at = ProgramLayout.ImageOffset(ProgramLayout.FirstData + 0x40) + (i * sizeof(int));
-            BinaryPrimitives.WriteInt32LittleEndian(image.AsSpan(at), i);
+            BinaryPrimitives.WriteInt32LittleEndian(image.AsSpan(data + 0x40 + (i * sizeof(int))), i);
         }
 
         byte[] after = new byte[OracleLayout.OutputAt];
