@@ -41,7 +41,7 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
         {
             instruction.SetOpKind(index, OpKind.Memory);
             int size = Math.Max(1, instruction.MemorySize.GetSize());
-            bool isAtEdge = instruction.HasOpMask && random.Next(12) == 0;
+            bool isAtEdge = instruction.HasOpMask && random.Next(6) == 0;
             SetMemory(ref instruction, isAtEdge ? MaskedTarget(size) : Target(size));
         }
         else
@@ -93,7 +93,7 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
     // Across pages, of which the last may be absent: what the mask selects decides.
     private ulong MaskedTarget(int size)
     {
-        int page = random.Next(3) == 0 ? 4 : random.Next(1, 4);
+        int page = random.Next(4) == 0 ? 4 : random.Next(1, 4);
         return FirstData + (ulong)((page * PageBytes) - random.Next(1, size + 1));
     }
 

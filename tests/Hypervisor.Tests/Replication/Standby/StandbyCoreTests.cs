@@ -216,6 +216,17 @@ public sealed class StandbyCoreTests : IStandbyActions
         Assert.Equal("RAM bytes: the primary has 4096, the standby has 1048576", refusal.Text);
     }
 
+    [Fact]
+    public void Rule_33_a_guest_with_another_cpu_model_is_refused()
+    {
+        _core.OnConnected(Link, _now);
+
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine with { CpuModel = "x86-64-v4" }), _now);
+
+        RefusalMessage refusal = Assert.IsType<RefusalMessage>(Assert.Single(_sent));
+        Assert.Equal("CPU model: the primary has x86-64-v4, the standby has x86-64-v3", refusal.Text);
+    }
+
     [Theory]
     [InlineData(2UL, 0u)]
     [InlineData(1UL, 1u)]
