@@ -2,7 +2,6 @@ using System;
 using System.Numerics;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
-using Hypervisor.Cpu.State;
 using Hypervisor.Cpu.Translation;
 using Iced.Intel;
 

@@ -1,6 +1,5 @@
 using System;
 using System.Buffers.Binary;
-using Hypervisor.Cpu;
 using Hypervisor.Cpu.Identification;
 using Hypervisor.TestKit.Oracle;
 using Hypervisor.TestKit.Oracle.Programs;
