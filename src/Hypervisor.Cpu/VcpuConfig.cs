@@ -67,6 +67,7 @@ public sealed class VcpuConfig
 
     /// <summary>A vCPU without a board: no other CPUs, no I/O APIC. For tests of instructions.</summary>
     internal static VcpuConfig Alone(
+        CpuModel? model = null,
         ExecutionEngine engine = ExecutionEngine.Interpreter,
         int hitsBeforeTranslation = 16,
         bool? usesLoop = null,
@@ -75,7 +76,7 @@ public sealed class VcpuConfig
         {
             ApicBus = new LonelyApicBus(),
             BusLock = new Lock(),
-            Model = CpuModel.Default,
+            Model = model ?? CpuModel.Default,
             Entropy = RandomNumberGenerator.Fill,
             Engine = engine,
             HitsBeforeTranslation = hitsBeforeTranslation,

@@ -41,7 +41,13 @@ public sealed record MachineConfig
     public const int DriveCountMax = 24;
 
     /// <summary>Names that <see cref="CpuModel"/> may have, weakest first.</summary>
-    public static IReadOnlyList<string> CpuModels { get; } = ["x86-64-v1", "x86-64-v2", "x86-64-v3"];
+    public static IReadOnlyList<string> CpuModels { get; } = ["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
+
+    /// <summary>
+    /// What a guest with one of <see cref="CpuModels"/> would need and this host lacks; empty: nothing.
+    /// </summary>
+    public static string Lacking(string cpuModel)
+        => string.Join(", ", Hypervisor.Cpu.Identification.CpuModel.Named(cpuModel).Lacking).ToUpperInvariant();
 
     /// <summary>Name of the machine in status lines and messages.</summary>
     public string Name { get; init; } = "guest";
@@ -55,7 +61,7 @@ public sealed record MachineConfig
     /// <summary>Number of vCPUs, 1 to <see cref="CpuCountMax"/>.</summary>
     public int CpuCount { get; init; } = 1;
 
-    /// <summary>One of <see cref="CpuModels"/>, or null for the best that the host has.</summary>
+    /// <summary>One of <see cref="CpuModels"/>, or null for the best up to x86-64-v3 that the host has.</summary>
     public string? CpuModel { get; init; }
 
     /// <summary>What executes guest instructions; a host without BMI2 or AVX2 interprets them all.</summary>

@@ -1,13 +1,14 @@
 using System;
 using System.Diagnostics;
 using System.Globalization;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.TestKit.Oracle.Programs;
 
 namespace Hypervisor.Benchmarks;
 
 /// <summary>
-/// <c>diff --programs N --seed S [--engine NAME] [--against NAME]</c>: random programs on an engine, against the bare
-/// host; or against another engine, and then with injected stops.
+/// <c>diff --programs N --seed S [--engine NAME] [--against NAME] [--cpu MODEL]</c>: random programs on an engine,
+/// against the bare host; or against another engine, and then with injected stops.
 /// </summary>
 internal static class ProgramDifferential
 {
@@ -20,6 +21,7 @@ internal static class ProgramDifferential
         int programs = 0;
         string engine = "interpreter";
         string against = Host;
+        CpuModel? model = null;
         for (int i = 0; i + 1 < arguments.Length; i += 2)
         {
             switch (arguments[i])
@@ -33,18 +35,27 @@ internal static class ProgramDifferential
                 case "--engine":
                     engine = arguments[i + 1];
                     break;
+                case "--cpu":
+                    model = CpuModel.Find(arguments[i + 1]);
+                    if (model is null || !model.IsSupported)
+                    {
+                        Console.Error.WriteLine($"diff: --cpu {arguments[i + 1]} is none that this host can run");
+                        return 2;
+                    }
+
+                    break;
                 case "--against":
                     against = arguments[i + 1];
                     break;
                 default:
                     Console.Error.WriteLine($"diff: unknown {arguments[i]}, allowed with --programs are --seed, "
-                        + "--engine, --against");
+                        + "--engine, --against, --cpu");
                     return 2;
             }
         }
 
-        VcpuFactory? tested = ProgramEngine.Find(engine);
-        VcpuFactory? reference = ProgramEngine.Find(against);
+        VcpuFactory? tested = ProgramEngine.Find(engine, model);
+        VcpuFactory? reference = ProgramEngine.Find(against, model);
         if (tested is null || (reference is null && against != Host))
         {
             string unknown = tested is null ? engine : against;

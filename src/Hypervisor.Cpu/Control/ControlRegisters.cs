@@ -1,4 +1,5 @@
 using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
@@ -190,9 +191,7 @@ internal sealed unsafe class ControlRegisters(Vcpu vcpu)
     /// <summary>XSETBV 0. Spec: SDM volume 1, 13.3.</summary>
     internal bool TryWriteXcr0(ulong value)
     {
-        ulong supported = vcpu.Features.Has(CpuFeature.Avx) ? 7ul : 3;
-        bool isConsistent = (value & 1) != 0 && (value & 6) != 4;
-        if ((value & ~supported) != 0 || !isConsistent)
+        if ((value & ~ExtendedState.Supported(vcpu.Features)) != 0 || !ExtendedState.IsConsistent(value))
         {
             return Refuse();
         }

@@ -111,7 +111,7 @@ internal sealed unsafe class BlockDecoder
         }
 
         OperandLowering.Lower(instruction, codeMode, op);
-        ref readonly InstructionRow row = ref InstructionTable.Find(instruction.Mnemonic);
+        ref readonly InstructionRow row = ref InstructionTable.Find(instruction.Code);
         if (row.Lower != null)
         {
             row.Lower(new LoweringContext(_vcpu, codeMode), instruction, op);

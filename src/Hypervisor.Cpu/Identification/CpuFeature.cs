@@ -60,14 +60,28 @@ public enum CpuFeature
     Bmi2 = (FeatureWord.Leaf7Ebx * 32) + 8,
     Erms = (FeatureWord.Leaf7Ebx * 32) + 9,
     Invpcid = (FeatureWord.Leaf7Ebx * 32) + 10,
+    Avx512F = (FeatureWord.Leaf7Ebx * 32) + 16,
+    Avx512Dq = (FeatureWord.Leaf7Ebx * 32) + 17,
     Rdseed = (FeatureWord.Leaf7Ebx * 32) + 18,
     Adx = (FeatureWord.Leaf7Ebx * 32) + 19,
     Smap = (FeatureWord.Leaf7Ebx * 32) + 20,
+    Avx512Ifma = (FeatureWord.Leaf7Ebx * 32) + 21,
     Clflushopt = (FeatureWord.Leaf7Ebx * 32) + 23,
+    Avx512Cd = (FeatureWord.Leaf7Ebx * 32) + 28,
     Sha = (FeatureWord.Leaf7Ebx * 32) + 29,
+    Avx512Bw = (FeatureWord.Leaf7Ebx * 32) + 30,
+    Avx512Vl = (FeatureWord.Leaf7Ebx * 32) + 31,
 
     // Leaf 7 subleaf 0, ECX
+    Avx512Vbmi = (FeatureWord.Leaf7Ecx * 32) + 1,
     Umip = (FeatureWord.Leaf7Ecx * 32) + 2,
+    Avx512Vbmi2 = (FeatureWord.Leaf7Ecx * 32) + 6,
+    Gfni = (FeatureWord.Leaf7Ecx * 32) + 8,
+    Vaes = (FeatureWord.Leaf7Ecx * 32) + 9,
+    Vpclmulqdq = (FeatureWord.Leaf7Ecx * 32) + 10,
+    Avx512Vnni = (FeatureWord.Leaf7Ecx * 32) + 11,
+    Avx512Bitalg = (FeatureWord.Leaf7Ecx * 32) + 12,
+    Avx512Vpopcntdq = (FeatureWord.Leaf7Ecx * 32) + 14,
     Rdpid = (FeatureWord.Leaf7Ecx * 32) + 22,
 
     // Leaf 7 subleaf 0, EDX

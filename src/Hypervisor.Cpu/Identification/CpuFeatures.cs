@@ -7,6 +7,9 @@ namespace Hypervisor.Cpu.Identification;
 /// <summary>What a vCPU can do: a set of <see cref="CpuFeature"/>, never changed.</summary>
 public sealed class CpuFeatures
 {
+    // F, DQ, IFMA, PF, ER, CD, BW, VL.
+    private const uint Avx512Bits = 0xDC23_0000;
+
     private readonly uint[] _words;
 
     /// <summary>The set of <paramref name="features"/>.</summary>
@@ -21,7 +24,7 @@ public sealed class CpuFeatures
 
     private CpuFeatures(uint[] words) => _words = words;
 
-    /// <summary>What the processor under us says of itself.</summary>
+    /// <summary>What the processor under us says of itself; AVX-512 only if the OS keeps its registers.</summary>
     public static CpuFeatures Host { get; } = ReadHost();
 
     /// <summary>
@@ -74,7 +77,7 @@ public sealed class CpuFeatures
         if (last >= 7)
         {
             (_, int ebx, int ecx, int edx) = X86Base.CpuId(7, 0);
-            words[FeatureWord.Leaf7Ebx] = (uint)ebx;
+            words[FeatureWord.Leaf7Ebx] = Avx512F.IsSupported ? (uint)ebx : (uint)ebx & ~Avx512Bits;
             words[FeatureWord.Leaf7Ecx] = (uint)ecx;
             words[FeatureWord.Leaf7Edx] = (uint)edx;
         }

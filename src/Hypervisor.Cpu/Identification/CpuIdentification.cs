@@ -1,5 +1,6 @@
 using System;
 using System.Text;
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Identification;
@@ -106,21 +107,18 @@ internal sealed unsafe class CpuIdentification(Vcpu vcpu)
 
     private (uint Eax, uint Ebx, uint Ecx, uint Edx) ReadExtendedState(uint subleaf)
     {
-        const uint LegacyAndHeader = 512 + 64;
-        const uint AvxBytes = 256;
-        bool hasAvx = _features.Has(CpuFeature.Avx);
+        ulong supported = ExtendedState.Supported(_features);
         switch (subleaf)
         {
             case 0:
-                uint most = LegacyAndHeader + (hasAvx ? AvxBytes : 0);
-                uint enabled = LegacyAndHeader + ((_state->Xcr0 & 4) != 0 ? AvxBytes : 0);
-                return (hasAvx ? 7u : 3, enabled, most, 0);
+                return ((uint)supported, (uint)Xsave.StandardBytes(_state->Xcr0), (uint)Xsave.StandardBytes(supported),
+                    (uint)(supported >> 32));
             case 1:
                 bool compacts = _features.Has(CpuFeature.Xsavec);
-                uint compacted = LegacyAndHeader + ((_state->Xcr0 & 4) != 0 ? AvxBytes : 0);
+                uint compacted = (uint)Xsave.CompactedBytes(_state->Xcr0);
                 return (Word(FeatureWord.LeafD1Eax), compacts ? compacted : 0, 0, 0);
-            case 2 when hasAvx:
-                return (AvxBytes, LegacyAndHeader, 0, 0);
+            case >= 2 and <= ExtendedState.ComponentMax when (supported & (1ul << (int)subleaf)) != 0:
+                return ((uint)ExtendedState.Size((int)subleaf), (uint)ExtendedState.Offset((int)subleaf), 0, 0);
             default:
                 return (0, 0, 0, 0);
         }

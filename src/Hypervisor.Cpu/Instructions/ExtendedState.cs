@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu.Instructions;
@@ -23,6 +24,9 @@ internal static unsafe class ExtendedState
     internal const ulong Sse = 1 << 1;
     internal const ulong Avx = 1 << 2;
 
+    /// <summary>Mask registers, upper halves, ZMM16 to ZMM31: all or none of them.</summary>
+    internal const ulong Avx512 = 7 << 5;
+
     internal const int LegacyBytes = 512;
     internal const int HeaderBytes = 64;
     internal const int AreaBytesMax = 2688;
@@ -30,6 +34,16 @@ internal static unsafe class ExtendedState
     internal const uint DefaultMxcsr = 0x1F80;
 
     private const int VectorBytes = 64;
+
+    /// <summary>Bits of XCR0 that exist.</summary>
+    internal static ulong Supported(CpuFeatures features)
+        => X87 | Sse | (features.Has(CpuFeature.Avx) ? Avx : 0) | (features.Has(CpuFeature.Avx512F) ? Avx512 : 0);
+
+    /// <summary>Whether XCR0 may have this value on a CPU that knows all of its bits.</summary>
+    internal static bool IsConsistent(ulong components)
+        => (components & X87) != 0
+            && ((components & Avx) == 0 || (components & Sse) != 0)
+            && ((components & Avx512) == 0 || (components & (Avx512 | Avx | Sse)) == (Avx512 | Avx | Sse));
 
     /// <summary>Where component <paramref name="index"/> (2 and up) is in the standard format.</summary>
     internal static int Offset(int index) => index switch

@@ -8,7 +8,8 @@ namespace Hypervisor.Cpu.Instructions;
 /// </summary>
 internal static unsafe class HostChecks
 {
-    private const ulong AvxComponents = 6; // XCR0: SSE and AVX
+    private const ulong AvxComponents = ExtendedState.Sse | ExtendedState.Avx;
+    private const ulong Avx512Components = AvxComponents | ExtendedState.Avx512;
 
     /// <summary>False: the exception is recorded.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -21,6 +22,9 @@ internal static unsafe class HostChecks
                 | (~state->Cr4 & Cr4.FxsaveEnable)) == 0,
             HostUnit.Avx => ((state->Cr0 & Cr0.TaskSwitched) | (~state->Cr4 & Cr4.XsaveEnable)
                 | (~state->Xcr0 & AvxComponents) | (~state->Cr0 & Cr0.ProtectionEnable)
+                | (state->Rflags & Rflags.Virtual8086)) == 0,
+            HostUnit.Avx512 => ((state->Cr0 & Cr0.TaskSwitched) | (~state->Cr4 & Cr4.XsaveEnable)
+                | (~state->Xcr0 & Avx512Components) | (~state->Cr0 & Cr0.ProtectionEnable)
                 | (state->Rflags & Rflags.Virtual8086)) == 0,
             HostUnit.Integer => true,
             HostUnit.IntegerVex or HostUnit.Mmx or HostUnit.MmxSse => false,
@@ -57,13 +61,15 @@ internal static unsafe class HostChecks
     private static bool Decide(Vcpu vcpu, HostUnit unit)
     {
         CpuState* state = vcpu.State;
-        bool isVex = unit is HostUnit.Avx or HostUnit.IntegerVex;
+        bool isVex = unit is HostUnit.Avx or HostUnit.Avx512 or HostUnit.IntegerVex;
         bool isVexMode = (state->Cr0 & Cr0.ProtectionEnable) != 0 && (state->Rflags & Rflags.Virtual8086) == 0;
         bool isUndefined = (isVex && !isVexMode)
             || (unit is HostUnit.Sse or HostUnit.Mmx or HostUnit.MmxSse && (state->Cr0 & Cr0.Emulation) != 0)
             || (unit is HostUnit.Sse or HostUnit.MmxSse && (state->Cr4 & Cr4.FxsaveEnable) == 0)
             || (unit is HostUnit.Avx
-                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (state->Xcr0 & AvxComponents) != AvxComponents));
+                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (state->Xcr0 & AvxComponents) != AvxComponents))
+            || (unit is HostUnit.Avx512
+                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (state->Xcr0 & Avx512Components) != Avx512Components));
         if (isUndefined)
         {
             vcpu.Raise(ExceptionVector.InvalidOpcode);

@@ -12,7 +12,7 @@ internal static class HostFeatures
     /// <summary>False: #UD.</summary>
     internal static bool IsOffered(Vcpu vcpu, Code code)
     {
-        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX))
+        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX or EncodingKind.EVEX))
         {
             return false;
         }
@@ -52,6 +52,20 @@ internal static class HostFeatures
         CpuidFeature.ADX => CpuFeature.Adx,
         CpuidFeature.AVX => CpuFeature.Avx,
         CpuidFeature.AVX2 => CpuFeature.Avx2,
+        CpuidFeature.AVX512F => CpuFeature.Avx512F,
+        CpuidFeature.AVX512BW => CpuFeature.Avx512Bw,
+        CpuidFeature.AVX512CD => CpuFeature.Avx512Cd,
+        CpuidFeature.AVX512DQ => CpuFeature.Avx512Dq,
+        CpuidFeature.AVX512VL => CpuFeature.Avx512Vl,
+        CpuidFeature.AVX512_IFMA => CpuFeature.Avx512Ifma,
+        CpuidFeature.AVX512_VBMI => CpuFeature.Avx512Vbmi,
+        CpuidFeature.AVX512_VBMI2 => CpuFeature.Avx512Vbmi2,
+        CpuidFeature.AVX512_VNNI => CpuFeature.Avx512Vnni,
+        CpuidFeature.AVX512_BITALG => CpuFeature.Avx512Bitalg,
+        CpuidFeature.AVX512_VPOPCNTDQ => CpuFeature.Avx512Vpopcntdq,
+        CpuidFeature.GFNI => CpuFeature.Gfni,
+        CpuidFeature.VAES => CpuFeature.Vaes,
+        CpuidFeature.VPCLMULQDQ => CpuFeature.Vpclmulqdq,
         CpuidFeature.F16C => CpuFeature.F16c,
         CpuidFeature.FMA => CpuFeature.Fma,
         CpuidFeature.CX8 => CpuFeature.Cmpxchg8B,

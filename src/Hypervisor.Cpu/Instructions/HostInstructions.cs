@@ -74,9 +74,14 @@ internal static unsafe class HostInstructions
         op->Source = (byte)(((parts & StubParts.Flags) != 0 ? HostUse.Flags : 0)
             | (NeedsAlignment(instruction) ? HostUse.Aligned : 0));
         bool isStore = op->HasMemory && instruction.Op0Kind == OpKind.Memory;
-        op->Execute = (op->HasMemory, isStore, isFloat) switch
+        bool isShort = unit == HostUnit.Sse && !op->HasMemory && !isFloat;
+        op->Execute = isShort ? &SseRegisters : Unmasked(op->HasMemory, isStore, isFloat);
+    }
+
+    /// <summary>The function of an instruction that accesses all of its memory operand, if it has one.</summary>
+    internal static delegate*<Vcpu, Operation*, Outcome> Unmasked(bool hasMemory, bool isStore, bool isFloat)
+        => (hasMemory, isStore, isFloat) switch
         {
-            (false, _, false) when unit == HostUnit.Sse => &SseRegisters,
             (false, _, false) => &Registers,
             (true, false, false) => &Load,
             (true, true, false) => &Store,
@@ -84,7 +89,6 @@ internal static unsafe class HostInstructions
             (true, false, true) => &FloatLoad,
             (true, true, true) => &FloatStore,
         };
-    }
 
     /// <summary>Unit and stub parts by operands and encoding.</summary>
     private static (HostUnit Unit, StubParts Parts) Classify(in Instruction instruction)
@@ -118,9 +122,16 @@ internal static unsafe class HostInstructions
     private const RflagsBits ArithmeticBits = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF
         | RflagsBits.CF | RflagsBits.PF;
 
-    /// <summary>Legacy SSE wants whole vectors aligned, but for a few; VEX only where the name says so.</summary>
+    /// <summary>
+    /// Legacy SSE wants whole vectors aligned, but for a few; VEX and EVEX only where the name says so.
+    /// </summary>
     internal static bool NeedsAlignment(in Instruction instruction)
     {
+        if (instruction.Code.Encoding() == EncodingKind.EVEX)
+        {
+            return EvexShape.NeedsAlignment(instruction.Mnemonic);
+        }
+
         if (instruction.Code.Encoding() == EncodingKind.VEX)
         {
             return instruction.Mnemonic is Mnemonic.Vmovaps or Mnemonic.Vmovapd or Mnemonic.Vmovdqa
@@ -217,8 +228,9 @@ internal static unsafe class HostInstructions
         return Outcome.Next;
     }
 
+    /// <summary>Calls the stub of an instruction that reads MXCSR; an unmasked exception is raised.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Outcome Compute(Vcpu vcpu, Operation* op, byte* memory)
+    internal static Outcome Compute(Vcpu vcpu, Operation* op, byte* memory)
     {
         CpuState* state = vcpu.State;
         if (!SimdExceptions.AreAllMasked(state->Mxcsr))
@@ -248,6 +260,6 @@ internal static unsafe class HostInstructions
 
         return access == MemoryAccess.Read
             ? vcpu.Mmu.BeginReadLinear(linear, size, op->Segment)
-            : vcpu.Mmu.BeginWriteLinear(linear, size, op->Segment, keep: false);
+            : vcpu.Mmu.BeginWriteLinear(linear, size, op->Segment, keep: ((HostUse)op->Source & HostUse.Keep) != 0);
     }
 }

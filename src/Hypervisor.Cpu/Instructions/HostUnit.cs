@@ -20,4 +20,7 @@ internal enum HostUnit : byte
 
     /// <summary>XMM and YMM registers, VEX-encoded.</summary>
     Avx,
+
+    /// <summary>ZMM and mask registers: EVEX, and VEX encodings of mask registers.</summary>
+    Avx512,
 }

@@ -17,4 +17,16 @@ internal enum HostUse : byte
 
     /// <summary>x87: keeps the pointers to the last instruction and operand.</summary>
     Pointers = 1 << 2,
+
+    /// <summary>Under a mask: computes in floating point.</summary>
+    Float = 1 << 3,
+
+    /// <summary>Under a mask: what it does not store stays in memory.</summary>
+    Keep = 1 << 4,
+
+    /// <summary>
+    /// May give a tiny result without underflow: it is flushed to zero only while underflow is masked. Whatever else
+    /// gives one raises the exception.
+    /// </summary>
+    TinyUnmasked = 1 << 5,
 }

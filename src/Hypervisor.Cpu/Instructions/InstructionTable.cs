@@ -15,6 +15,10 @@ internal static unsafe class InstructionTable
     /// <summary>The row for <paramref name="mnemonic"/>; its Lower is null when there is none.</summary>
     internal static ref readonly InstructionRow Find(Mnemonic mnemonic) => ref s_rows[(int)mnemonic];
 
+    /// <summary>The row for the encoding <paramref name="code"/>.</summary>
+    internal static ref readonly InstructionRow Find(Code code)
+        => ref WideTable.Has(code) ? ref WideTable.Find(code) : ref s_rows[(int)code.Mnemonic()];
+
     private static InstructionRow[] Build()
     {
         var table = new TableBuilder();

@@ -28,7 +28,9 @@ internal static unsafe class SimdExceptions
         CpuState before = *state;
         uint guest = state->Mxcsr & Defined;
         uint unmasked = ~(guest >> MaskShift) & Flags;
-        uint raised = Run(state, op, memory, (guest | Masks) & ~Flags);
+        bool isFlushed = (unmasked & Underflow) == 0 || ((HostUse)op->Source & HostUse.TinyUnmasked) == 0;
+        uint flush = isFlushed ? 0 : FlushToZero;
+        uint raised = Run(state, op, memory, (guest | Masks) & ~Flags & ~flush);
         CpuState after = *state;
         if ((unmasked & Underflow) != 0)
         {

@@ -179,7 +179,8 @@ internal static unsafe class Xsave
         return Outcome.Next;
     }
 
-    private static int CompactedBytes(ulong components)
+    /// <summary>Bytes of an area in the compacted format that has <paramref name="components"/>.</summary>
+    internal static int CompactedBytes(ulong components)
     {
         int bytes = HeaderAt + ExtendedState.HeaderBytes;
         for (int index = 2; index <= ExtendedState.ComponentMax; index++)

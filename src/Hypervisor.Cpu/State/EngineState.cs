@@ -11,7 +11,7 @@ namespace Hypervisor.Cpu.State;
 public unsafe struct EngineState
 {
     /// <summary>Its size.</summary>
-    public const int Bytes = 320;
+    public const int Bytes = 384;
 
     /// <summary>How many <see cref="JumpEpochs"/> there are.</summary>
     public const int JumpEpochCount = 3;
@@ -88,7 +88,16 @@ public unsafe struct EngineState
     /// <summary>Bits of a CPUID leaf that choose a slot of its known answers.</summary>
     public ulong AnswerSlotBits;
 
-    private fixed ulong _unused[1];
+    /// <summary>As <see cref="Aligned16Bits"/>, for 64 bytes.</summary>
+    public ulong Aligned64Bits;
+
+    /// <summary>
+    /// 0 while ZMM16 to ZMM31, the mask registers and the upper halves of ZMM0 to ZMM15 are in the host's registers,
+    /// else 1: then those upper halves are 0.
+    /// </summary>
+    public ulong IsWideParked;
+
+    private fixed ulong _unused[7];
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

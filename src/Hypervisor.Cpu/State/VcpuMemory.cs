@@ -11,7 +11,7 @@ namespace Hypervisor.Cpu.State;
 /// </summary>
 /// <remarks>
 /// <code>
-/// -320    EngineState
+/// -384    EngineState
 ///    0    CpuState           what <see cref="State"/>, and the base register, point to
 ///         x87 exchange       an FXSAVE image
 /// 8000    TLB tables         one per TlbMode

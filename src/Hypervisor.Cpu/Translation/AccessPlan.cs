@@ -168,7 +168,7 @@ internal sealed class AccessPlan
     private void AddOperand(int index, in Instruction instruction, bool isWrite)
     {
         int size = instruction.MemorySize.GetSize();
-        if (size is 0 or > 64 || instruction.MemoryIndex != Register.None
+        if (size is 0 or > 64 || instruction.HasOpMask || instruction.MemoryIndex != Register.None
             || instruction.MemorySegment is Register.FS or Register.GS)
         {
             return;

@@ -48,7 +48,7 @@ internal sealed unsafe partial class BlockTranslator
                 or Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b or Mnemonic.Fnstsw or Mnemonic.Fnstcw or Mnemonic.Fninit
                 or Mnemonic.Fnclex or Mnemonic.Fnop or Mnemonic.Wait or Mnemonic.Emms
                 or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
-            || (InstructionTable.Find(instruction.Mnemonic).Traits & InstructionTraits.CopyToHost) != 0;
+            || (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.CopyToHost) != 0;
         if (!isCopied
             || !HostFeatures.IsOffered(_vcpu, instruction.Code)
             || instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv)
@@ -63,6 +63,12 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitCopy(in Instruction original)
     {
+        bool isWide = WideTable.Has(original.Code);
+        if (isWide && !_variant.HasWide)
+        {
+            return false;
+        }
+
         Instruction instruction = original;
         instruction.SegmentPrefix = Register.None;
         instruction.HasRepPrefix = false; // means nothing here, and may mean lock elision on the host
@@ -95,7 +101,11 @@ internal sealed unsafe partial class BlockTranslator
             else if (kind == OpKind.Register)
             {
                 Register register = original.GetOpRegister(i);
-                if (register.IsVectorRegister())
+                if (isWide && (register.IsVectorRegister() || register.IsK()))
+                {
+                    continue;
+                }
+                else if (register.IsVectorRegister())
                 {
                     bool isVex = original.Code.Encoding() == EncodingKind.VEX;
                     if (!(isVex ? _variant.HasAvx : _variant.HasSse))
@@ -149,7 +159,11 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        if (UsesFpu(original.Code))
+        if (isWide)
+        {
+            EmitLoadWide();
+        }
+        else if (UsesFpu(original.Code))
         {
             // MMX and SSE together: MXCSR counts too.
             if (!_variant.HasFpu || (!_variant.HasSse && original.Code.CpuidFeatures()[0] != CpuidFeature.FPU))
@@ -187,7 +201,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
             && original.Op1Kind == OpKind.Register;
         bool badLock = original.HasLockPrefix
-            && ((InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Lockable) == 0
+            && ((InstructionTable.Find(original.Code).Traits & InstructionTraits.Lockable) == 0
                 || original.Op0Kind != OpKind.Memory);
         if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original)
             || _spilledCount > (_readsCounter ? 1 : 2))
@@ -198,7 +212,9 @@ internal sealed unsafe partial class BlockTranslator
         // CMPXCHG16B is the one general instruction that wants its operand aligned.
         int alignment = (HostInstructions.NeedsAlignment(original) || original.Mnemonic == Mnemonic.Cmpxchg16b)
             && size >= 16 ? size - 1 : 0;
-        Place place = EmitOperand(original, size, isWrite, alignment);
+        Place place = original.HasOpMask && EvexShape.TryGetMasked(original, out _)
+            ? EmitMaskedOperand(original, size, isWrite, alignment)
+            : EmitOperand(original, size, isWrite, alignment);
         instruction.MemoryBase = Register.RAX + place.Base;
         instruction.MemoryIndex = Register.R10;
         instruction.MemoryIndexScale = 1;

@@ -122,6 +122,21 @@ internal sealed unsafe partial class BlockTranslator
         int spanBytes = Math.Max(sizeBytes, hullBytes);
         AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
         access = isShared ? access.Shared : access;
+        EmitTagCheck(address, spanBytes, isWrite, alignmentMask);
+        byte* miss = _code.JumpUnlessRcxIsOne();
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
+        _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
+        {
+            Register = address,
+            Below = below,
+            HullBytes = hullBytes,
+        });
+        return address;
+    }
+
+    // RCX = 1 if the TLB grants the access; R10 = the slot.
+    private void EmitTagCheck(int address, int spanBytes, bool isWrite, int alignmentMask)
+    {
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
         EmitTlbSlot(address);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
@@ -133,18 +148,10 @@ internal sealed unsafe partial class BlockTranslator
         {
             0 => StateOffset.PageBits,
             15 => StateOffset.Aligned16Bits,
-            _ => StateOffset.Aligned32Bits,
+            31 => StateOffset.Aligned32Bits,
+            _ => StateOffset.Aligned64Bits,
         };
         _code.Pext(Rcx, Rcx, State, mustBeZero);
-        byte* miss = _code.JumpUnlessRcxIsOne();
-        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
-        {
-            Register = address,
-            Below = below,
-            HullBytes = hullBytes,
-        });
-        return address;
     }
 
     // R10 = the slot of an address.

@@ -14,12 +14,14 @@ internal sealed unsafe partial class BlockTranslator
     // Numbers of the registers, as bits.
     private uint _vectorsUsed;
     private uint _vectorsWritten;
+    private uint _masksUsed;
+    private uint _masksWritten;
     private bool _isVex;
+    private bool _isWide;
 
     private bool TryFindVectors(in Instruction original, InstructionInfo info)
     {
-        _vectorsUsed = 0;
-        _vectorsWritten = 0;
+        (_vectorsUsed, _vectorsWritten, _masksUsed, _masksWritten) = (0, 0, 0, 0);
         if (!_variant.IsSupervisor)
         {
             return true;
@@ -33,12 +35,19 @@ internal sealed unsafe partial class BlockTranslator
                 _vectorsUsed |= bit;
                 _vectorsWritten |= IsWritten(used.Access) ? bit : 0;
             }
+            else if (used.Register.IsK())
+            {
+                uint bit = 1u << (used.Register - Register.K0);
+                _masksUsed |= bit;
+                _masksWritten |= IsWritten(used.Access) ? bit : 0;
+            }
         }
 
+        _isWide = WideTable.Has(original.Code);
         _isVex = original.Code.Encoding() == EncodingKind.VEX;
         return original.Mnemonic is not (Mnemonic.Vzeroupper or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr)
             && (_vectorsUsed == 0
-                || (InstructionTable.Find(original.Mnemonic).Traits & InstructionTraits.Float) == 0);
+                || (InstructionTable.Find(original.Code).Traits & InstructionTraits.Float) == 0);
     }
 
     // Legacy encodings leave what is above bit 127 alone, so it need not be there.
@@ -47,33 +56,56 @@ internal sealed unsafe partial class BlockTranslator
         for (uint left = _vectorsUsed; left != 0; left &= left - 1)
         {
             int register = BitOperations.TrailingZeroCount(left);
-            if (_isVex)
+            int offset = StateOffset.Vector(register);
+            if (_isWide)
             {
-                _code.LoadYmm(register, State, StateOffset.Vector(register));
+                _code.LoadZmm(register, State, offset);
+            }
+            else if (_isVex)
+            {
+                _code.LoadYmm(register, State, offset);
             }
             else
             {
-                _code.LoadXmm(register, State, StateOffset.Vector(register));
+                _code.LoadXmm(register, State, offset);
             }
+        }
+
+        for (uint left = _masksUsed; left != 0; left &= left - 1)
+        {
+            int register = BitOperations.TrailingZeroCount(left);
+            _code.LoadMask(register, State, StateOffset.Mask(register));
         }
     }
 
+    // VEX clears the register to its very end, which only guests with ZMM registers can tell.
     private void StoreVectors()
     {
         for (uint left = _vectorsWritten; left != 0; left &= left - 1)
         {
             int register = BitOperations.TrailingZeroCount(left);
-            if (_isVex)
+            int offset = StateOffset.Vector(register);
+            if (_isWide || (_isVex && HasWideRegisters))
             {
-                _code.StoreYmm(State, StateOffset.Vector(register), register);
+                _code.StoreZmm(State, offset, register);
+            }
+            else if (_isVex)
+            {
+                _code.StoreYmm(State, offset, register);
             }
             else
             {
-                _code.StoreXmm(State, StateOffset.Vector(register), register);
+                _code.StoreXmm(State, offset, register);
             }
         }
 
-        if (_vectorsUsed != 0 && _isVex)
+        for (uint left = _masksWritten; left != 0; left &= left - 1)
+        {
+            int register = BitOperations.TrailingZeroCount(left);
+            _code.StoreMask(State, StateOffset.Mask(register), register);
+        }
+
+        if (_vectorsUsed != 0 && (_isVex || _isWide))
         {
             _code.ZeroUpper();
         }

@@ -69,7 +69,7 @@ internal sealed unsafe partial class BlockTranslator
         Check.That(cache.TryBegin(_code, _cold, s_bounds));
         for (int mode = 0; mode < _stubs.Length; mode++)
         {
-            _stubs[mode] = EntryStubs.Create(_code, mode);
+            _stubs[mode] = EntryStubs.Create(_code, mode, HasWideRegisters);
         }
 
         _onCode?.Invoke(new CodeArea((ulong)_stubs[0].Enter, _code.Length, "translator: ways in and out"));
@@ -105,6 +105,7 @@ internal sealed unsafe partial class BlockTranslator
         _outOfLine.Clear();
         _instructions.Clear();
         _isFpuLoaded = false;
+        _isWideLoaded = false;
         _uncounted = 0;
         bool isCut = Decode(host, start);
         BeginWindows();
@@ -299,6 +300,7 @@ internal sealed unsafe partial class BlockTranslator
         record->Continuation = ends ? null : _code.Here;
         record->UsesFpu = UsesFpu(instruction.Code);
         _isFpuLoaded &= !record->UsesFpu;
+        _isWideLoaded = false;
         return ends;
     }
 

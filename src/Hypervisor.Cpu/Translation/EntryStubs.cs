@@ -13,7 +13,7 @@ namespace Hypervisor.Cpu.Translation;
 /// runs; in supervisor mode, where they are hardly used, they stay in the state, and changes of privilege cost less.
 /// The host's stack pointer is a multiple of 16 inside generated code.
 /// </remarks>
-internal sealed unsafe class EntryStubs
+internal sealed unsafe partial class EntryStubs
 {
     private const int State = GuestRegisters.State;
 
@@ -22,12 +22,14 @@ internal sealed unsafe class EntryStubs
     private readonly Emitter _emitter;
     private readonly int _mode;
     private readonly bool _hasVectors;
+    private readonly bool _hasWide;
 
-    private EntryStubs(Emitter emitter, int mode)
+    private EntryStubs(Emitter emitter, int mode, bool hasWide)
     {
         _emitter = emitter;
         _mode = mode;
         _hasVectors = mode == TlbMode.User;
+        _hasWide = _hasVectors && hasWide;
         emitter.Align(16);
         Enter = emitter.Here;
         EmitEnter();
@@ -50,6 +52,12 @@ internal sealed unsafe class EntryStubs
         emitter.Align(16);
         ParkFpu = emitter.Here;
         EmitParkFpu();
+        if (_hasWide)
+        {
+            emitter.Align(16);
+            LoadWide = emitter.Here;
+            EmitLoadWide();
+        }
     }
 
     /// <summary><c>int enter(CpuState*, code)</c>: runs code, gives the <see cref="ExitReason"/>.</summary>
@@ -85,10 +93,14 @@ internal sealed unsafe class EntryStubs
         names[(ulong)Access] = "access";
         names[(ulong)Miss] = "miss";
         names[(ulong)LoadFpu] = "loadFpu";
+        if (_hasWide)
+        {
+            names[(ulong)LoadWide] = "loadWide";
+        }
     }
 
     /// <summary>The set for code of <paramref name="mode"/>.</summary>
-    internal static EntryStubs Create(Emitter emitter, int mode) => new(emitter, mode);
+    internal static EntryStubs Create(Emitter emitter, int mode, bool hasWide) => new(emitter, mode, hasWide);
 
     private void EmitEnter()
     {
@@ -102,7 +114,7 @@ internal sealed unsafe class EntryStubs
         _emitter.Move(Rcx, Rsi);
         if (_hasVectors)
         {
-            LoadVectors();
+            LoadVectors(isEntry: true);
         }
 
         _emitter.Load(Rax, State, StateOffset.PackedFlags);
@@ -121,7 +133,7 @@ internal sealed unsafe class EntryStubs
         _emitter.Store(State, StateOffset.PackedFlags, Rax);
         if (_hasVectors)
         {
-            StoreVectors();
+            StoreVectors(isExit: true);
         }
 
         _emitter.Move(Rax, Rcx);
@@ -193,7 +205,7 @@ internal sealed unsafe class EntryStubs
         ForEachPinned(load: false); // the function may need none, but a fault needs all
         if (_hasVectors)
         {
-            StoreVectors();
+            StoreVectors(isExit: false);
         }
 
         _emitter.Push(R9);
@@ -206,7 +218,7 @@ internal sealed unsafe class EntryStubs
         _emitter.Pop(R9);
         if (_hasVectors)
         {
-            LoadVectors();
+            LoadVectors(isEntry: false);
         }
 
         _emitter.Move(R10, Rax);
@@ -307,24 +319,48 @@ internal sealed unsafe class EntryStubs
         }
     }
 
-    private void LoadVectors()
+    private void LoadVectors(bool isEntry)
     {
         _emitter.LoadMxcsr(State, StateOffset.Mxcsr);
+        if (_hasWide)
+        {
+            LoadWideOrNarrow(isEntry);
+        }
+        else
+        {
+            LoadNarrow();
+        }
+    }
+
+    private void LoadNarrow()
+    {
         for (int register = 0; register < Count; register++)
         {
             _emitter.LoadYmm(register, State, StateOffset.Vector(register));
         }
     }
 
-    private void StoreVectors()
+    private void StoreVectors(bool isExit)
     {
         _emitter.StoreMxcsr(State, StateOffset.Mxcsr);
-        for (int register = 0; register < Count; register++)
+        if (_hasWide)
         {
-            _emitter.StoreYmm(State, StateOffset.Vector(register), register);
+            StoreWideOrNarrow(isExit);
+        }
+        else
+        {
+            StoreNarrow();
         }
 
         _emitter.ZeroUpper();
         _emitter.LoadMxcsr(State, StateOffset.HostMxcsr);
+    }
+
+    private void StoreNarrow()
+    {
+        for (int register = 0; register < Count; register++)
+        {
+            _emitter.StoreYmm(State, StateOffset.Vector(register), register);
+        }
     }
 }

@@ -11,7 +11,7 @@ namespace Hypervisor.Cpu.Translation;
 /// instruction does not use. Nothing in a stub can fault: memory was translated and checked before, floating-point
 /// exceptions are masked (MXCSR) or deferred to an instruction that does not come (x87).
 /// </remarks>
-internal sealed unsafe class HostStubBuilder
+internal sealed unsafe partial class HostStubBuilder
 {
     private const int StubBytesMax = 1024;
     private const int DefaultMxcsr = 0x1F80;
@@ -34,10 +34,13 @@ internal sealed unsafe class HostStubBuilder
     // What Prepare found out.
     private int _encodingBytes;
     private bool _isVex;
+    private bool _isWide; // has ZMM or mask registers
     private uint _generalUsed;
     private uint _generalWritten;
     private uint _vectorsUsed;
     private uint _vectorsWritten;
+    private uint _masksUsed;
+    private uint _masksWritten;
     private int _state;
     private int _memory;
     private int _temporary;
@@ -76,7 +79,8 @@ internal sealed unsafe class HostStubBuilder
         _writer.Count = 0;
         Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
         _encodingBytes = _writer.Count;
-        _isVex = original.Code.Encoding() == EncodingKind.VEX;
+        _isWide = Instructions.WideTable.Has(original.Code);
+        _isVex = original.Code.Encoding() == EncodingKind.VEX || _isWide;
     }
 
     /// <summary>Generates the stub of what was prepared. The bytes are valid until the next call.</summary>
@@ -123,17 +127,9 @@ internal sealed unsafe class HostStubBuilder
             emitter.LoadMxcsr(_state, StateOffset.Mxcsr);
         }
 
+        LoadVectors(emitter);
         for (int register = 0; register < 16; register++)
         {
-            if (IsIn(_vectorsUsed, register) && _isVex)
-            {
-                emitter.LoadYmm(register, _state, StateOffset.Vector(register));
-            }
-            else if (IsIn(_vectorsUsed, register))
-            {
-                emitter.LoadXmm(register, _state, StateOffset.Vector(register));
-            }
-
             if (IsIn(_generalUsed, register))
             {
                 emitter.Load(HostOf(register), _state, StateOffset.Gpr(register));
@@ -159,13 +155,9 @@ internal sealed unsafe class HostStubBuilder
             {
                 emitter.Store(_state, StateOffset.Gpr(register), HostOf(register));
             }
-
-            if (IsIn(_vectorsWritten, register))
-            {
-                StoreVector(emitter, register);
-            }
         }
 
+        StoreVectors(emitter);
         if (parts.HasFlag(StubParts.Mxcsr))
         {
             emitter.StoreMxcsr(_state, StateOffset.Mxcsr);
@@ -193,23 +185,6 @@ internal sealed unsafe class HostStubBuilder
         }
 
         emitter.Return();
-    }
-
-    // Legacy SSE leaves the register above bit 127 as it was; VEX clears it to its very end.
-    private void StoreVector(Emitter emitter, int register)
-    {
-        int offset = StateOffset.Vector(register);
-        if (!_isVex)
-        {
-            emitter.StoreXmm(_state, offset, register);
-            return;
-        }
-
-        emitter.StoreYmm(_state, offset, register);
-        for (int upper = 32; upper < 64; upper += 8)
-        {
-            emitter.StoreImmediate64(_state, offset + upper, 0);
-        }
     }
 
     // The choice of registers keeps each argument in place or moves it to a register that holds no other argument.
@@ -251,6 +226,7 @@ internal sealed unsafe class HostStubBuilder
     private void FindRegisters(in Instruction instruction)
     {
         (_generalUsed, _generalWritten, _vectorsUsed, _vectorsWritten) = (0, 0, 0, 0);
+        (_masksUsed, _masksWritten) = (0, 0);
         foreach (UsedRegister used in _information.GetInfo(instruction).GetUsedRegisters())
         {
             bool isWritten = used.Access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite
@@ -266,6 +242,12 @@ internal sealed unsafe class HostStubBuilder
                 uint bit = 1u << used.Register.GetNumber();
                 _vectorsUsed |= bit;
                 _vectorsWritten |= isWritten ? bit : 0;
+            }
+            else if (used.Register.IsK())
+            {
+                uint bit = 1u << (used.Register - Register.K0);
+                _masksUsed |= bit;
+                _masksWritten |= isWritten ? bit : 0;
             }
         }
     }

@@ -39,6 +39,7 @@ internal static unsafe class StateOffset
     internal static readonly int AccessWriteBit;
     internal static readonly int Aligned16Bits;
     internal static readonly int Aligned32Bits;
+    internal static readonly int Aligned64Bits;
     internal static readonly int AccessFunction;
     internal static readonly int ExitRip;
     internal static readonly int ExitReason;
@@ -46,6 +47,7 @@ internal static unsafe class StateOffset
     internal static readonly int PackedFlags;
     internal static readonly int HostMxcsr;
     internal static readonly int IsFpuParked;
+    internal static readonly int IsWideParked;
     internal static readonly int MayHaveInterrupt;
     internal static readonly int InstructionCount;
     internal static readonly int MxcsrMaskBits;
@@ -62,6 +64,7 @@ internal static unsafe class StateOffset
     private static readonly int s_jumpEpochs;
     private static readonly int s_vectors;
     private static readonly int s_segments;
+    private static readonly int s_masks;
 
     // Measured on a real instance: taking addresses in a null one makes the JIT insert a null check.
     static StateOffset()
@@ -79,6 +82,7 @@ internal static unsafe class StateOffset
         FpuMxcsr = Fpu + 24;
         StubScratch = (int)(state.Scratch - start) + 64;
         s_vectors = (int)(state.Vectors - start);
+        s_masks = (int)((byte*)state.Masks - start);
         s_segments = (int)((byte*)&state.Segments - start);
 
         var engine = default(EngineState);
@@ -99,6 +103,8 @@ internal static unsafe class StateOffset
         SecondHitsBits = (int)((byte*)&engine.SecondHitsBits - below);
         Aligned16Bits = (int)((byte*)&engine.Aligned16Bits - below);
         Aligned32Bits = (int)((byte*)&engine.Aligned32Bits - below);
+        Aligned64Bits = (int)((byte*)&engine.Aligned64Bits - below);
+        IsWideParked = (int)((byte*)&engine.IsWideParked - below);
         AccessFunction = (int)((byte*)&engine.AccessFunction - below);
         ExitRip = (int)((byte*)&engine.ExitRip - below);
         ExitReason = (int)((byte*)&engine.ExitReason - below);
@@ -121,6 +127,9 @@ internal static unsafe class StateOffset
     internal static int Addend(int slot) => s_addends + (slot * sizeof(ulong));
 
     internal static int Vector(int register) => s_vectors + (register * 64);
+
+    /// <summary>A mask register.</summary>
+    internal static int Mask(int register) => s_masks + (register * sizeof(ulong));
 
     /// <summary>Base of a segment register: its first field.</summary>
     internal static int SegmentBase(int segment) => s_segments + (segment * sizeof(Segment));

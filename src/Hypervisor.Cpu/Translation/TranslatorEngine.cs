@@ -60,7 +60,9 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _engine->Aligned16Bits = ~0xFFFul | 15;
         _engine->Aligned32Bits = ~0xFFFul | 31;
         _engine->HostMxcsr = HostMxcsr;
+        _engine->Aligned64Bits = ~0xFFFul | 63;
         _engine->IsFpuParked = 1;
+        _engine->IsWideParked = 1;
         _engine->MxcsrMaskBits = SimdExceptions.Masks;
         _engine->MxcsrReservedBits = ~(ulong)SimdExceptions.Defined;
     }

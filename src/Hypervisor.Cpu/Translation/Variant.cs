@@ -14,7 +14,8 @@ internal readonly record struct Variant(uint Bits)
     private const uint AvxBit = 1 << 3;
     private const uint FpuBit = 1 << 4;
     private const uint CarefulBit = 1 << 5;
-    private const ulong AvxComponents = 6;
+    private const uint WideBit = 1 << 6;
+    private const ulong AvxComponents = ExtendedState.Sse | ExtendedState.Avx;
 
     /// <summary>TlbMode of its accesses.</summary>
     internal int Mode => (int)(Bits & ModeMask);
@@ -30,6 +31,9 @@ internal readonly record struct Variant(uint Bits)
 
     /// <summary>XMM and YMM registers by VEX encodings, likewise.</summary>
     internal bool HasAvx => (Bits & AvxBit) != 0;
+
+    /// <summary>ZMM and mask registers, likewise.</summary>
+    internal bool HasWide => (Bits & WideBit) != 0;
 
     /// <summary>The x87 unit, with all exceptions masked and none pending.</summary>
     internal bool HasFpu => (Bits & FpuBit) != 0;
@@ -61,7 +65,8 @@ internal readonly record struct Variant(uint Bits)
                 hasFpu = !isEmulated && FpuImage.IsQuiet(state);
             }
 
-            bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0);
+            bool hasWide = hasAvx && (state->Xcr0 & ExtendedState.Avx512) != 0;
+            bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0) | (hasWide ? WideBit : 0);
         }
 
         variant = new Variant(bits);

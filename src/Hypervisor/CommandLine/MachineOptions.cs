@@ -35,7 +35,7 @@ internal sealed class MachineOptions
         "--cpus", "COUNT", "Number of vCPUs [default: 1].", "--smp");
 
     private static readonly Option<string> s_cpu = OptionShapes.One(
-        "--cpu", "MODEL", "x86-64-v1, x86-64-v2 or x86-64-v3 [default: the best of them that the host has].");
+        "--cpu", "MODEL", "x86-64-v1 to x86-64-v4 (AVX-512) [default: the best up to v3 that the host has].");
 
     private static readonly Option<string> s_engine = OptionShapes.One(
         "--engine", "ENGINE", "What executes the guest: translator [default] or interpreter.");
@@ -110,7 +110,7 @@ internal sealed class MachineOptions
             Uuid = UuidText.Parse("--uuid", words.GetValue(s_uuid), name),
             MemoryBytes = ReadMemory(words.GetValue(s_memory)),
             CpuCount = ReadInteger("--cpus", words.GetValue(s_cpus), 1, 1, MachineConfig.CpuCountMax),
-            CpuModel = ReadChoice("--cpu", words.GetValue(s_cpu), MachineConfig.CpuModels),
+            CpuModel = ReadCpu(words.GetValue(s_cpu)),
             Engine = ReadEngine(words.GetValue(s_engine)),
             CodeCacheBytes = ReadCodeCache(words.GetValue(s_codeCache)),
             Drives = ReadDrives(words),
@@ -261,6 +261,16 @@ internal sealed class MachineOptions
         return text is null
             ? MachineConfig.DebugExitPortDefault
             : ReadInteger("--debug-exit", text, 0, 1, ushort.MaxValue);
+    }
+
+    private static string? ReadCpu(string? text)
+    {
+        string? model = ReadChoice("--cpu", text, MachineConfig.CpuModels);
+        string lacking = model is null ? "" : MachineConfig.Lacking(model);
+        return lacking.Length == 0
+            ? model
+            : throw new UsageException($"--cpu: '{model}' needs {lacking}, which this host lacks; allowed here: "
+                + string.Join(", ", MachineConfig.CpuModels.Where(other => MachineConfig.Lacking(other).Length == 0)));
     }
 
     private static string? ReadChoice(string option, string? text, IReadOnlyList<string> allowed)

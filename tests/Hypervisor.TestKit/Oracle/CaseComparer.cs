@@ -12,6 +12,7 @@ internal static unsafe class CaseComparer
     private const int DebugTrap = 1;
     private const int PageFault = 14;
     private const int MxcsrAt = 24;
+    private const int HalfBytes = 16;
 
     private static readonly string[] s_registerNames =
     [
@@ -132,8 +133,8 @@ internal static unsafe class CaseComparer
         bool isX87 = instruction.Code.CpuidFeatures()[0] is CpuidFeature.FPU or CpuidFeature.FPU387;
         bool isPageFault = trap == PageFault || vector == PageFault;
         return (isAlignmentChecked
-                && (isX87 || isPageFault || instruction.Code.Encoding() == EncodingKind.VEX || IsMasked(instruction)
-                    || IsArea(instruction)))
+                && (isX87 || isPageFault || IsMasked(instruction) || IsArea(instruction)
+                    || instruction.Code.Encoding() is EncodingKind.VEX or EncodingKind.EVEX))
             || (IsMasked(instruction) && trap == PageFault)
             || (IsArea(instruction) && (isPageFault || (trap >= 0 && vector >= 0))) // what is looked at first
             || (instruction.Mnemonic is Mnemonic.Xrstor or Mnemonic.Xrstor64 && vector == 13) // our XCR0 has less in it
@@ -193,6 +194,14 @@ internal static unsafe class CaseComparer
                 CheckBytes($"ymm{i} high", host + 576 + (16 * i), ours + 576 + (16 * i), 16, differences);
             }
         }
+
+        bool isPartial = !isDone && instruction.IsVsib;
+        Register target = instruction.Op0Register;
+        string narrow = isPartial && !target.IsZMM() ? $"zmm{target.GetNumber()}" : "";
+        int narrowBytes = target.IsXMM() ? HalfBytes : 2 * HalfBytes;
+        bool isVex = instruction.Code.Encoding() == EncodingKind.VEX;
+        WideRegisters.Compare(native, emulated, isPartial && isVex ? 16 : 0, (name, left, right, bytes)
+            => CheckBytes(name, left, right, name == narrow ? narrowBytes : bytes, differences));
     }
 
     // Zeroed at the end of a 128-bit gather; after a fault between two elements most often already, but not always

@@ -38,6 +38,7 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         while (IsNativeOnly(((ulong*)record)[4])); // PUSH [RSP + displacement]: the operand is fine, the stack is not
 
         instruction = Redecode(slot, ip);
+        WideRegisters.Join(record);
         WriteExit(slot, instruction.Length, FirstExitPointer);
         WriteExit(slot, SecondExit, SecondExitPointer);
         return instruction;
@@ -94,6 +95,8 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
             _values.Fill(new Span<byte>(area + 160 + (16 * i), 16));
             _values.Fill(new Span<byte>(area + 576 + (16 * i), 16));
         }
+
+        WideRegisters.Fill(record, _values, random);
     }
 
     private void FillFpu(byte* area)
@@ -192,7 +195,10 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
         // The two sides have different XCR0: ask only for what both know.
         if (instruction.Code.CpuidFeatures()[0] is CpuidFeature.XSAVE or CpuidFeature.XSAVEC or CpuidFeature.XSAVEOPT)
         {
-            (registers[0], registers[2]) = ((ulong)random.Next(8), 0);
+            bool isWide = HasWide && random.Next(2) == 0
+                && instruction.Mnemonic is Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xrstor or Mnemonic.Xrstor64;
+            registers[0] = (uint)(random.Next(8) | (isWide ? random.Next(8) << 5 : 0));
+            registers[2] = 0;
         }
     }
 
@@ -255,11 +261,16 @@ internal sealed unsafe class CaseGenerator(List<OpCodeInfo> codes, Random random
     private void SpreadIndices(byte* record, int register)
     {
         bool wide = random.Next(2) == 0;
-        for (int at = 0; at < 16; at += 4)
+        int most = random.Next(4) == 0 ? 600 : 64;
+        for (int at = 0; at < 64; at += 4)
         {
-            int value = wide && (at & 4) != 0 ? 0 : random.Next(0, 64);
-            *(int*)(record + Extended + 160 + (16 * register) + at) = value;
-            *(int*)(record + Extended + 576 + (16 * register) + at) = value;
+            int value = wide && (at & 4) != 0 ? 0 : random.Next(0, most);
+            *(int*)(record + Vectors + (64 * register) + at) = value;
+            if (register < 16 && at < 32)
+            {
+                int half = at < 16 ? 160 : 576;
+                *(int*)(record + Extended + half + (16 * register) + (at & 15)) = value;
+            }
         }
     }
 

@@ -92,8 +92,16 @@ public sealed unsafe class DifferentialCampaign : IDisposable
         Array.Clear(_before);
         for (int at = 0; at < _before.Length; at += LineBytes)
         {
-            int present = random.Next(8);
+            uint present = (uint)random.Next(8);
             ulong format = random.Next(2) == 0 ? 0 : Compacted | 7;
+            if (HasWide && format != 0 && random.Next(2) == 0)
+            {
+                // In the standard format these are elsewhere on each vendor's hosts.
+                uint wide = (uint)random.Next(8) << 5;
+                format |= wide;
+                present |= (uint)random.Next(256) & wide;
+            }
+
             BitConverter.TryWriteBytes(_before.AsSpan(at), (ulong)present);
             BitConverter.TryWriteBytes(_before.AsSpan(at + 8), format);
         }
@@ -181,6 +189,11 @@ public sealed unsafe class DifferentialCampaign : IDisposable
         text.AppendLine($" flags={*(ulong*)(record + Flags):X} mxcsr={*(uint*)(record + Extended + 24):X}"
             + $" fcw={*(ushort*)(record + Extended):X} fsw={*(ushort*)(record + Extended + 2):X}"
             + $" ftw={record[Extended + 4]:X}");
+        if (instruction.HasOpMask)
+        {
+            text.AppendLine($"  mask: {((ulong*)(record + Masks))[instruction.OpMask - Register.K0]:X}");
+        }
+
         foreach (string difference in _differences)
         {
             text.AppendLine($"  {difference}");

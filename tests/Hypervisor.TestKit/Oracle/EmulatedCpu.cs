@@ -4,6 +4,8 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Decode;
+using Hypervisor.Cpu.Identification;
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.State;
 using static Hypervisor.TestKit.Oracle.OracleLayout;
 
@@ -28,7 +30,9 @@ internal sealed unsafe class EmulatedCpu : IDisposable
 
     internal EmulatedCpu()
     {
-        _vcpu = new Vcpu(0, _ram, new NoBus(), new GuestTimers(new GuestClock(new SimClock())));
+        _vcpu = new Vcpu(
+            0, _ram, new NoBus(), new GuestTimers(new GuestClock(new SimClock())),
+            VcpuConfig.Alone(CpuModel.Largest));
         _state = _vcpu.State;
         BuildPageTables();
         _state->Cr0 = Cr0.ProtectionEnable | Cr0.MonitorCoprocessor | Cr0.ExtensionType | Cr0.NumericError
@@ -37,7 +41,7 @@ internal sealed unsafe class EmulatedCpu : IDisposable
         _state->Cr4 = Cr4.PhysicalAddressExtension | Cr4.FxsaveEnable | Cr4.SimdExceptions | Cr4.XsaveEnable
             | Cr4.FsGsBase;
         _state->Efer = Efer.SyscallEnable | Efer.LongModeEnable | Efer.LongModeActive | Efer.NoExecuteEnable;
-        _state->Xcr0 = 7;
+        _state->Xcr0 = ExtendedState.Supported(_vcpu.Features);
         _state->Cpl = 3;
         _state->CodeMode = 2;
         _state->LongMode = 1;
@@ -111,6 +115,8 @@ internal sealed unsafe class EmulatedCpu : IDisposable
             new ReadOnlySpan<byte>(vector, 16).CopyTo(new Span<byte>(area + 160 + (16 * i), 16));
             new ReadOnlySpan<byte>(vector + 16, 16).CopyTo(new Span<byte>(area + 576 + (16 * i), 16));
         }
+
+        WideRegisters.Store(_state, part);
     }
 
     /// <inheritdoc/>
@@ -141,6 +147,8 @@ internal sealed unsafe class EmulatedCpu : IDisposable
             new ReadOnlySpan<byte>(area + 576 + (16 * i), 16).CopyTo(new Span<byte>(vector + 16, 16));
             new Span<byte>(vector + 32, 32).Clear();
         }
+
+        WideRegisters.Load(_state, part);
     }
 
     // Four levels, one table each, and a last level for the code and the sandbox.

@@ -4,7 +4,7 @@ using Iced.Intel;
 namespace Hypervisor.TestKit.Oracle;
 
 /// <summary>Random bytes that decode to a wanted encoding: prefixes, opcode, then whatever the decoder takes.</summary>
-internal sealed class EncodingBuilder(Random random)
+internal sealed partial class EncodingBuilder(Random random)
 {
     private const int BytesMax = 15;
 
@@ -24,6 +24,10 @@ internal sealed class EncodingBuilder(Random random)
         if (info.Encoding == EncodingKind.VEX)
         {
             Vex(info);
+        }
+        else if (info.Encoding == EncodingKind.EVEX)
+        {
+            Evex(info);
         }
         else
         {
@@ -52,7 +56,7 @@ internal sealed class EncodingBuilder(Random random)
             Add(s_segments[random.Next(s_segments.Length)]);
         }
 
-        if (info.Encoding == EncodingKind.VEX)
+        if (info.Encoding is EncodingKind.VEX or EncodingKind.EVEX)
         {
             return;
         }
@@ -119,32 +123,39 @@ internal sealed class EncodingBuilder(Random random)
 
     private void Vex(OpCodeInfo info)
     {
-        int map = info.Table switch
-        {
-            OpCodeTableKind.T0F => 1,
-            OpCodeTableKind.T0F38 => 2,
-            _ => 3,
-        };
-        int prefix = info.MandatoryPrefix switch
-        {
-            MandatoryPrefix.P66 => 1,
-            MandatoryPrefix.PF3 => 2,
-            MandatoryPrefix.PF2 => 3,
-            _ => 0,
-        };
+        int source = UsesSource(info) ? random.Next(16) : 15;
+        int length = info.IsLIG ? random.Next(2) : (int)info.L;
+        int wide = info.IsWIG ? random.Next(2) : (int)info.W;
+        Add(0xC4);
+        Add((byte)((random.Next(8) << 5) | Map(info)));
+        Add((byte)((wide << 7) | (source << 3) | (length << 2) | Prefix(info)));
+        Opcode(info);
+    }
+
+    private static int Map(OpCodeInfo info) => info.Table switch
+    {
+        OpCodeTableKind.T0F => 1,
+        OpCodeTableKind.T0F38 => 2,
+        _ => 3,
+    };
+
+    private static int Prefix(OpCodeInfo info) => info.MandatoryPrefix switch
+    {
+        MandatoryPrefix.P66 => 1,
+        MandatoryPrefix.PF3 => 2,
+        MandatoryPrefix.PF2 => 3,
+        _ => 0,
+    };
+
+    private static bool UsesSource(OpCodeInfo info)
+    {
         bool usesSource = false;
         for (int i = 0; i < info.OpCount; i++)
         {
             usesSource |= info.GetOpKind(i).ToString().Contains("vvvv", StringComparison.Ordinal);
         }
 
-        int source = usesSource ? random.Next(16) : 15;
-        int length = info.IsLIG ? random.Next(2) : (int)info.L;
-        int wide = info.IsWIG ? random.Next(2) : (int)info.W;
-        Add(0xC4);
-        Add((byte)((random.Next(8) << 5) | map));
-        Add((byte)((wide << 7) | (source << 3) | (length << 2) | prefix));
-        Opcode(info);
+        return usesSource;
     }
 
     private void Opcode(OpCodeInfo info)
@@ -170,7 +181,11 @@ internal sealed class EncodingBuilder(Random random)
     {
         int modRmAt = _count;
         random.NextBytes(_bytes.AsSpan(_count));
-        if (random.Next(3) == 0)
+        if (info.Encoding == EncodingKind.EVEX)
+        {
+            _bytes[modRmAt] = (byte)(_isRegister ? _bytes[modRmAt] | 0xC0 : _bytes[modRmAt] & 0xBF);
+        }
+        else if (random.Next(3) == 0)
         {
             _bytes[modRmAt] |= 0xC0;
         }

@@ -168,6 +168,7 @@ internal static class NativeProgram
         a.mov(eax, 7);
         a.xor(edx, edx);
         a.xrstor64(__[rbx + Extended]);
+        WideRegisters.EmitLoad(a);
         a.mov(rax, __[rbx + Rip]);
         a.mov(Word(CodePointer), rax);
         a.push(__qword_ptr[rbx + Flags]);
@@ -226,6 +227,7 @@ internal static class NativeProgram
         a.mov(eax, 7);
         a.xor(edx, edx);
         a.xsave64(__[rbx + OutputAt + Extended]);
+        WideRegisters.EmitSave(a);
         a.jmp(advance);
     }
 
@@ -256,6 +258,9 @@ internal static class NativeProgram
         a.lea(rdi, __[rbx + OutputAt + Extended]);
         a.mov(ecx, ExtendedBytes / 8);
         a.rep.movsq();
+        a.mov(rsi, __[rdx + 224]);
+        WideRegisters.EmitRestore(a);
+        WideRegisters.EmitSave(a);
         a.mov(rsp, Word(MainStack));
     }
 

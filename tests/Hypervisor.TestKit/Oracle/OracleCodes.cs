@@ -27,11 +27,11 @@ internal static unsafe class OracleCodes
         foreach (Code code in Enum.GetValues<Code>())
         {
             OpCodeInfo info = code.ToOpCode();
-            ref readonly InstructionRow row = ref InstructionTable.Find(code.Mnemonic());
+            ref readonly InstructionRow row = ref InstructionTable.Find(code);
             if (info.IsInstruction
                 && info.Mode64
                 && !info.Fwait
-                && info.Encoding is EncodingKind.Legacy or EncodingKind.VEX
+                && info.Encoding is EncodingKind.Legacy or EncodingKind.VEX or EncodingKind.EVEX
                 && row.Lower != null
                 && (row.Traits & InstructionTraits.System) == 0
                 && !s_excluded.Contains(code.Mnemonic())

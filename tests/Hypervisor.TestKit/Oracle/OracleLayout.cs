@@ -1,3 +1,5 @@
+using Hypervisor.Cpu.Identification;
+
 namespace Hypervisor.TestKit.Oracle;
 
 /// <summary>Addresses and offsets that the test, the native program and the emulated CPU agree on.</summary>
@@ -53,9 +55,9 @@ internal static class OracleLayout
     internal const int Timer = 0x100;
 
     // A case record: what goes in, then what comes out.
-    internal const int CaseBytes = 2304;
+    internal const int CaseBytes = 2 * OutputAt;
     internal const int InputAt = 0;
-    internal const int OutputAt = 1152;
+    internal const int OutputAt = 3136;
 
     // Parts of either.
     internal const int Flags = 128;
@@ -65,6 +67,11 @@ internal static class OracleLayout
     internal const int FaultAddress = 160;
     internal const int Extended = 192; // XSAVE area, standard format
     internal const int ExtendedBytes = 832;
+    internal const int Masks = 1024; // k0 to k7, where the host has AVX-512
+    internal const int Vectors = 1088; // ZMM0 to ZMM31, likewise
+
+    /// <summary>Whether the host has AVX-512, and so the guest's CPU.</summary>
+    internal static bool HasWide => CpuModel.Largest.Features.Has(CpuFeature.Avx512F);
 
     /// <summary>Which stored page is behind a page of the sandbox; -1: absent.</summary>
     internal static int StoredPage(int page) => page switch

@@ -3,6 +3,7 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
+using Hypervisor.Cpu.Identification;
 using Hypervisor.Cpu.State;
 using Hypervisor.TestKit;
 using Xunit;
@@ -65,6 +66,22 @@ public sealed unsafe class VcpuSectionTests
     }
 
     [Fact]
+    public void A_guest_with_avx512_is_refused_by_a_vcpu_without()
+    {
+        using var ram = new GuestRam(1 << 20);
+        using Vcpu source = New(ram, CpuModel.Named("x86-64-v4"));
+        using Vcpu target = New(ram, CpuModel.Named("x86-64-v3"));
+        byte[] section = new byte[1 << 14];
+        int used = CheckpointSection.Write(source, section);
+
+        StateFormatException refusal = Assert.Throws<StateFormatException>(
+            () => CheckpointSection.Read(target, section.AsSpan(0, used)));
+
+        Assert.Contains($"CPU features {source.Features.Words[2]:X8}", refusal.Message);
+        Assert.Contains($"this host has {target.Features.Words[2]:X8}", refusal.Message);
+    }
+
+    [Fact]
     public void Damage_is_refused()
     {
         using var ram = new GuestRam(1 << 20);
@@ -80,8 +97,8 @@ public sealed unsafe class VcpuSectionTests
         }
     }
 
-    private static Vcpu New(GuestRam ram)
-        => new(0, ram, new RecordingBus(), new GuestTimers(new GuestClock(new SimClock())));
+    private static Vcpu New(GuestRam ram, CpuModel? model = null)
+        => new(0, ram, new RecordingBus(), new GuestTimers(new GuestClock(new SimClock())), VcpuConfig.Alone(model));
 
     // Fields that follow from others, hold nothing between instructions, or are padding.
     private static bool[] DerivedBytes(CpuState* state)

@@ -29,7 +29,7 @@ public sealed class BadInputTests
     [InlineData("run --cpus 0", "--cpus: '0' does not fit", "1 to 254")]
     [InlineData("run --cpus 255", "--cpus: '255' does not fit", "1 to 254")]
     [InlineData("run --cpus two", "--cpus: 'two' does not fit", "1 to 254")]
-    [InlineData("run --cpu pentium", "--cpu: 'pentium' is not known", "x86-64-v1, x86-64-v2, x86-64-v3")]
+    [InlineData("run --cpu pentium", "--cpu: 'pentium' is not known", "x86-64-v1, x86-64-v2, x86-64-v3, x86-64-v4")]
     [InlineData("run --engine warp", "--engine: 'warp' is not known", "interpreter")]
     [InlineData("run --guest nobody", "--guest: 'nobody' is not known", "allowed:")]
     [InlineData("run --initrd x", "no kernel to give it to", "with --kernel")]

@@ -4,6 +4,7 @@ using System.Threading;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
+using Hypervisor.Cpu.Instructions;
 using Hypervisor.Cpu.Interrupts;
 using Hypervisor.Cpu.State;
 using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
@@ -151,7 +152,7 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
         _state->Cr4 = Cr4.PhysicalAddressExtension | Cr4.FxsaveEnable | Cr4.SimdExceptions | Cr4.XsaveEnable
             | Cr4.FsGsBase;
         _state->Efer = Efer.SyscallEnable | Efer.LongModeEnable | Efer.LongModeActive | Efer.NoExecuteEnable;
-        _state->Xcr0 = 7;
+        _state->Xcr0 = ExtendedState.Supported(_vcpu.Features);
         _state->Cpl = 3;
         for (int i = 0; i < 6; i++)
         {

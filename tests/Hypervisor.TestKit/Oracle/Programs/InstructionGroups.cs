@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using System.Collections.Generic;
+using Hypervisor.Cpu.Instructions;
 using Iced.Intel;
 
 namespace Hypervisor.TestKit.Oracle.Programs;
@@ -59,8 +60,13 @@ internal sealed class InstructionGroups
             }
             else
             {
-                Other.Add(info);
+                (WideTable.Has(info.Code) ? Wide : Other).Add(info);
             }
+        }
+
+        if (Wide.Count == 0)
+        {
+            Wide.AddRange(Other);
         }
     }
 
@@ -84,6 +90,9 @@ internal sealed class InstructionGroups
 
     /// <summary>MMX, SSE, AVX, and the rest.</summary>
     internal List<OpCodeInfo> Other { get; } = [];
+
+    /// <summary>AVX-512, if the guest's CPU has it; else as <see cref="Other"/>.</summary>
+    internal List<OpCodeInfo> Wide { get; } = [];
 
     private void AddInteger(OpCodeInfo info)
     {

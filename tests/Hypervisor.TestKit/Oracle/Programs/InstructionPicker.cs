@@ -18,6 +18,11 @@ internal sealed class InstructionPicker(ProgramRegisters registers, OperandFille
         {
             OpCodeInfo info = codes[random.Next(codes.Count)];
             var instruction = new Instruction { Code = info.Code };
+            if (info.Encoding == EncodingKind.EVEX)
+            {
+                filler.FillEvex(ref instruction, info);
+            }
+
             for (int i = 0; i < info.OpCount; i++)
             {
                 filler.Fill(ref instruction, info.GetOpKind(i), i);

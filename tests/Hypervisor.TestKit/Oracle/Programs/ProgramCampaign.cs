@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Text;
+using Hypervisor.Cpu.Identification;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.OracleLayout;
 
@@ -15,6 +16,7 @@ public sealed unsafe class ProgramCampaign : IDisposable
     private readonly EmulatedProgramCpu _tested;
     private readonly IProgramReference _reference;
     private readonly StopInjector? _injector;
+    private readonly bool _comparesWide;
     private readonly InstructionGroups _groups;
     private readonly ProgramAssembler _assembler = new();
     private readonly byte[] _expected = new byte[OutputAt];
@@ -26,6 +28,7 @@ public sealed unsafe class ProgramCampaign : IDisposable
     {
         _tested = new EmulatedProgramCpu(tested);
         _reference = reference;
+        _comparesWide = _tested.Vcpu.Features.Has(CpuFeature.Avx512F);
         _injector = injectsStops ? new StopInjector(_tested) : null;
         _groups = new InstructionGroups(OracleCodes.Find(_tested.Vcpu));
     }
@@ -124,7 +127,7 @@ public sealed unsafe class ProgramCampaign : IDisposable
 
             EmulatedResult wanted = _reference.Run(program.Image, before, expected);
             RflagsBits undefined = UndefinedAt(program, *(ulong*)(expected + Rip));
-            ProgramComparer.CompareStates(expected, wanted, actual, end, undefined, _differences);
+            ProgramComparer.CompareStates(expected, wanted, actual, end, undefined, _comparesWide, _differences);
             ProgramComparer.CompareImages(_reference.Image, _tested.Image, _differences);
             return end.Vector;
         }

@@ -20,7 +20,7 @@ internal static unsafe class ProgramComparer
     /// <summary>Compares two parts of records, with the exceptions that ended the program.</summary>
     internal static void CompareStates(
         byte* expected, EmulatedResult expectedEnd, byte* actual, EmulatedResult actualEnd, RflagsBits undefined,
-        List<string> differences)
+        bool comparesWide, List<string> differences)
     {
         Check("exception", (ulong)expectedEnd.Vector, (ulong)actualEnd.Vector, differences);
         Check("rip", *(ulong*)(expected + Rip), *(ulong*)(actual + Rip), differences);
@@ -43,6 +43,11 @@ internal static unsafe class ProgramComparer
         ulong mask = ComparedFlags & ~Bits(undefined);
         Check("flags", *(ulong*)(expected + Flags) & mask, *(ulong*)(actual + Flags) & mask, differences);
         CompareExtended(expected + Extended, actual + Extended, differences);
+        if (comparesWide)
+        {
+            WideRegisters.Compare(expected, actual, 0, (name, left, right, bytes)
+                => CheckBytes(name, left, right, bytes, differences));
+        }
     }
 
     /// <summary>Compares two images of a program's memory.</summary>

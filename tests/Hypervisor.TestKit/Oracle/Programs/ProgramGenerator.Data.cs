@@ -194,7 +194,7 @@ internal sealed partial class ProgramGenerator
     private static Instruction MoveTo(int number, ulong address)
         => Instruction.Create(Code.Mov_r32_imm32, ProgramRegisters.Low32(number), (uint)address);
 
-    private void FillState()
+    private unsafe void FillState()
     {
         foreach (ProgramPage page in Pages)
         {
@@ -230,6 +230,11 @@ internal sealed partial class ProgramGenerator
         Put(OracleLayout.Flags, ((ulong)_random.Next(0x1000) & 0x8D5) | 2);
         Put(OracleLayout.Rip, _program.Start.Node!.Address);
         FillUnits(state[OracleLayout.Extended..]);
+        fixed (byte* part = state)
+        {
+            WideRegisters.Fill(part, _values, _random);
+            WideRegisters.Join(part);
+        }
     }
 
     private void FillUnits(Span<byte> area)

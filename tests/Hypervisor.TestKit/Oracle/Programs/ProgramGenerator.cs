@@ -168,6 +168,8 @@ internal sealed partial class ProgramGenerator
                 0 => _groups.All,
                 1 or 2 when _taste is 5 => _groups.X87,
                 3 or 4 when _taste is 6 => _groups.Other,
+                (>= 3 and <= 8) when _taste is 7 => _groups.Wide,
+                9 when _taste is 7 => _groups.Other,
                 _ => _groups.Integer,
             };
             _builder.Emit(_picker.Pick(group, _builder.Undefined));

@@ -21,6 +21,8 @@ internal static unsafe class StateRecord
             new ReadOnlySpan<byte>(area + 576 + (16 * i), 16).CopyTo(new Span<byte>(vector + 16, 16));
             new Span<byte>(vector + 32, 32).Clear();
         }
+
+        WideRegisters.Load(state, part);
     }
 
     /// <summary>The same registers, the other way.</summary>
@@ -37,5 +39,7 @@ internal static unsafe class StateRecord
             new ReadOnlySpan<byte>(vector, 16).CopyTo(new Span<byte>(area + 160 + (16 * i), 16));
             new ReadOnlySpan<byte>(vector + 16, 16).CopyTo(new Span<byte>(area + 576 + (16 * i), 16));
         }
+
+        WideRegisters.Store(state, part);
     }
 }

@@ -84,6 +84,7 @@ public sealed unsafe class HostStubTests : IDisposable
         byte* record = stackalloc byte[OracleLayout.CaseBytes];
         Prepare(record, s_addps);
         record[OracleLayout.Extended + 576] = 0x55; // YMM0, upper half
+        WideRegisters.Join(record);
 
         _cpu.Run(record, 0, Slot(s_addps));
         Assert.Equal(0x55, xmm0[16]);

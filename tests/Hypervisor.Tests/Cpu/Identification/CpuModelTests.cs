@@ -28,6 +28,9 @@ public sealed unsafe class CpuModelTests
     [InlineData("x86-64-v2", "C4E27998C0", CpuFeature.Fma)]
     [InlineData("x86-64-v2", "660F38F6C0", CpuFeature.Adx)]
     [InlineData("x86-64-v2", "0F38C8C0", CpuFeature.Sha)]
+    [InlineData("x86-64-v3", "62F17C4858C1", CpuFeature.Avx512F)]
+    [InlineData("x86-64-v3", "62F17F086FC1", CpuFeature.Avx512Bw)]
+    [InlineData("x86-64-v3", "C5F892C8", CpuFeature.Avx512F)] // KMOVW
     public void What_a_model_does_not_offer_is_undefined(string model, string code, CpuFeature feature)
     {
         using var program = new AsmProgram(CpuMode.Long, a => a.db(Convert.FromHexString(code)), CpuModel.Named(model));

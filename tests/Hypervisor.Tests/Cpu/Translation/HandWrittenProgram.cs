@@ -21,10 +21,12 @@ internal static unsafe class HandWrittenProgram
     }
 
     /// <summary>Runs it from <see cref="ProgramLayout.CodeAddress"/>; gives the vector that ended it.</summary>
-    internal static int Run(string engine, byte[] image)
+    internal static int Run(string engine, byte[] image) => Run(engine, image, new byte[OracleLayout.OutputAt]).Vector;
+
+    /// <summary>The same; the registers at its end go to <paramref name="after"/>, memory to the image.</summary>
+    internal static EmulatedResult Run(string engine, byte[] image, byte[] after)
     {
         byte[] before = new byte[OracleLayout.OutputAt];
-        byte[] after = new byte[OracleLayout.OutputAt];
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
@@ -35,7 +37,9 @@ internal static unsafe class HandWrittenProgram
         fixed (byte* from = before)
         fixed (byte* to = after)
         {
-            return cpu.Run(image, from, to).Vector;
+            EmulatedResult result = cpu.Run(image, from, to);
+            cpu.Image.CopyTo(image);
+            return result;
         }
     }
 }

@@ -205,15 +205,17 @@ public sealed class StandbyCoreTests : IStandbyActions
         Assert.Equal(StandbyState.Ended, _core.State);
     }
 
-    [Fact]
-    public void Rule_33_mismatch_names_the_field_and_both_values()
+    [Theory]
+    [InlineData("x86-64-v3", 4096, "RAM bytes: the primary has 4096, the standby has 1048576")]
+    [InlineData("x86-64-v4", 1 << 20, "CPU model: the primary has x86-64-v4, the standby has x86-64-v3")]
+    public void Rule_33_mismatch_names_the_field_and_both_values(string cpuModel, long ramBytes, string text)
     {
         _core.OnConnected(Link, _now);
 
-        _core.OnMessage(Link, Hello(RecordedPrimary.Machine with { RamBytes = 4096 }), _now);
+        _core.OnMessage(Link, Hello(RecordedPrimary.Machine with { CpuModel = cpuModel, RamBytes = ramBytes }), _now);
 
         RefusalMessage refusal = Assert.IsType<RefusalMessage>(Assert.Single(_sent));
-        Assert.Equal("RAM bytes: the primary has 4096, the standby has 1048576", refusal.Text);
+        Assert.Equal(text, refusal.Text);
     }
 
     [Theory]
