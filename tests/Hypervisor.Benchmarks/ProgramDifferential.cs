@@ -20,6 +20,7 @@ internal static class ProgramDifferential
         int programs = 0;
         string engine = "interpreter";
         string against = Host;
+        var kind = ProgramKind.Long;
         for (int i = 0; i + 1 < arguments.Length; i += 2)
         {
             switch (arguments[i])
@@ -36,9 +37,12 @@ internal static class ProgramDifferential
                 case "--against":
                     against = arguments[i + 1];
                     break;
+                case "--kind" when Enum.TryParse(arguments[i + 1], ignoreCase: true, out kind):
+                    break;
                 default:
-                    Console.Error.WriteLine($"diff: unknown {arguments[i]}, allowed with --programs are --seed, "
-                        + "--engine, --against");
+                    Console.Error.WriteLine($"diff: unknown {arguments[i]} {arguments[i + 1]}, allowed with "
+                        + "--programs are --seed, --engine, --against, --kind");
+                    Console.Error.WriteLine($"kinds: {string.Join(", ", Enum.GetNames<ProgramKind>())}");
                     return 2;
             }
         }
@@ -54,8 +58,8 @@ internal static class ProgramDifferential
 
         using ProgramCampaign campaign = reference is null
             ? ProgramCampaign.AgainstHost(tested)
-            : ProgramCampaign.AgainstEngine(tested, reference);
-        Console.WriteLine($"seed {seed}, {programs} programs, {engine} against {against}");
+            : ProgramCampaign.AgainstEngine(tested, reference, kind);
+        Console.WriteLine($"seed {seed}, {programs} programs, {kind}, {engine} against {against}");
         return Run(campaign, seed, programs);
     }
 

@@ -16,7 +16,7 @@ internal sealed unsafe class NativeReference : IProgramReference
     private Span<byte> Memory => new(_cpu.Shared + ProgramLayout.ImageAt, ProgramLayout.ImageBytes);
 
     /// <inheritdoc/>
-    public EmulatedResult Run(ReadOnlySpan<byte> image, byte* before, byte* after)
+    public EmulatedResult Run(ProgramMode mode, ReadOnlySpan<byte> image, byte* before, byte* after)
     {
         byte* record = _cpu.Shared + ProgramLayout.RecordAt;
         image.CopyTo(Memory);

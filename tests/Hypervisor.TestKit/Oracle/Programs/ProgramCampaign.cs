@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Text;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.OracleLayout;
 
@@ -22,12 +23,16 @@ public sealed unsafe class ProgramCampaign : IDisposable
     private readonly List<string> _differences = [];
     private readonly SortedDictionary<int, long> _ends = [];
 
-    private ProgramCampaign(VcpuFactory tested, IProgramReference reference, bool injectsStops)
+    private readonly ProgramKind _kind;
+
+    private ProgramCampaign(
+        ProgramKind kind, VcpuFactory tested, IProgramReference reference, bool injectsStops)
     {
-        _tested = new EmulatedProgramCpu(tested);
+        _kind = kind;
+        _tested = new EmulatedProgramCpu(tested, kind == ProgramKind.Real16);
         _reference = reference;
         _injector = injectsStops ? new StopInjector(_tested) : null;
-        _groups = new InstructionGroups(OracleCodes.Find(_tested.Vcpu));
+        _groups = new InstructionGroups(kind, OracleCodes.Find(_tested.Vcpu, BitsOf(kind)));
     }
 
     /// <summary>Instructions that the tested engine ran.</summary>
@@ -44,18 +49,19 @@ public sealed unsafe class ProgramCampaign : IDisposable
 
     /// <summary>Against the bare host CPU.</summary>
     public static ProgramCampaign AgainstHost(VcpuFactory tested)
-        => new(tested, new NativeReference(), injectsStops: false);
+        => new(ProgramKind.Long, tested, new NativeReference(), injectsStops: false);
 
     /// <summary>Against an engine that runs undisturbed, while the tested one is stopped again and again.</summary>
-    public static ProgramCampaign AgainstEngine(VcpuFactory tested, VcpuFactory reference)
-        => new(tested, new EmulatedReference(reference), injectsStops: true);
+    public static ProgramCampaign AgainstEngine(
+        VcpuFactory tested, VcpuFactory reference, ProgramKind kind = ProgramKind.Long)
+        => new(kind, tested, new EmulatedReference(reference, kind == ProgramKind.Real16), injectsStops: true);
 
     /// <summary>Runs the program of <paramref name="seed"/>.</summary>
     /// <param name="seed">The same program every time.</param>
     /// <param name="report">Gets a text for each of the first mismatches.</param>
     public void Run(int seed, Action<string> report)
     {
-        RandomProgram program = ProgramGenerator.Generate(_groups, _assembler, seed);
+        RandomProgram program = ProgramGenerator.Generate(_groups, _assembler, _kind, seed);
         int vector = Compare(program);
         InstructionCount += _tested.InstructionCount;
         _ends[vector] = _ends.GetValueOrDefault(vector) + 1;
@@ -88,6 +94,13 @@ public sealed unsafe class ProgramCampaign : IDisposable
         _reference.Dispose();
     }
 
+    private static int BitsOf(ProgramKind kind) => kind switch
+    {
+        ProgramKind.Long => 64,
+        ProgramKind.Flat32 or ProgramKind.Based32 => 32,
+        ProgramKind.Protected16 or ProgramKind.Real16 => 16,
+    };
+
     // The register or place of a difference.
     private static string KindOf(string difference) => difference[..difference.IndexOf(' ')];
 
@@ -113,7 +126,7 @@ public sealed unsafe class ProgramCampaign : IDisposable
             EmulatedResult end;
             using (_injector?.Begin())
             {
-                end = _tested.Run(program.Image, before, actual);
+                end = _tested.Run(program.Mode, program.Image, before, actual);
             }
 
             if (end.Vector == NeverEnds)
@@ -122,8 +135,9 @@ public sealed unsafe class ProgramCampaign : IDisposable
                 return NeverEnds;
             }
 
-            EmulatedResult wanted = _reference.Run(program.Image, before, expected);
-            RflagsBits undefined = UndefinedAt(program, *(ulong*)(expected + Rip));
+            EmulatedResult wanted = _reference.Run(program.Mode, program.Image, before, expected);
+            RflagsBits undefined = UndefinedAt(
+                program, *(ulong*)(expected + Rip) + program.Mode.BaseOf(SegmentRegister.Cs));
             ProgramComparer.CompareStates(expected, wanted, actual, end, undefined, _differences);
             ProgramComparer.CompareImages(_reference.Image, _tested.Image, _differences);
             return end.Vector;
@@ -155,6 +169,12 @@ public sealed unsafe class ProgramCampaign : IDisposable
 
         text.AppendLine($" rip={BitConverter.ToUInt64(program.State, Rip):X}"
             + $" flags={BitConverter.ToUInt64(program.State, Flags):X}");
+        for (int i = 0; i < 6 && !program.Mode.IsLong; i++)
+        {
+            Segment segment = program.Mode[i];
+            text.AppendLine($"  segment {i}: {segment.Base:X} {segment.Limit:X} {segment.Attributes:X}");
+        }
+
         foreach (ProgramNode node in program.Nodes)
         {
             if (!node.IsRemoved)
@@ -180,8 +200,8 @@ public sealed unsafe class ProgramCampaign : IDisposable
             return "bytes " + Convert.ToHexString(bytes);
         }
 
-        var decoder = Iced.Intel.Decoder.Create(64, bytes);
-        decoder.IP = node.Address;
+        var decoder = Iced.Intel.Decoder.Create(program.Mode.Bits, bytes);
+        decoder.IP = node.Address - program.Mode.BaseOf(SegmentRegister.Cs);
         string undefined = node.UndefinedBefore == RflagsBits.None ? "" : $"   ; open: {node.UndefinedBefore}";
         return $"{Convert.ToHexString(bytes),-24} {decoder.Decode()}{undefined}";
     }

@@ -35,7 +35,7 @@ internal static unsafe class HandWrittenProgram
         fixed (byte* from = before)
         fixed (byte* to = after)
         {
-            return cpu.Run(image, from, to).Vector;
+            return cpu.Run(new ProgramMode(ProgramKind.Long, new Random(0)), image, from, to).Vector;
         }
     }
 }
