@@ -233,9 +233,10 @@ internal sealed partial class ProgramGenerator
             return;
         }
 
-        // Rarely so deep that the stack ends.
+        // Rarely so deep that the stack ends; in real mode it does not, but wraps over what loops count with.
         double room = RunCountMax - _builder.RunCount;
-        int levels = (int)Math.Min(room / (12 * _builder.Weight), _random.Next(12) == 0 ? 2000 : _random.Next(2, 120));
+        bool isDeep = _random.Next(12) == 0 && !_mode.IsReal;
+        int levels = (int)Math.Min(room / (12 * _builder.Weight), isDeep ? 2000 : _random.Next(2, 120));
         if (levels < 2)
         {
             return;
