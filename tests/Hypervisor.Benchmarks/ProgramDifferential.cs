@@ -56,8 +56,14 @@ internal static class ProgramDifferential
             return 2;
         }
 
+        if (reference is null && kind == ProgramKind.Real16)
+        {
+            Console.Error.WriteLine("diff: the host runs no real mode; use --against interpreter");
+            return 2;
+        }
+
         using ProgramCampaign campaign = reference is null
-            ? ProgramCampaign.AgainstHost(tested)
+            ? ProgramCampaign.AgainstHost(tested, kind)
             : ProgramCampaign.AgainstEngine(tested, reference, kind);
         Console.WriteLine($"seed {seed}, {programs} programs, {kind}, {engine} against {against}");
         return Run(campaign, seed, programs);

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.State;
 
-/// <summary>What generated code of 16 and 32 bits needs besides: all of it derived from the segment registers.</summary>
+/// <summary>What generated code of 16 and 32 bits needs besides: derived from the segment registers.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LegacyState
 {

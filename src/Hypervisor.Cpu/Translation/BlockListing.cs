@@ -47,8 +47,8 @@ internal sealed unsafe class BlockListing : ISymbolResolver
     /// <param name="coldStart">First byte of what lies elsewhere.</param>
     /// <param name="coldEnd">Behind its last byte.</param>
     internal string Write(
-        byte* page, uint codeMode, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end, byte* coldStart,
-        byte* coldEnd)
+        byte* page, uint codeMode, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end,
+        byte* coldStart, byte* coldEnd)
     {
         (_start, _end) = ((ulong)start, (ulong)end);
         (_coldStart, _coldEnd) = ((ulong)coldStart, (ulong)coldEnd);

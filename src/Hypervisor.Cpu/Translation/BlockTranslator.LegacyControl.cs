@@ -14,7 +14,8 @@ internal sealed unsafe partial class BlockTranslator
 {
     // Jumps of 16 bits in code of 32 bits are rare.
     private bool IsLegacyReachable(in Instruction instruction)
-        => instruction.Op0Kind == OpKind.NearBranch32 || (instruction.Op0Kind == OpKind.NearBranch16 && _variant.IsCode16);
+        => instruction.Op0Kind == OpKind.NearBranch32
+            || (instruction.Op0Kind == OpKind.NearBranch16 && _variant.IsCode16);
 
     private bool IsTargetSize(int sizeBytes) => sizeBytes == 4 || (sizeBytes == 2 && _variant.IsCode16);
 

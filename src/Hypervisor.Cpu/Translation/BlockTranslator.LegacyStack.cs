@@ -169,4 +169,30 @@ internal sealed unsafe partial class BlockTranslator
         EmitString(shift, isMove, instruction.HasRepPrefix);
         return true;
     }
+
+    // LODS in flat code, upwards.
+    private bool TryEmitLoadString(in Instruction instruction)
+    {
+        if (!_variant.IsFlat || instruction.Op1Kind != OpKind.MemorySegESI || instruction.HasRepPrefix
+            || instruction.HasRepnePrefix || instruction.MemorySegment is Register.FS or Register.GS)
+        {
+            return false;
+        }
+
+        (Code code, Register target, int sizeBytes) = instruction.Mnemonic switch
+        {
+            Mnemonic.Lodsb => (Code.Mov_r8_rm8, Register.AL, 1),
+            Mnemonic.Lodsw => (Code.Mov_r16_rm16, Register.AX, 2),
+            _ => (Code.Mov_r32_rm32, Register.EAX, 4),
+        };
+        ReleaseR10();
+        _code.Load(R10, State, StateOffset.Rflags);
+        _code.Pext(Rcx, R10, State, StateOffset.DirectionBit);
+        EmitUnlessZero();
+        _code.Move32(R9, Rsi);
+        EmitCheck(R9, sizeBytes, SegmentRegister.Ds, isWrite: false);
+        Encode(Instruction.Create(code, target, new MemoryOperand(Register.R9, Register.R10)));
+        _code.LeaIndexed(wide: false, Rsi, Rsi, -1, 0, sizeBytes);
+        return true;
+    }
 }

@@ -271,6 +271,7 @@ internal sealed unsafe partial class BlockTranslator
             Mnemonic.Lea => TryEmitLea(instruction),
             Mnemonic.Stosb or Mnemonic.Stosd or Mnemonic.Stosq or Mnemonic.Movsb or Mnemonic.Movsq
                 => TryEmitString(instruction),
+            Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd => TryEmitLoadString(instruction),
             Mnemonic.Movsd when instruction.Code == Code.Movsd_m32_m32 => TryEmitString(instruction),
             Mnemonic.Cld => TryEmitClearDirection(instruction),
             Mnemonic.Cli => TryEmitClearInterrupt(),

@@ -19,7 +19,10 @@ namespace Hypervisor.TestKit.Oracle.Programs;
 /// </remarks>
 internal sealed unsafe class EmulatedProgramCpu : IDisposable
 {
-    private const long ImageRam = 0x20_0000;
+    /// <summary>What the emulated CPU needs for itself is mapped below.</summary>
+    internal const ulong TablesEnd = 0x20_0000;
+
+    private const long ImageRam = (long)TablesEnd;
     private const ulong TableRam = 0x1_0000;
     private const ulong GdtRam = 0x8000;
     private const ulong IdtRam = 0x9000;
@@ -189,7 +192,7 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     {
         byte* stack = _ram.Base + _state->Segments[SegmentRegister.Ss].Base;
         ulong pointer = _state->Gpr[4];
-        var flags = (ushort*)(stack + ((pointer + 4) & _state->StackMask));
+        ushort* flags = (ushort*)(stack + ((pointer + 4) & _state->StackMask));
         *(ulong*)(part + OracleLayout.Rip) = *(ushort*)(stack + (pointer & _state->StackMask));
         *(ulong*)(part + OracleLayout.Flags) = *flags;
         *flags = 0; // in memory too some of them may be undefined

@@ -111,7 +111,7 @@ internal sealed class OperandFiller(
                 break;
             case 11 or 12 or 13 or 14 when size < 16
                 && target < FirstData + DataBytes - (8 * ProgramRegisters.IndexMax):
-                instruction.MemoryIndex = ProgramRegisters.Full(registers.Counters[random.Next(registers.Counters.Count)]);
+                instruction.MemoryIndex = ProgramRegisters.Full(AnyCounter());
                 instruction.MemoryIndexScale = 1 << random.Next(4);
                 Set(ref instruction, pointer, target - value);
                 break;
@@ -120,6 +120,8 @@ internal sealed class OperandFiller(
                 break;
         }
     }
+
+    private int AnyCounter() => registers.Counters[random.Next(registers.Counters.Count)];
 
     private void SetLegacyMemory(ref Instruction instruction, ulong target)
     {
@@ -138,8 +140,7 @@ internal sealed class OperandFiller(
                 Set(ref instruction, Register.ESP, (uint)-distance);
                 break;
             case 5 or 6 when size < 16 && target < FirstData + DataBytes - (8 * ProgramRegisters.IndexMax):
-                int index = registers.Counters[random.Next(registers.Counters.Count)];
-                converter.SetRelative(ref instruction, number, value, target, index, 1 << random.Next(4));
+                converter.SetRelative(ref instruction, number, value, target, AnyCounter(), 1 << random.Next(4));
                 break;
             default:
                 converter.SetRelative(ref instruction, number, value, target, -1, 1);

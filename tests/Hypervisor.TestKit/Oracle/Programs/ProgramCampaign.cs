@@ -48,8 +48,8 @@ public sealed unsafe class ProgramCampaign : IDisposable
     public IReadOnlyDictionary<int, long> Ends => _ends;
 
     /// <summary>Against the bare host CPU.</summary>
-    public static ProgramCampaign AgainstHost(VcpuFactory tested)
-        => new(ProgramKind.Long, tested, new NativeReference(), injectsStops: false);
+    public static ProgramCampaign AgainstHost(VcpuFactory tested, ProgramKind kind = ProgramKind.Long)
+        => new(kind, tested, new NativeReference(), injectsStops: false);
 
     /// <summary>Against an engine that runs undisturbed, while the tested one is stopped again and again.</summary>
     public static ProgramCampaign AgainstEngine(
@@ -61,7 +61,8 @@ public sealed unsafe class ProgramCampaign : IDisposable
     /// <param name="report">Gets a text for each of the first mismatches.</param>
     public void Run(int seed, Action<string> report)
     {
-        RandomProgram program = ProgramGenerator.Generate(_groups, _assembler, _kind, seed);
+        RandomProgram program = ProgramGenerator.Generate(
+            _groups, _assembler, _kind, isForHost: _injector is null, seed);
         int vector = Compare(program);
         InstructionCount += _tested.InstructionCount;
         _ends[vector] = _ends.GetValueOrDefault(vector) + 1;

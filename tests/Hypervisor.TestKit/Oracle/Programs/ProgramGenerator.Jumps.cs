@@ -98,7 +98,9 @@ internal sealed partial class ProgramGenerator
             Word(ways[i]);
         }
 
-        int index = _innermost.Register >= 0 && _random.Next(2) == 0 ? _innermost.Register : _random.Next(_registers.Count);
+        int index = _innermost.Register >= 0 && _random.Next(2) == 0
+            ? _innermost.Register
+            : _random.Next(_registers.Count);
         _builder.Emit(Instruction.Create(
             Code.Mov_r32_rm32, ProgramRegisters.Low32(number), ProgramRegisters.Low32(index)));
         _builder.Emit(Instruction.Create(Code.And_rm32_imm8, ProgramRegisters.Low32(number), Ways - 1));

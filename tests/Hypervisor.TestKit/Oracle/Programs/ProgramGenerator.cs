@@ -32,11 +32,11 @@ internal sealed partial class ProgramGenerator
     private int _countersInUse;
     private (int Register, int Count) _innermost = (-1, 0);
 
-    private ProgramGenerator(InstructionGroups groups, ProgramKind kind, int seed)
+    private ProgramGenerator(InstructionGroups groups, ProgramKind kind, bool isForHost, int seed)
     {
         _groups = groups;
         _random = new Random(seed);
-        _mode = new ProgramMode(kind, _random);
+        _mode = new ProgramMode(kind, _random, isForHost);
         _program = new RandomProgram(_mode);
         var converter = new ProgramConverter(_mode, _random);
         _values = new InterestingValues(_random);
@@ -51,11 +51,11 @@ internal sealed partial class ProgramGenerator
 
     /// <summary>The program of <paramref name="seed"/>, laid out and with its state.</summary>
     internal static RandomProgram Generate(
-        InstructionGroups groups, ProgramAssembler assembler, ProgramKind kind, int seed)
+        InstructionGroups groups, ProgramAssembler assembler, ProgramKind kind, bool isForHost, int seed)
     {
         for (int attempt = 0; ; attempt++)
         {
-            var generator = new ProgramGenerator(groups, kind, unchecked(seed + (attempt * 0x5851_F42D)));
+            var generator = new ProgramGenerator(groups, kind, isForHost, unchecked(seed + (attempt * 0x5851_F42D)));
             generator.Build();
             if (assembler.TryAssemble(generator._program))
             {

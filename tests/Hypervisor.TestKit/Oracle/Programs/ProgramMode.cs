@@ -17,13 +17,22 @@ internal sealed class ProgramMode
     private const uint Code32 = 0xFB | (1 << 14) | (1 << 15);
     private const uint Code16 = 0xFB;
     private const uint Big = 1 << 14;
+    private const uint SmallLimitMax = 0xF_FFFF;
     private const int CodeReach = 0xB000; // so that the last page of code ends at 64 KiB
     private const int DataReach = 0x8000;
     private const int StackReach = 0xC000;
 
+    private const ushort Code64Selector = 0x33;
+    private const ushort DataSelector = 0x2B;
+
     private readonly Segment[] _segments = new Segment[6];
 
-    internal ProgramMode(ProgramKind kind, Random random)
+    /// <param name="kind">What it is like.</param>
+    /// <param name="random">Chooses the segments.</param>
+    /// <param name="isForHost">
+    /// The bare host's kernel spoils the upper half of a stack pointer of 16 bits, so the stack has 32.
+    /// </param>
+    internal ProgramMode(ProgramKind kind, Random random, bool isForHost = false)
     {
         Kind = kind;
         bool is16 = kind is ProgramKind.Protected16 or ProgramKind.Real16;
@@ -37,7 +46,7 @@ internal sealed class ProgramMode
             {
                 Limit = is16 ? ushort.MaxValue : uint.MaxValue,
                 Attributes = isCode ? code : is16 ? SmallData : AllData,
-                Selector = isCode ? (ushort)0x33 : (ushort)0x2B,
+                Selector = kind == ProgramKind.Long ? isCode ? Code64Selector : DataSelector : LocalSelector(i),
             };
         }
 
@@ -57,13 +66,16 @@ internal sealed class ProgramMode
         _segments[SegmentRegister.Fs].Base = _segments[SegmentRegister.Cs].Base;
         if (is16)
         {
-            _segments[SegmentRegister.Ss].Attributes |= random.Next(2) == 0 ? Big : 0;
+            _segments[SegmentRegister.Ss].Attributes |= random.Next(2) == 0 || isForHost ? Big : 0;
         }
         else
         {
             SetLimits(random);
         }
     }
+
+    /// <summary>Selector of a segment register in code of 16 and 32 bits: an entry of the LDT on the host.</summary>
+    internal static ushort LocalSelector(int register) => (ushort)((register << 3) | 7);
 
     internal ProgramKind Kind { get; }
 
@@ -100,19 +112,20 @@ internal sealed class ProgramMode
         _segments[register].Base = address - (ulong)distance;
     }
 
-    // Limits that end on the last page, or far behind.
+    // Limits that end on the last page, or soon behind, or far away.
     private void SetLimits(Random random)
+    {
+        SetLimit(SegmentRegister.Cs, CodeAddress + (CodePages * PageBytes), random);
+        SetLimit(SegmentRegister.Ds, FirstData + DataBytes, random);
+    }
+
+    // Long segments have whole pages.
+    private void SetLimit(int register, ulong end, Random random)
     {
         if (random.Next(2) == 0)
         {
-            _segments[SegmentRegister.Cs].Limit = (uint)(CodeAddress + (CodePages * PageBytes)
-                - _segments[SegmentRegister.Cs].Base) - 1 - (uint)random.Next(64);
-        }
-
-        if (random.Next(2) == 0)
-        {
-            _segments[SegmentRegister.Ds].Limit = (uint)(FirstData + DataBytes
-                - _segments[SegmentRegister.Ds].Base) - 1 - (uint)random.Next(64);
+            uint limit = (uint)(end - _segments[register].Base) - 1 - (uint)random.Next(64);
+            _segments[register].Limit = limit > SmallLimitMax ? limit | (PageBytes - 1) : limit;
         }
     }
 }

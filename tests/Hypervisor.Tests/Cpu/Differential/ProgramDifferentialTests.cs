@@ -27,6 +27,20 @@ public sealed class ProgramDifferentialTests(ITestOutputHelper output)
     }
 
     [Theory]
+    [InlineData(ProgramKind.Flat32)]
+    [InlineData(ProgramKind.Based32)]
+    [InlineData(ProgramKind.Protected16)]
+    public void Translator_agrees_with_the_host_on_code_of_16_and_32_bits(ProgramKind kind)
+    {
+        using ProgramCampaign campaign = ProgramCampaign.AgainstHost(ProgramEngine.Find("translator")!, kind);
+
+        List<string> mismatches = Run(campaign, HostPrograms);
+
+        Assert.True(mismatches.Count == 0, string.Join('\n', mismatches));
+        Assert.True(campaign.InstructionCount > 100_000, $"only {campaign.InstructionCount} instructions");
+    }
+
+    [Theory]
     [InlineData("interpreter")]
     [InlineData("translator")]
     public void Stops_between_blocks_change_no_result(string engine)

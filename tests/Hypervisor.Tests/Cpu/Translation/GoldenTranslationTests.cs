@@ -126,6 +126,7 @@ public sealed unsafe class GoldenTranslationTests
             c.add(__dword_ptr[ebx + 8], ecx);
             c.mov(edx, __dword_ptr.fs[ebx + (eax * 4)]);
             c.movzx(ecx, ah);
+            c.rep.stosd();
             c.pop(ebx);
             c.jecxz(end);
             c.call(Code + 0x2000);

@@ -1,24 +1,20 @@
-using System;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.State;
 using Hypervisor.TestKit;
 using Iced.Intel;
 using Xunit;
+using static Hypervisor.Tests.Cpu.Translation.LegacyProgram;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Hypervisor.Tests.Cpu.Translation;
 
 /// <summary>
-/// Hot code of 16 and 32 bits at the edges of its segments. Each program runs on both engines: on the interpreter, too,
-/// it must end as the test says.
+/// Hot code of 16 and 32 bits at the edges of its data and its stack. Each program runs on both engines: on the
+/// interpreter, too, it must end as the test says.
 /// </summary>
 public sealed unsafe class LegacyTranslationTests
 {
-    private const int Rounds = 100;
-    private const ulong Marker = AsmProgram.Data;
-    private const ushort FarSegment = 0x2000; // real mode: at 20000
-
-    public static TheoryData<ExecutionEngine> Engines => [ExecutionEngine.Interpreter, ExecutionEngine.Translator];
+    public static TheoryData<ExecutionEngine> Engines => LegacyProgram.Engines;
 
     [Theory]
     [MemberData(nameof(Engines))]
@@ -59,60 +55,17 @@ public sealed unsafe class LegacyTranslationTests
     [MemberData(nameof(Engines))]
     public void Address_of_32_bits_wraps_at_4_GiB(ExecutionEngine engine)
     {
-        using AsmProgram program = Run(engine, CpuMode.Protected, a =>
+        using AsmProgram program = PrepareCompatible(engine, a =>
         {
             a.mov(esi, 0x8000_0000);
             Loop(a, 0x8000_0100 + (uint)Marker, 0x8000_0000 + (uint)Marker, () => a.mov(__dword_ptr[ebx + esi], 77));
         });
 
+        program.Run();
+
+        AssertTranslated(program, engine);
         Assert.Equal(77ul, program.Read(Marker, 4));
         Assert.Equal(-1, program.LastVector);
-    }
-
-    [Theory]
-    [MemberData(nameof(Engines))]
-    public void Jump_of_16_bits_wraps_within_its_segment(ExecutionEngine engine)
-    {
-        using AsmProgram program = Prepare(engine, CpuMode.Real, FarCall(0xFFF0));
-        program.Assemble(0x2FFF0, a => a.db(0xE9, 0x1D, 0x00)); // JMP to FFF3 + 1D: 10
-        program.Assemble(0x20010, a => a.retf());
-        program.Assemble(0x30010, a =>
-        {
-            a.mov(__word_ptr[(long)Marker], 0xBAD);
-            a.retf();
-        });
-
-        program.Run();
-
-        AssertTranslated(program, engine);
-        Assert.Equal(0ul, program.Read(Marker, 2));
-        Assert.Equal(-1, program.LastVector);
-    }
-
-    [Theory]
-    [MemberData(nameof(Engines))]
-    public void Code_that_runs_over_64_KiB_faults(ExecutionEngine engine)
-    {
-        using AsmProgram program = Prepare(engine, CpuMode.Real, FarCall(0xFFF0));
-        program.Assemble(0x2FFF0, a =>
-        {
-            Label last = a.CreateLabel();
-            a.cmp(cx, 1);
-            a.je(last);
-            a.retf();
-            a.Label(ref last);
-            for (int i = 0; i < 10; i++)
-            {
-                a.nop();
-            }
-        });
-        program.Assemble(0x30000, a => a.retf());
-
-        program.Run();
-
-        AssertTranslated(program, engine);
-        Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector);
-        Assert.Equal(0u, program.Read(program.Vcpu.State->Gpr[4] & 0xFFFF, 2)); // IP 1 0000, pushed as 16 bits
     }
 
     [Theory]
@@ -128,12 +81,14 @@ public sealed unsafe class LegacyTranslationTests
             Loop(a, 0, 0, () =>
             {
                 a.push(ax);
+                a.mov(edi, esp);
                 a.push(ax);
                 a.pop(dx);
                 a.pop(dx);
             });
         });
 
+        Assert.Equal(0x1234_FFFEul, program.Vcpu.State->Gpr[7]);
         Assert.Equal(0x1234_0000ul, program.Vcpu.State->Gpr[4]);
         Assert.Equal(0x7777ul, program.Read(0x2FFFE, 2));
         Assert.Equal(0x7777ul, program.Vcpu.State->Gpr[2] & 0xFFFF);
@@ -205,69 +160,6 @@ public sealed unsafe class LegacyTranslationTests
 
     [Theory]
     [MemberData(nameof(Engines))]
-    public void Jump_behind_the_limit_of_cs_faults_at_the_jump(ExecutionEngine engine)
-    {
-        // A code segment that ends in the middle of the page that the hot code lies on.
-        const uint CodeBytes = 0x200;
-        using AsmProgram program = Prepare(engine, CpuMode.Protected, a => a.jmp(AsmProgram.FreeSelector, 0x40));
-        program.SetDescriptor(
-            AsmProgram.FreeSelector, AsmProgram.Descriptor((uint)AsmProgram.Code, CodeBytes - 1, 0x9B, 0x4));
-        program.Assemble(AsmProgram.Code + 0x40, a =>
-        {
-            Label again = a.CreateLabel();
-            a.mov(ecx, Rounds);
-            a.Label(ref again);
-            a.dec(ecx);
-            a.db(0x0F, 0x84); // JE behind the limit
-            a.dd(0x300);
-            a.jmp(again);
-        });
-        program.Assemble(AsmProgram.Code + 0x300, a => a.hlt());
-
-        program.Run();
-
-        AssertTranslated(program, engine);
-        Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector);
-        Assert.Equal(0x46ul, program.Read(program.Vcpu.State->Gpr[4] + 4, 4));
-    }
-
-    // The same bytes, by two values of CS: what they push is an offset in the one that they are called through.
-    [Theory]
-    [MemberData(nameof(Engines))]
-    public void Code_pushes_offsets_of_the_segment_that_it_runs_in(ExecutionEngine engine)
-    {
-        using AsmProgram program = Prepare(engine, CpuMode.Real, a =>
-        {
-            Label again = a.CreateLabel();
-            a.mov(cx, Rounds);
-            a.Label(ref again);
-            a.call(FarSegment, 0x100);
-            a.call(FarSegment + 0x10, 0);
-            a.dec(cx);
-            a.jne(again);
-            a.hlt();
-        });
-        program.Assemble(0x20100, a =>
-        {
-            Label inner = a.CreateLabel();
-            a.call(inner);
-            a.nop();
-            a.retf();
-            a.Label(ref inner);
-            a.pop(si);
-            a.push(si);
-            a.add(di, si);
-            a.ret();
-        });
-
-        program.Run();
-
-        AssertTranslated(program, engine);
-        Assert.Equal((ulong)(ushort)(Rounds * (0x103 + 0x3)), program.Vcpu.State->Gpr[7] & 0xFFFF);
-    }
-
-    [Theory]
-    [MemberData(nameof(Engines))]
     public void Segment_that_is_loaded_anew_moves_the_data(ExecutionEngine engine)
     {
         using AsmProgram program = Run(engine, CpuMode.Real, a =>
@@ -311,35 +203,20 @@ public sealed unsafe class LegacyTranslationTests
     [MemberData(nameof(Engines))]
     public void What_64_bit_code_left_in_the_upper_halves_is_no_part_of_an_address(ExecutionEngine engine)
     {
-        using AsmProgram program = Prepare(engine, CpuMode.Long, a =>
+        using AsmProgram program = PrepareCompatible(engine, a =>
         {
-            a.mov(rbx, 0xFFFF_0000_0000_0000 | Marker);
-            a.mov(rdi, 0xFFFF_0000_0000_0000 | (Marker + 0x100));
-            a.push(AsmProgram.Code32);
-            a.push((int)AsmProgram.UserCode);
-            a.db(0x48, 0xCB); // RETF
+            Label again = a.CreateLabel();
+            a.mov(ecx, Rounds);
+            a.Label(ref again);
+            a.mov(__dword_ptr[ebx], ecx);
+            a.add(__dword_ptr[ebx + 4], 2);
+            a.mov(eax, ecx);
+            a.stosd();
+            a.sub(edi, 4);
+            a.dec(ecx);
+            a.jne(again);
+            a.hlt();
         });
-        program.Assemble(
-            AsmProgram.UserCode,
-            a =>
-            {
-                Label again = a.CreateLabel();
-                a.mov(edx, AsmProgram.Data0);
-                a.mov(ds, dx);
-                a.mov(es, dx);
-                a.mov(ss, dx);
-                a.mov(ecx, Rounds);
-                a.Label(ref again);
-                a.mov(__dword_ptr[ebx], ecx);
-                a.add(__dword_ptr[ebx + 4], 2);
-                a.mov(eax, ecx);
-                a.stosd();
-                a.sub(edi, 4);
-                a.dec(ecx);
-                a.jne(again);
-                a.hlt();
-            },
-            bits: 32);
 
         program.Run();
 
@@ -348,50 +225,5 @@ public sealed unsafe class LegacyTranslationTests
         Assert.Equal(2ul * Rounds, program.Read(Marker + 4, 4));
         Assert.Equal(1ul, program.Read(Marker + 0x100, 4));
         Assert.Equal(0xFFFF_0000_0000_0000 | Marker, program.Vcpu.State->Gpr[3]);
-    }
-
-    // Rounds with one value in EBX, and then one with another.
-    private static void Loop(Assembler a, uint usual, uint last, Action body)
-    {
-        Label again = a.CreateLabel();
-        a.mov(ecx, Rounds);
-        a.mov(ebx, usual);
-        a.Label(ref again);
-        body();
-        a.dec(ecx);
-        a.jg(again);
-        a.mov(ebx, last);
-        a.cmp(ecx, -1);
-        a.jne(again);
-        a.hlt();
-    }
-
-    private static Action<Assembler> FarCall(uint offset) => a =>
-    {
-        Label again = a.CreateLabel();
-        a.mov(cx, Rounds);
-        a.Label(ref again);
-        a.call(FarSegment, offset);
-        a.dec(cx);
-        a.jne(again);
-        a.hlt();
-    };
-
-    private static AsmProgram Run(ExecutionEngine engine, CpuMode mode, Action<Assembler> write)
-    {
-        AsmProgram program = Prepare(engine, mode, write);
-        program.Run();
-        AssertTranslated(program, engine);
-        return program;
-    }
-
-    private static AsmProgram Prepare(ExecutionEngine engine, CpuMode mode, Action<Assembler> write)
-        => new(mode, write, engine: engine);
-
-    private static void AssertTranslated(AsmProgram program, ExecutionEngine engine)
-    {
-        Assert.SkipWhen(
-            engine == ExecutionEngine.Translator && program.Vcpu.Translator is null, "this host has no BMI2 or AVX2");
-        Assert.Equal(engine == ExecutionEngine.Translator, program.Vcpu.Statistics.TranslatedBlocks > 0);
     }
 }
