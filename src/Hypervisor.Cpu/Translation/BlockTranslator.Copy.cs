@@ -135,7 +135,8 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         if (((original.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Vstmxcsr) && !_variant.HasAvx)
-            || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse))
+            || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse)
+            || (original.Mnemonic == Mnemonic.Vzeroupper && _variant.IsLegacy)) // there it leaves 8 to 15 alone
         {
             return false;
         }

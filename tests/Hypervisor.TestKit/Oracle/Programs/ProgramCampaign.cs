@@ -130,13 +130,18 @@ public sealed unsafe class ProgramCampaign : IDisposable
                 end = _tested.Run(program.Mode, program.Image, before, actual);
             }
 
+            EmulatedResult wanted = _reference.Run(program.Mode, program.Image, before, expected);
             if (end.Vector == NeverEnds)
             {
-                _differences.Add("exception: the program does not end");
+                // Where one segment reaches into another, a program may overwrite what its loops count with.
+                if (program.Mode.IsLong || wanted.Vector != NeverEnds)
+                {
+                    _differences.Add("exception: the program does not end");
+                }
+
                 return NeverEnds;
             }
 
-            EmulatedResult wanted = _reference.Run(program.Mode, program.Image, before, expected);
             RflagsBits undefined = UndefinedAt(
                 program, *(ulong*)(expected + Rip) + program.Mode.BaseOf(SegmentRegister.Cs));
             ProgramComparer.CompareStates(expected, wanted, actual, end, undefined, _differences);

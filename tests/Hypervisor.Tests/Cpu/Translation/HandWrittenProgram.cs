@@ -11,9 +11,9 @@ namespace Hypervisor.Tests.Cpu.Translation;
 internal static unsafe class HandWrittenProgram
 {
     /// <summary>Assembles code into the image of a program.</summary>
-    internal static void Put(byte[] image, ulong address, Action<Assembler> write)
+    internal static void Put(byte[] image, ulong address, Action<Assembler> write, int bits = 64)
     {
-        var assembler = new Assembler(64);
+        var assembler = new Assembler(bits);
         write(assembler);
         using var code = new MemoryStream();
         assembler.Assemble(new StreamCodeWriter(code), address);
@@ -22,9 +22,11 @@ internal static unsafe class HandWrittenProgram
 
     /// <summary>Runs it from <see cref="ProgramLayout.CodeAddress"/>; gives the vector that ended it.</summary>
     internal static int Run(string engine, byte[] image)
+        => Run(engine, ProgramKind.Long, image, new byte[OracleLayout.OutputAt], new byte[OracleLayout.OutputAt]);
+
+    /// <summary>As above; the rest of the state is in <paramref name="before"/>, and then in the other.</summary>
+    internal static int Run(string engine, ProgramKind kind, byte[] image, byte[] before, byte[] after)
     {
-        byte[] before = new byte[OracleLayout.OutputAt];
-        byte[] after = new byte[OracleLayout.OutputAt];
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
@@ -35,7 +37,7 @@ internal static unsafe class HandWrittenProgram
         fixed (byte* from = before)
         fixed (byte* to = after)
         {
-            return cpu.Run(new ProgramMode(ProgramKind.Long, new Random(0)), image, from, to).Vector;
+            return cpu.Run(new ProgramMode(kind, new Random(0)), image, from, to).Vector;
         }
     }
 }

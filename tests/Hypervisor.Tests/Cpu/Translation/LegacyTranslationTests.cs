@@ -1,6 +1,9 @@
+using System;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.State;
 using Hypervisor.TestKit;
+using Hypervisor.TestKit.Oracle;
+using Hypervisor.TestKit.Oracle.Programs;
 using Iced.Intel;
 using Xunit;
 using static Hypervisor.Tests.Cpu.Translation.LegacyProgram;
@@ -138,6 +141,37 @@ public sealed unsafe class LegacyTranslationTests
 
         AssertTranslated(program, engine);
         Assert.Equal(ExceptionVector.GeneralProtection, program.LastVector);
+    }
+
+    [Theory]
+    [InlineData("interpreter")]
+    [InlineData("translator")]
+    public void Upper_halves_of_vectors_that_32_bit_code_cannot_see_are_never_cleared(string engine)
+    {
+        const int High = OracleLayout.Extended + 576; // 16 bytes each
+        byte[] image = new byte[ProgramLayout.ImageBytes];
+        HandWrittenProgram.Put(
+            image,
+            ProgramLayout.CodeAddress,
+            a =>
+            {
+                Label again = a.CreateLabel();
+                a.mov(ecx, Rounds);
+                a.Label(ref again);
+                a.vzeroupper();
+                a.dec(ecx);
+                a.jne(again);
+                a.ud2();
+            },
+            bits: 32);
+        byte[] before = new byte[OracleLayout.OutputAt];
+        byte[] after = new byte[OracleLayout.OutputAt];
+        before.AsSpan(High, 256).Fill(0x77);
+
+        HandWrittenProgram.Run(engine, ProgramKind.Flat32, image, before, after);
+
+        Assert.Equal(0, after[High + (7 * 16)]);
+        Assert.Equal(0x77, after[High + (8 * 16)]);
     }
 
     [Theory]
