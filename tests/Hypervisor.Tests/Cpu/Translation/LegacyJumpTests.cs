@@ -1,5 +1,4 @@
 using Hypervisor.Cpu;
-using Hypervisor.Cpu.State;
 using Hypervisor.TestKit;
 using Iced.Intel;
 using Xunit;

@@ -1,6 +1,5 @@
 using System;
 using Hypervisor.Cpu;
-using Hypervisor.Cpu.State;
 using Hypervisor.TestKit;
 using Hypervisor.TestKit.Oracle;
 using Hypervisor.TestKit.Oracle.Programs;
