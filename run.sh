@@ -10,7 +10,7 @@
 #   ./run.sh bench systemd   Debian with systemd to its login prompt, here and under QEMU TCG, into docs/performance.md
 #   ./run.sh bench protected what protection costs a benchmark of the kit, into docs/performance.md
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
-#   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops)
+#   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops) --kind K
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
 #
 # Needs the .NET 10 SDK and, for `linux`, Debian's apt. Installs nothing; writes to out/ and .cache/ only.

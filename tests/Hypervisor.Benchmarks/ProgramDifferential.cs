@@ -22,6 +22,7 @@ internal static class ProgramDifferential
         string engine = "interpreter";
         string against = Host;
         CpuModel? model = null;
+        var kind = ProgramKind.Long;
         for (int i = 0; i + 1 < arguments.Length; i += 2)
         {
             switch (arguments[i])
@@ -47,9 +48,12 @@ internal static class ProgramDifferential
                 case "--against":
                     against = arguments[i + 1];
                     break;
+                case "--kind" when Enum.TryParse(arguments[i + 1], ignoreCase: true, out kind):
+                    break;
                 default:
-                    Console.Error.WriteLine($"diff: unknown {arguments[i]}, allowed with --programs are --seed, "
-                        + "--engine, --against, --cpu");
+                    Console.Error.WriteLine($"diff: unknown {arguments[i]} {arguments[i + 1]}, allowed with "
+                        + "--programs are --seed, --engine, --against, --cpu, --kind");
+                    Console.Error.WriteLine($"kinds: {string.Join(", ", Enum.GetNames<ProgramKind>())}");
                     return 2;
             }
         }
@@ -63,10 +67,16 @@ internal static class ProgramDifferential
             return 2;
         }
 
+        if (reference is null && kind == ProgramKind.Real16)
+        {
+            Console.Error.WriteLine("diff: the host runs no real mode; use --against interpreter");
+            return 2;
+        }
+
         using ProgramCampaign campaign = reference is null
-            ? ProgramCampaign.AgainstHost(tested)
-            : ProgramCampaign.AgainstEngine(tested, reference);
-        Console.WriteLine($"seed {seed}, {programs} programs, {engine} against {against}");
+            ? ProgramCampaign.AgainstHost(tested, kind)
+            : ProgramCampaign.AgainstEngine(tested, reference, kind);
+        Console.WriteLine($"seed {seed}, {programs} programs, {kind}, {engine} against {against}");
         return Run(campaign, seed, programs);
     }
 

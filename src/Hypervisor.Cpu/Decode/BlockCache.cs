@@ -70,9 +70,9 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     /// <summary>
     /// Counts a visit; true once there were <paramref name="hits"/> of them: then the page can be translated.
     /// </summary>
-    internal bool IsHot(byte* host, int hits)
+    internal bool IsHot(byte* host, uint codeMode, int hits)
     {
-        Block* block = Find(host, codeMode: 2);
+        Block* block = Find(host, codeMode);
         bool isHot = block == _singleBlock || (block != null && ++block->Hits > hits);
         if (isHot)
         {

@@ -17,7 +17,7 @@ internal sealed unsafe class Mmu
     internal Mmu(Vcpu vcpu)
     {
         _state = vcpu.State;
-        Tlb = new Tlb(vcpu.Memory.Tlb, vcpu.Memory.Jumps, vcpu.Ram);
+        Tlb = new Tlb(vcpu.Memory.Tlb, vcpu.Memory.Jumps, vcpu.Memory.LegacyJumps, vcpu.Ram);
         _slow = new MmuSlowPath(vcpu, Tlb);
         UpdateMode();
     }

@@ -42,19 +42,24 @@ internal sealed unsafe class Tlb
 
     /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
     /// <param name="jumps">Known jump targets.</param>
+    /// <param name="legacyJumps">Those in code of 16 and 32 bits.</param>
     /// <param name="ram">What the pages are of.</param>
-    internal Tlb(byte* tables, JumpCache jumps, GuestRam ram)
+    internal Tlb(byte* tables, JumpCache jumps, JumpCache legacyJumps, GuestRam ram)
     {
         Array.Fill(_hasAnySecond, true); // they are not set up yet
         _ram = ram.Base;
         _armed = new ArmedSlots(ram.PageCount);
         _tables = tables;
         Jumps = jumps;
+        LegacyJumps = legacyJumps;
         FlushAll();
     }
 
     /// <summary>Where generated code finds jump targets.</summary>
     internal JumpCache Jumps { get; }
+
+    /// <summary>Where generated code of 16 and 32 bits finds them.</summary>
+    internal JumpCache LegacyJumps { get; }
 
     /// <summary>The table for <paramref name="mode"/>.</summary>
     internal TlbEntry* Table(int mode) => (TlbEntry*)(_tables + (mode * TlbEntry.TableBytes));
@@ -125,6 +130,7 @@ internal sealed unsafe class Tlb
         _largeRegions.Clear();
         _isAnyLarge = false;
         Jumps.FlushAll();
+        LegacyJumps.FlushAll();
     }
 
     /// <summary>Drops every entry that is not global. Spec: SDM volume 3, 4.10.4.1.</summary>
@@ -147,6 +153,7 @@ internal sealed unsafe class Tlb
 
         _filledCount = 0;
         Jumps.FlushNonGlobal();
+        LegacyJumps.FlushNonGlobal();
     }
 
     /// <summary>Drops the entries of the page that holds <paramref name="linear"/>, global or not.</summary>
@@ -164,6 +171,7 @@ internal sealed unsafe class Tlb
         }
 
         Jumps.FlushPage(linear);
+        LegacyJumps.FlushPage(linear);
     }
 
     /// <summary>Stores to the page of <paramref name="linear"/>, at a host address, may go fast from now on.</summary>

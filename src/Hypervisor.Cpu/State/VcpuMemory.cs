@@ -14,11 +14,13 @@ namespace Hypervisor.Cpu.State;
 /// -384    EngineState
 ///    0    CpuState           what <see cref="State"/>, and the base register, point to
 ///         x87 exchange       an FXSAVE image
+///         LegacyState        what generated code of 16 and 32 bits needs besides
 /// 8000    TLB tables         one per TlbMode
 ///         jump caches        one per mode that code is translated for
 ///         return caches      likewise
 ///         known answers      of CPUID
 ///         far links          direct jumps to other pages
+///         jump and return caches of code of 16 and 32 bits
 /// </code>
 /// </remarks>
 internal sealed unsafe class VcpuMemory : IDisposable
@@ -41,18 +43,27 @@ internal sealed unsafe class VcpuMemory : IDisposable
     /// <summary>Size of the FXSAVE image that x87 registers travel in.</summary>
     internal const int ExchangeBytes = 512;
 
-    private static readonly int s_bytes = EngineState.Bytes + FarLinksAt + (FarLink.CountMax * sizeof(FarLink));
+    /// <summary>Where the jump caches of code of 16 and 32 bits lie, relative to <see cref="State"/>.</summary>
+    internal const int LegacyJumpsAt = FarLinksAt + (FarLink.CountMax * FarLink.Bytes);
+
+    /// <summary>Where the return caches of code of 16 and 32 bits lie, relative to <see cref="State"/>.</summary>
+    internal const int LegacyReturnsAt = LegacyJumpsAt + JumpCache.TotalBytes;
+
+    private const int AllBytes = EngineState.Bytes + LegacyReturnsAt + ReturnCache.TotalBytes;
 
     private readonly byte* _start;
 
     internal VcpuMemory()
     {
-        _start = HostMemory.MapPrivateMemory(s_bytes);
+        _start = HostMemory.MapPrivateMemory(AllBytes);
         State = (CpuState*)(_start + EngineState.Bytes);
-        Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(CpuState) + ExchangeBytes <= TlbAt);
+        Check.That(sizeof(EngineState) == EngineState.Bytes && sizeof(FarLink) == FarLink.Bytes
+            && sizeof(CpuState) + ExchangeBytes + sizeof(LegacyState) <= TlbAt);
         Check.That(((ulong)State->Vectors & 63) == 0 && ((ulong)Exchange & 15) == 0); // stubs move whole vectors
         Answers = new KnownAnswers((byte*)State + AnswersAt);
         Jumps = new JumpCache((byte*)State + JumpsAt, Engine->JumpEpochs, (byte*)State + ReturnsAt);
+        LegacyJumps = new JumpCache(
+            (byte*)State + LegacyJumpsAt, Legacy->JumpEpochs, (byte*)State + LegacyReturnsAt, isLegacy: true);
     }
 
     /// <summary>The registers.</summary>
@@ -63,6 +74,9 @@ internal sealed unsafe class VcpuMemory : IDisposable
 
     /// <summary>Where the x87 registers lie on their way, as FXSAVE lays them out. 16-byte aligned.</summary>
     internal byte* Exchange => (byte*)(State + 1);
+
+    /// <summary>What generated code of 16 and 32 bits needs besides.</summary>
+    internal LegacyState* Legacy => (LegacyState*)(Exchange + ExchangeBytes);
 
     /// <summary>Direct jumps to other pages.</summary>
     internal FarLink* FarLinks => (FarLink*)((byte*)State + FarLinksAt);
@@ -76,6 +90,9 @@ internal sealed unsafe class VcpuMemory : IDisposable
     /// <summary>Known jump targets.</summary>
     internal JumpCache Jumps { get; }
 
+    /// <summary>Known jump targets in code of 16 and 32 bits.</summary>
+    internal JumpCache LegacyJumps { get; }
+
     /// <inheritdoc/>
-    public void Dispose() => HostMemory.Unmap(_start, s_bytes);
+    public void Dispose() => HostMemory.Unmap(_start, AllBytes);
 }

@@ -8,7 +8,8 @@ namespace Hypervisor.Cpu.Translation;
 /// Registers are followed as a symbol and a distance from it, through copies, additions of constants and the stack.
 /// Accesses at the same symbol whose hull is small form a <see cref="AccessWindow"/>; what is at RIP is known to the
 /// byte, so there a window is a page. A store may serve later loads, but not the other way round: a page that may be
-/// stored to may be read.
+/// stored to may be read. In flat code of 32 bits registers are followed modulo 2^32, and so are the accesses
+/// computed.
 /// </remarks>
 internal sealed class AccessPlan
 {
@@ -20,7 +21,8 @@ internal sealed class AccessPlan
     private const int LookBack = 12;
     private const int StackPointer = HostRegister.Rsp; // the guest's are numbered alike
     private const int FramePointer = HostRegister.Rbp;
-    private const int WordBytes = 8;
+    private const int LegacyWordBytes = 4;
+    private const int WideWordBytes = 8;
     private const int PageShift = 12;
     private const long PageSymbols = 1L << 32; // symbols of pages at a distance from the code's
 
@@ -30,6 +32,9 @@ internal sealed class AccessPlan
     private readonly long[] _symbols = new long[HostRegister.Count];
     private readonly long[] _distances = new long[HostRegister.Count];
     private long _nextSymbol;
+    private bool _isLegacy;
+    private int _wordBytes;
+    private Register _firstWord;
 
     /// <summary>The window of a number that <see cref="Operand"/> or <see cref="Stack"/> gave.</summary>
     internal AccessWindow this[int window] => _windows[window];
@@ -43,9 +48,12 @@ internal sealed class AccessPlan
     /// <summary>Where the stack slot that an instruction pushes or pops belongs.</summary>
     internal Member Stack(int index) => _stack[index];
 
-    /// <summary>Starts over.</summary>
-    internal void Clear()
+    /// <summary>Starts over, with code of 64-bit mode or with flat code of 32 bits.</summary>
+    internal void Clear(bool isLegacy)
     {
+        _isLegacy = isLegacy;
+        _wordBytes = isLegacy ? LegacyWordBytes : WideWordBytes;
+        _firstWord = isLegacy ? Register.EAX : Register.RAX;
         _windows.Clear();
         System.Array.Fill(_operands, new Member(None, 0));
         System.Array.Fill(_stack, new Member(None, 0));
@@ -64,23 +72,25 @@ internal sealed class AccessPlan
         switch (instruction.Code)
         {
             case Code.Push_r64 or Code.Push_rm64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pushfq
-                or Code.Call_rel32_64 or Code.Call_rm64:
+                or Code.Call_rel32_64 or Code.Call_rm64
+                or Code.Push_r32 or Code.Push_rm32 or Code.Pushd_imm8 or Code.Pushd_imm32 or Code.Pushfd
+                or Code.Call_rel32_32 or Code.Call_rm32:
                 AddOperand(index, instruction, isWrite: false);
-                AddStack(index, StackPointer, -WordBytes, isWrite: true);
-                _distances[StackPointer] -= WordBytes;
+                AddStack(index, StackPointer, -_wordBytes, isWrite: true);
+                _distances[StackPointer] -= _wordBytes;
                 return;
-            case Code.Pop_r64:
-            case Code.Pop_rm64 when instruction.Op0Kind == OpKind.Register:
+            case Code.Pop_r64 or Code.Pop_r32:
+            case Code.Pop_rm64 or Code.Pop_rm32 when instruction.Op0Kind == OpKind.Register:
                 AddStack(index, StackPointer, 0, isWrite: false);
-                _distances[StackPointer] += WordBytes;
+                _distances[StackPointer] += _wordBytes;
                 Forget(instruction.Op0Register);
                 return;
-            case Code.Retnq or Code.Retnq_imm16:
+            case Code.Retnq or Code.Retnq_imm16 or Code.Retnd or Code.Retnd_imm16:
                 AddStack(index, StackPointer, 0, isWrite: false);
                 return;
-            case Code.Leaveq:
+            case Code.Leaveq or Code.Leaved:
                 AddStack(index, FramePointer, 0, isWrite: false);
-                Follow(StackPointer, FramePointer, WordBytes);
+                Follow(StackPointer, FramePointer, _wordBytes);
                 Forget(Register.RBP);
                 return;
         }
@@ -109,7 +119,8 @@ internal sealed class AccessPlan
         }
     }
 
-    private static bool IsWord(Register register) => register is >= Register.RAX and <= Register.R15;
+    private bool IsWord(Register register)
+        => register >= _firstWord && register < _firstWord + HostRegister.Count;
 
     // Copies and additions of constants.
     private bool TryFollow(in Instruction instruction)
@@ -119,14 +130,14 @@ internal sealed class AccessPlan
             return false;
         }
 
-        int target = instruction.Op0Register - Register.RAX;
+        int target = instruction.Op0Register - _firstWord;
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Mov when instruction.Op1Kind == OpKind.Register && IsWord(instruction.Op1Register):
-                Follow(target, instruction.Op1Register - Register.RAX, 0);
+                Follow(target, instruction.Op1Register - _firstWord, 0);
                 return true;
             case Mnemonic.Lea when IsWord(instruction.MemoryBase) && instruction.MemoryIndex == Register.None:
-                Follow(target, instruction.MemoryBase - Register.RAX, (long)instruction.MemoryDisplacement64);
+                Follow(target, instruction.MemoryBase - _firstWord, DisplacementOf(instruction));
                 return true;
             case Mnemonic.Add when instruction.Op1Kind != OpKind.Register && instruction.Op1Kind != OpKind.Memory:
                 _distances[target] += (long)instruction.GetImmediate(1);
@@ -163,7 +174,7 @@ internal sealed class AccessPlan
 
     private void AddStack(int index, int register, long displacement, bool isWrite)
         => _stack[index] = Join(
-            _symbols[register], _distances[register] + displacement, WordBytes, isWrite, HullBytesMax);
+            _symbols[register], _distances[register] + displacement, _wordBytes, isWrite, HullBytesMax);
 
     private void AddOperand(int index, in Instruction instruction, bool isWrite)
     {
@@ -182,13 +193,25 @@ internal sealed class AccessPlan
                 _operands[index] = Join(PageSymbols + (offset >> PageShift), offset, size, isWrite, long.MaxValue);
             }
         }
+        else if (_isLegacy && instruction.MemoryBase == Register.None)
+        {
+            long offset = (uint)instruction.MemoryDisplacement64;
+            if ((offset + size - 1) >> PageShift == offset >> PageShift)
+            {
+                _operands[index] = Join(PageSymbols + (offset >> PageShift), offset, size, isWrite, long.MaxValue);
+            }
+        }
         else if (IsWord(instruction.MemoryBase))
         {
-            int register = instruction.MemoryBase - Register.RAX;
-            long offset = _distances[register] + (long)instruction.MemoryDisplacement64;
+            int register = instruction.MemoryBase - _firstWord;
+            long offset = _distances[register] + DisplacementOf(instruction);
             _operands[index] = Join(_symbols[register], offset, size, isWrite, HullBytesMax);
         }
     }
+
+    // As a signed number: what is near in front of a register is near.
+    private long DisplacementOf(in Instruction instruction)
+        => _isLegacy ? (int)instruction.MemoryDisplacement64 : (long)instruction.MemoryDisplacement64;
 
     private Member Join(long symbol, long offset, int size, bool isWrite, long hullBytesMax)
     {

@@ -2,6 +2,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using Hypervisor.Cpu.Decode;
 using Hypervisor.Cpu.Paging;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 
 namespace Hypervisor.Cpu.Translation;
@@ -28,7 +29,10 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         foreach (EntryStubs set in stubs)
         {
             set.AddNames(_code);
-            AddTables(mode++);
+            AddTables(mode);
+            AddJumps(mode);
+            AddJumps(mode + Variant.LegacySets);
+            mode++;
         }
 
         AddState();
@@ -36,14 +40,15 @@ internal sealed unsafe class BlockListing : ISymbolResolver
 
     /// <summary>Lists a block that was just translated.</summary>
     /// <param name="page">Host address of the page that the guest's code lies on.</param>
+    /// <param name="codeMode">0 in 16-bit, 1 in 32-bit, 2 in 64-bit code.</param>
     /// <param name="instructions">Offset in the page and host code of each instruction.</param>
     /// <param name="start">First byte of the host code.</param>
     /// <param name="end">Behind its last byte.</param>
     /// <param name="coldStart">First byte of what lies elsewhere.</param>
     /// <param name="coldEnd">Behind its last byte.</param>
     internal string Write(
-        byte* page, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end, byte* coldStart,
-        byte* coldEnd)
+        byte* page, uint codeMode, IReadOnlyList<(int Offset, nint Host)> instructions, byte* start, byte* end,
+        byte* coldStart, byte* coldEnd)
     {
         (_start, _end) = ((ulong)start, (ulong)end);
         (_coldStart, _coldEnd) = ((ulong)coldStart, (ulong)coldEnd);
@@ -52,7 +57,7 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         AppendHost(text, start, (byte*)instructions[0].Host);
         for (int i = 0; i < instructions.Count; i++)
         {
-            AppendGuest(text, page, instructions[i].Offset);
+            AppendGuest(text, page, codeMode, instructions[i].Offset);
             byte* next = i + 1 < instructions.Count ? (byte*)instructions[i + 1].Host : end;
             AppendHost(text, (byte*)instructions[i].Host, next);
         }
@@ -90,11 +95,11 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         return name is not null;
     }
 
-    private void AppendGuest(System.Text.StringBuilder text, byte* page, int offset)
+    private void AppendGuest(System.Text.StringBuilder text, byte* page, uint codeMode, int offset)
     {
         var reader = new PointerReader();
         reader.Set(page + offset, 15);
-        var decoder = Decoder.Create(64, reader, (ulong)offset);
+        var decoder = Decoder.Create(16 << (int)codeMode, reader, (ulong)offset);
         text.AppendLine(CultureInfo.InvariantCulture, $"{offset:x3}  {Format(decoder.Decode())}");
     }
 
@@ -126,6 +131,10 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.Tlb(mode, TlbEntry.WriteAt)] = $"Tlb{mode}.Write";
         _state[StateOffset.Tlb(mode, TlbEntry.AddendAt)] = $"Tlb{mode}.Addend";
         _state[StateOffset.Tlb(mode, TlbEntry.ExecuteAt)] = $"Tlb{mode}.Execute";
+    }
+
+    private void AddJumps(int mode)
+    {
         _state[StateOffset.Returns(mode)] = $"Returns{mode}.Tag";
         _state[StateOffset.Returns(mode) + ReturnCache.CodeAt] = $"Returns{mode}.Code";
         _state[StateOffset.JumpEpoch(mode)] = $"JumpEpoch{mode}";
@@ -145,6 +154,19 @@ internal sealed unsafe class BlockListing : ISymbolResolver
             _state[StateOffset.Addend(slot)] = $"Addend{slot}";
         }
 
+        for (int segment = 0; segment < LegacyState.SegmentCount; segment++)
+        {
+            _state[StateOffset.SegmentBase(segment)] = $"Base{segment}";
+            _state[StateOffset.Selector(segment)] = $"Selector{segment}";
+            _state[StateOffset.Limit(segment, isWrite: false)] = $"ReadLimit{segment}";
+            _state[StateOffset.Limit(segment, isWrite: true)] = $"WriteLimit{segment}";
+        }
+
+        _state[StateOffset.CodeKey] = "CodeKey";
+        _state[StateOffset.MinusCodeBase] = "MinusCodeBase";
+        _state[StateOffset.SavedPointer] = "SavedPointer";
+        _state[StateOffset.SignBit] = "SignBit";
+        _state[StateOffset.HighHalf] = "HighHalf";
         _state[StateOffset.Rip] = "Rip";
         _state[StateOffset.Rflags] = "Rflags";
         _state[StateOffset.Events] = "Events";

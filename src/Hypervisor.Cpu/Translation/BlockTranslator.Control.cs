@@ -6,7 +6,7 @@ namespace Hypervisor.Cpu.Translation;
 /// <content>Jumps and calls.</content>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int WordBytes = 8;
+    private const int WordBytes = 8; // of 64-bit code
 
     private bool EmitConditional(in Instruction instruction)
     {
@@ -15,11 +15,16 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        int target = (int)(long)instruction.NearBranchTarget;
+        int target = TargetOf(instruction);
         if (instruction.ConditionCode != ConditionCode.None && instruction.IsJccShortOrNear)
         {
             EmitDirectExit(_code.JumpForwardIf((int)instruction.ConditionCode - 1), target);
             return false;
+        }
+
+        if (_variant.IsLegacy)
+        {
+            return EmitLegacyCounted(instruction, target);
         }
 
         if (instruction.Mnemonic is not (Mnemonic.Jrcxz or Mnemonic.Loop)
@@ -48,8 +53,8 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     // Whether the distance of a direct jump's target from the page fits an address computation.
-    private static bool IsReachable(in Instruction instruction)
-        => instruction.Op0Kind == OpKind.NearBranch64
+    private bool IsReachable(in Instruction instruction)
+        => _variant.IsLegacy ? IsLegacyReachable(instruction) : instruction.Op0Kind == OpKind.NearBranch64
             && (long)instruction.NearBranchTarget == (int)instruction.NearBranchTarget;
 
     private bool EmitJump(in Instruction instruction)
@@ -59,14 +64,18 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
-        EmitDirectJump((int)(long)instruction.NearBranchTarget);
+        EmitDirectJump(TargetOf(instruction));
         return true;
     }
+
+    // Its distance from the page.
+    private int TargetOf(in Instruction instruction)
+        => _variant.IsLegacy ? LegacyTargetOf(instruction) : (int)(long)instruction.NearBranchTarget;
 
     // The jump at hole goes to an offset from this page.
     private void EmitDirectExit(byte* hole, int target)
     {
-        if (target is < 0 or >= PageBytes)
+        if (target < _pageLow || target >= _pageHigh)
         {
             Later(OutOfLineKind.FarJump, hole, argument: (uint)target);
             return;
@@ -78,7 +87,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitDirectJump(int target)
     {
-        if (target is < 0 or >= PageBytes)
+        if (target < _pageLow || target >= _pageHigh)
         {
             EmitFarJump(target);
             return;
@@ -90,15 +99,21 @@ internal sealed unsafe partial class BlockTranslator
     // A direct jump to another page: see FarLink.
     private void EmitFarJump(int target)
     {
+        if (_variant.IsSegmented)
+        {
+            EmitSegmentedJump(target);
+            return;
+        }
+
         int link = _cache.NewLink(null, isBackward: target <= _offset);
         int far = _cache.MakeFar(link);
-        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Mode));
+        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Set));
         _code.Load(R10, State, StateOffset.FarLink(far));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
         byte* look = _code.JumpUnlessRcxIsOne();
         byte* resume = _code.Here;
         _code.Load(R9, State, StateOffset.CodeBase);
-        _code.Lea(R9, R9, target & -PageBytes);
+        _code.LeaIndexed(!_variant.IsLegacy, R9, R9, -1, 0, target & -PageBytes);
         _code.Store(State, StateOffset.CodeBase, R9);
         _cache.SetHole(link, _code.JumpForward());
         _outOfLine.Add(new OutOfLine(OutOfLineKind.FarLink, (nint)look, (nint)resume, target, (uint)link)
@@ -111,20 +126,20 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitFarLink(in OutOfLine part)
     {
         byte* unlinked = _code.Here;
-        EmitLinear(part.Offset);
+        EmitTarget(part.Offset);
         byte* leave = _code.Here;
         _code.MoveImmediate32(R10, part.Argument);
         EmitExit(ExitReason.Unlinked);
 
         byte* forgotten = _code.Here;
-        EmitLinear(part.Offset);
-        byte* firstMiss = EntryStubs.EmitLookup(_code, _variant.Mode);
+        EmitTarget(part.Offset);
+        byte* firstMiss = EntryStubs.EmitLookup(_code, _variant.Set);
         byte* known = _code.Here;
-        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Set) + JumpCache.CodeAt);
         _code.Load(Rcx, State, StateOffset.FarLink(part.Far) + FarLink.TargetAt);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
         byte* other = _code.JumpUnlessRcxIsOne();
-        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Mode)); // 1 - epoch
+        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Set)); // 1 - epoch
         _code.Not(Rcx);
         _code.Lea(Rcx, Rcx, 2);
         _code.Store(State, StateOffset.FarLink(part.Far), Rcx);
@@ -132,7 +147,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.Land(other);
         _code.JumpRegister(R10);
         _code.Land(firstMiss);
-        byte* secondMiss = EntryStubs.EmitSecondWay(_code, _variant.Mode);
+        byte* secondMiss = EntryStubs.EmitSecondWay(_code, _variant.Set);
         _code.Jump(known);
         _code.Land(secondMiss);
         _code.Jump(leave);
@@ -142,6 +157,12 @@ internal sealed unsafe partial class BlockTranslator
     // Jumps to R9, to code of another mode if need be: what differs between the modes is in the state already.
     private void EmitJumpTo(int mode)
     {
+        if (_variant.IsLegacy)
+        {
+            EmitLegacyJumpTo(mode);
+            return;
+        }
+
         byte* miss = EntryStubs.EmitLookup(_code, mode);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(mode) + JumpCache.CodeAt);
         _code.Land(miss);
@@ -154,7 +175,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         ForgetWindows(); // to find the target may mean to translate
         byte* retry = _code.Here;
-        byte* miss = EntryStubs.EmitLookup(_code, _variant.Mode);
+        byte* miss = EntryStubs.EmitLookup(_code, _variant.Set);
         _outOfLine.Add(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
         {
             Hit = (nint)_code.Here,
@@ -169,13 +190,18 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitKnownTarget();
-        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Set) + JumpCache.CodeAt);
         return true;
     }
 
     // R9 = the target in a register or in memory.
     private bool TryEmitTarget(in Instruction instruction)
     {
+        if (_variant.IsLegacy)
+        {
+            return TryEmitLegacyTarget(instruction);
+        }
+
         if (instruction.Op0Kind == OpKind.Register)
         {
             if (instruction.Op0Register.GetSize() != WordBytes)
@@ -214,8 +240,14 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
+        if (_variant.IsSegmented)
+        {
+            EmitSegmentedCall(instruction);
+            return true;
+        }
+
         EmitPushReturn((int)instruction.NextIP);
-        EmitDirectJump((int)(long)instruction.NearBranchTarget);
+        EmitDirectJump(TargetOf(instruction));
         return true;
     }
 
@@ -227,18 +259,37 @@ internal sealed unsafe partial class BlockTranslator
             return EmitInterpreted(instruction);
         }
 
+        EmitCallOfTarget(instruction);
+        return true;
+    }
+
+    // Calls R9.
+    private void EmitCallOfTarget(in Instruction instruction)
+    {
         EmitKnownTarget();
-        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Jumps(_variant.Set) + JumpCache.CodeAt);
         _code.Store(State, StateOffset.SavedTarget, R9);
         _code.Store(State, StateOffset.SavedCode, R10);
-        EmitPushReturn((int)instruction.NextIP);
+        if (_variant.IsSegmented)
+        {
+            EmitSegmentedPushReturn(instruction);
+        }
+        else
+        {
+            EmitPushReturn((int)instruction.NextIP);
+        }
+
         _code.Load(R9, State, StateOffset.SavedTarget);
         _code.JumpMemory(State, StateOffset.SavedCode);
-        return true;
     }
 
     private bool TryEmitLea(in Instruction instruction)
     {
+        if (_variant.IsLegacy)
+        {
+            return TryEmitLegacyLea(instruction);
+        }
+
         int size = instruction.Op0Register.GetSize();
         if (size < 4 || !IsAddressable(instruction))
         {

@@ -50,6 +50,7 @@ internal sealed unsafe partial class BlockTranslator
                 or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
             || (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.CopyToHost) != 0;
         if (!isCopied
+            || !instruction.Code.ToOpCode().Mode64
             || !HostFeatures.IsOffered(_vcpu, instruction.Code)
             || instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv)
         {
@@ -144,7 +145,8 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         if (((original.Mnemonic is Mnemonic.Vzeroupper or Mnemonic.Vstmxcsr) && !_variant.HasAvx)
-            || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse))
+            || (original.Mnemonic == Mnemonic.Stmxcsr && !_variant.HasSse)
+            || (original.Mnemonic == Mnemonic.Vzeroupper && _variant.IsLegacy)) // there it leaves 8 to 15 alone
         {
             return false;
         }
@@ -152,6 +154,11 @@ internal sealed unsafe partial class BlockTranslator
         if (original.HasLockPrefix && !hasMemory)
         {
             return false; // #UD
+        }
+
+        if (hasHighByte && _variant.IsLegacy)
+        {
+            return TryEmitHighByte(original, ref instruction, hasMemory, isWrite, needsRex);
         }
 
         if (hasHighByte && (hasMemory || needsRex || _spilledCount > 0))
@@ -200,10 +207,8 @@ internal sealed unsafe partial class BlockTranslator
         int size = original.MemorySize.GetSize();
         bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
             && original.Op1Kind == OpKind.Register;
-        bool badLock = original.HasLockPrefix
-            && ((InstructionTable.Find(original.Code).Traits & InstructionTraits.Lockable) == 0
-                || original.Op0Kind != OpKind.Memory);
-        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original)
+        bool badLock = original.HasLockPrefix && !IsLockable(original);
+        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || IsStoreToCode(original, isWrite)
             || _spilledCount > (_readsCounter ? 1 : 2))
         {
             return false;
@@ -234,6 +239,10 @@ internal sealed unsafe partial class BlockTranslator
         StoreTemporaries();
         return true;
     }
+
+    private static bool IsLockable(in Instruction instruction)
+        => (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.Lockable) != 0
+            && instruction.Op0Kind == OpKind.Memory;
 
     private static void SetDisplacement(ref Instruction instruction, int displacement)
     {

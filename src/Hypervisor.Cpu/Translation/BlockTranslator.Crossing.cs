@@ -34,8 +34,9 @@ internal sealed unsafe partial class BlockTranslator
         fixed (byte* bytes = _crossing)
         {
             _reader.Set(bytes, InstructionBytesMax);
-            _decoder.IP = (ulong)_offset;
-            _decoder.Decode(out instruction);
+            _decoders[_codeMode].IP = (ulong)_offset;
+            _decoders[_codeMode].Decode(out instruction);
+            Normalize(ref instruction);
         }
 
         EmitMappingCheck(next);
@@ -48,6 +49,11 @@ internal sealed unsafe partial class BlockTranslator
         ReleaseR10();
         int mode = _variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
         EmitLinear(PageBytes);
+        if (_variant.IsLegacy)
+        {
+            _code.Move32(R9, R9); // without the base of CS
+        }
+
         _code.Pext(R10, R9, State, StateOffset.TlbSlotBits);
         _code.LoadIndexed(Rcx, State, R10, 3, StateOffset.Tlb(mode, TlbEntry.ExecuteAt));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, -(int)TlbEntry.PageBytes);

@@ -38,7 +38,7 @@ internal sealed unsafe partial class BlockTranslator
                     break;
                 case OutOfLineKind.UnknownTarget:
                     _code.Land((byte*)part.Hole);
-                    byte* unknown = EntryStubs.EmitSecondWay(_code, _variant.Mode);
+                    byte* unknown = EntryStubs.EmitSecondWay(_code, _variant.Set);
                     _code.Jump((byte*)part.Hit);
                     _code.Land(unknown);
                     _code.Move(R10, R9);

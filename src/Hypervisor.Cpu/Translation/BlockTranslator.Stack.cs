@@ -22,7 +22,7 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitNoteReturn()
     {
         ReleaseR10();
-        int tags = StateOffset.Returns(_variant.Mode);
+        int tags = StateOffset.Returns(_variant.Set);
         _code.Pext(R10, GuestRegisters.StackPointer, State, StateOffset.ReturnSlotBits);
         _code.Not(Rcx);
         _code.StoreScaled(State, R10, 3, tags, Rcx);
@@ -32,31 +32,46 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     // Makes sure that the word below the stack pointer can be stored to.
-    private Place EmitPushSlot() => EmitStackOperand(GuestRegisters.StackPointer, -WordBytes, isWrite: true);
+    private Place EmitPushSlot() => EmitStackOperand(GuestRegisters.StackPointer, -_wordBytes, isWrite: true);
 
     private void EmitPushed(Place slot, int register)
     {
+        if (_variant.IsLegacy)
+        {
+            EmitLegacyPushed(slot, register, LegacyWordBytes);
+            return;
+        }
+
         _code.StoreIndexed(slot.Base, R10, slot.Displacement, register);
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
     }
 
+    // The stack pointer moves up; it is as wide as a word here.
+    private void EmitPop(int bytes) => _code.LeaIndexed(
+        !_variant.IsLegacy, GuestRegisters.StackPointer, GuestRegisters.StackPointer, -1, 0, bytes);
+
     private bool EmitReturn(in Instruction instruction)
     {
-        if (instruction.Code is not (Code.Retnq or Code.Retnq_imm16))
+        if (_variant.IsSegmented)
+        {
+            return EmitSegmentedReturn(instruction);
+        }
+
+        if (instruction.Code is not (Code.Retnq or Code.Retnq_imm16 or Code.Retnd or Code.Retnd_imm16))
         {
             return EmitInterpreted(instruction);
         }
 
-        int extra = instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0;
+        int extra = instruction.Code is Code.Retnq_imm16 or Code.Retnd_imm16 ? instruction.Immediate16 : 0;
         Place slot = EmitStackOperand(GuestRegisters.StackPointer, 0, isWrite: false);
-        _code.LoadIndexed(R9, slot.Base, R10, 0, slot.Displacement);
+        _code.LoadIndexed(!_variant.IsLegacy, R9, slot.Base, R10, 0, slot.Displacement);
         ForgetWindows();
-        int tags = StateOffset.Returns(_variant.Mode);
+        int tags = StateOffset.Returns(_variant.Set);
         _code.Pext(R10, GuestRegisters.StackPointer, State, StateOffset.ReturnSlotBits);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 1 - (int)ReturnCache.TagSum);
         byte* look = _code.JumpUnlessRcxIsOne();
-        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + extra);
+        EmitPop(_wordBytes + extra);
         _code.JumpIndexed(State, R10, tags + ReturnCache.CodeAt);
         Later(OutOfLineKind.Return, look, argument: (uint)extra);
         return true;
@@ -67,12 +82,17 @@ internal sealed unsafe partial class BlockTranslator
     {
         _code.Land((byte*)part.Hole);
         EmitKnownTarget();
-        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, WordBytes + (int)part.Argument);
-        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Mode) + JumpCache.CodeAt);
+        EmitPop(_wordBytes + (int)part.Argument);
+        _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Set) + JumpCache.CodeAt);
     }
 
     private bool TryEmitPush(in Instruction instruction)
     {
+        if (_variant.IsLegacy)
+        {
+            return TryEmitLegacyPush(instruction);
+        }
+
         switch (instruction.Code)
         {
             case Code.Push_r64:
@@ -110,6 +130,11 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitPop(in Instruction instruction)
     {
+        if (_variant.IsLegacy)
+        {
+            return TryEmitLegacyPop(instruction);
+        }
+
         if (instruction.Op0Kind != OpKind.Register || instruction.Op0Register.GetSize() != WordBytes
             || !instruction.Op0Register.IsGPR())
         {
@@ -139,6 +164,11 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitLeave(in Instruction instruction)
     {
+        if (_variant.IsLegacy)
+        {
+            return TryEmitLegacyLeave(instruction);
+        }
+
         if (instruction.Code != Code.Leaveq)
         {
             return false;

@@ -17,14 +17,24 @@ internal sealed unsafe partial class BlockTranslator
             _ => -1,
         };
         bool isMove = instruction.Op1Kind == OpKind.MemorySegRSI;
+        if (_variant.IsLegacy)
+        {
+            return shift >= 0 && TryEmitLegacyString(instruction, shift);
+        }
+
         if (shift < 0 || instruction.Op0Kind != OpKind.MemoryESRDI || instruction.HasLockPrefix
             || instruction.HasRepnePrefix || (isMove && instruction.MemorySegment is Register.FS or Register.GS))
         {
             return false;
         }
 
+        EmitString(shift, isMove, instruction.HasRepPrefix);
+        return true;
+    }
+
+    private void EmitString(int shift, bool isMove, bool isRepeated)
+    {
         ReleaseR10();
-        bool isRepeated = instruction.HasRepPrefix;
         _code.Load(R10, State, StateOffset.Rflags);
         _code.Pext(Rcx, R10, State, StateOffset.DirectionBit);
         EmitUnlessZero();
@@ -58,8 +68,6 @@ internal sealed unsafe partial class BlockTranslator
         {
             EmitBackToLinear(Rsi, R10);
         }
-
-        return true;
     }
 
     // R10 = host minus linear address, if the first and the last byte lie on a page that may be accessed.
@@ -90,6 +98,6 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitBackToLinear(int pointer, int addend)
     {
         _code.Not(addend);
-        _code.LeaIndexed(wide: true, pointer, pointer, addend, 0, 1);
+        _code.LeaIndexed(!_variant.IsLegacy, pointer, pointer, addend, 0, 1);
     }
 }

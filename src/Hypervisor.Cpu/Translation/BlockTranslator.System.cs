@@ -62,7 +62,7 @@ internal sealed unsafe partial class BlockTranslator
     // and nothing looks for interrupts between the two.
     private bool TryEmitSetInterrupt(in Instruction instruction)
     {
-        if (!_variant.IsSupervisor || (int)instruction.NextIP > PageBytes - InstructionBytesMax || _isLastOfBlock)
+        if (!_variant.IsSupervisor || (int)instruction.NextIP > _pageHigh - InstructionBytesMax || _isLastOfBlock)
         {
             return false;
         }
@@ -80,7 +80,7 @@ internal sealed unsafe partial class BlockTranslator
     // STAC and CLAC: the block goes on in the other of the two supervisor modes.
     private bool EmitAccessFlag(in Instruction instruction)
     {
-        if (!_variant.IsSupervisor || instruction.HasLockPrefix)
+        if (!_variant.IsSupervisor || instruction.HasLockPrefix || _variant.IsSegmented)
         {
             return EmitInterpreted(instruction);
         }
@@ -169,12 +169,15 @@ internal sealed unsafe partial class BlockTranslator
     private bool TryEmitPushFlags(in Instruction instruction)
     {
         const int notPushed = (int)(Rflags.Arithmetic | Rflags.Resume | Rflags.Virtual8086);
-        if (instruction.HasLockPrefix)
+        if (instruction.HasLockPrefix || (_variant.IsCode16 && !_variant.IsSupervisor)) // virtual-8086 mode perhaps
         {
             return false;
         }
 
-        Place slot = EmitPushSlot();
+        int sizeBytes = -instruction.StackPointerIncrement;
+        Place slot = _variant.IsLegacy
+            ? EmitLegacyStackOperand(GuestRegisters.StackPointer, -sizeBytes, sizeBytes, isWrite: true)
+            : EmitPushSlot();
         EmitSaveFlags();
         _code.Move(Rax, Rcx);
         _code.ShiftRight32(Rax, HighByteShift);
@@ -188,9 +191,9 @@ internal sealed unsafe partial class BlockTranslator
         _code.And32(Rax, ~(uint)notPushed);
         _code.OrMemory64(State, StateOffset.SavedTarget, Rax);
         _code.Load(Rax, State, StateOffset.SavedTarget);
-        _code.StoreIndexed(slot.Base, R10, slot.Displacement, Rax);
+        _code.StoreIndexed(sizeBytes, slot.Base, R10, slot.Displacement, Rax);
         EmitRestoreFlags();
-        _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
+        EmitMoveStackPointer(-sizeBytes, R9);
         return true;
     }
 

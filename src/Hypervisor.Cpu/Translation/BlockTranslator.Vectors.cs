@@ -46,8 +46,7 @@ internal sealed unsafe partial class BlockTranslator
         _isWide = WideTable.Has(original.Code);
         _isVex = original.Code.Encoding() == EncodingKind.VEX;
         return original.Mnemonic is not (Mnemonic.Vzeroupper or Mnemonic.Stmxcsr or Mnemonic.Vstmxcsr)
-            && (_vectorsUsed == 0
-                || (InstructionTable.Find(original.Code).Traits & InstructionTraits.Float) == 0);
+            && (InstructionTable.Find(original.Code).Traits & InstructionTraits.Float) == 0;
     }
 
     // Legacy encodings leave what is above bit 127 alone, so it need not be there.

@@ -25,8 +25,8 @@ internal sealed unsafe partial class BlockTranslator
 
     private void BeginWindows()
     {
-        _plan.Clear();
-        if (!_variant.IsCareful)
+        _plan.Clear(_variant.IsLegacy);
+        if (!_variant.IsCareful && !_variant.IsSegmented)
         {
             for (int i = 0; i < _guestCount; i++)
             {
@@ -96,6 +96,11 @@ internal sealed unsafe partial class BlockTranslator
     /// </summary>
     private Place EmitOperand(in Instruction instruction, int sizeBytes, bool isWrite, int alignmentMask = 0)
     {
+        if (_variant.IsLegacy)
+        {
+            return EmitLegacyOperand(instruction, sizeBytes, isWrite, alignmentMask);
+        }
+
         int segment = SegmentOf(instruction);
         AccessPlan.Member member = _plan.Operand(_index);
         if (member.Window == NoWindow || alignmentMask != 0 || !IsUseful(member, isWrite))
@@ -121,6 +126,11 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>As <see cref="EmitOperand"/>, for the word on the stack that the instruction is about.</summary>
     private Place EmitStackOperand(int register, int displacement, bool isWrite)
     {
+        if (_variant.IsLegacy)
+        {
+            return EmitLegacyStackOperand(register, displacement, LegacyWordBytes, isWrite);
+        }
+
         AccessPlan.Member member = _plan.Stack(_index);
         if (member.Window != NoWindow && IsUseful(member, isWrite))
         {
@@ -169,13 +179,17 @@ internal sealed unsafe partial class BlockTranslator
                 Release(ref live);
             }
 
-            return new Place(register, displacement);
+            return _variant.IsLegacy ? EmitFlatPlace(register, displacement) : new Place(register, displacement);
         }
 
         int below = window.IsPage ? 0 : (int)(member.Offset - window.Low);
         int hullBytes = window.IsPage ? 0 : window.HullBytes;
         int address = register;
-        if (displacement != below)
+        if (_variant.IsLegacy)
+        {
+            address = EmitFlatPlace(register, displacement - below).Base;
+        }
+        else if (displacement != below)
         {
             address = R9;
             _code.Lea(R9, register, displacement - below);

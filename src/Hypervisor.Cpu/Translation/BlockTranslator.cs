@@ -8,7 +8,7 @@ using static Hypervisor.Cpu.Translation.HostRegister;
 
 namespace Hypervisor.Cpu.Translation;
 
-/// <summary>Turns guest code of 64-bit mode into host code.</summary>
+/// <summary>Turns guest code into host code.</summary>
 /// <remarks>
 /// A block is entered at its first instruction and left anywhere; it lies on one page and goes on behind conditional
 /// jumps. Its code holds no linear address: it serves wherever the page is mapped. The guest's arithmetic flags are the
@@ -35,7 +35,7 @@ internal sealed unsafe partial class BlockTranslator
     private Emitter _cold; // what runs rarely lies elsewhere, so that the rest lies close together
     private readonly Instruction[] _guest = new Instruction[InstructionsMax];
     private readonly PointerReader _reader = new();
-    private readonly Decoder _decoder;
+    private readonly Decoder[] _decoders; // by code mode
     private readonly Encoder _encoder;
     private readonly InstructionInfoFactory _information = new();
     private readonly EntryStubs[] _stubs = new EntryStubs[3];
@@ -44,6 +44,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly Action<string>? _onTranslated;
     private readonly Action<CodeArea>? _onCode;
     private readonly BlockListing _listing;
+    private readonly PageShapes _pageShapes;
 
     // The block at work.
     private Variant _variant;
@@ -53,8 +54,12 @@ internal sealed unsafe partial class BlockTranslator
     private int _guestCount;
     private int _uncounted;
     private int _offset; // of the instruction at work, in its page
+    private uint _codeMode; // 0 in 16-bit, 1 in 32-bit, 2 in 64-bit code
+    private int _wordBytes; // what is pushed and popped
+    private int _pageLow; // which part of the page belongs to the code segment
+    private int _pageHigh;
 
-    internal BlockTranslator(Vcpu vcpu, TranslationCache cache, VcpuConfig config)
+    internal BlockTranslator(Vcpu vcpu, TranslationCache cache, PageShapes shapes, VcpuConfig config)
     {
         _vcpu = vcpu;
         _code = new Emitter { UsesLoop = config.UsesLoop };
@@ -64,7 +69,13 @@ internal sealed unsafe partial class BlockTranslator
         _onCode = config.OnCode;
         _cache = cache;
         _lowering = new BlockDecoder(vcpu);
-        _decoder = Decoder.Create(64, _reader, DecoderOptions.None);
+        _pageShapes = shapes;
+        _decoders =
+        [
+            Decoder.Create(16, _reader, DecoderOptions.None),
+            Decoder.Create(32, _reader, DecoderOptions.None),
+            Decoder.Create(64, _reader, DecoderOptions.None),
+        ];
         _encoder = Encoder.Create(64, new EmitterWriter(this));
         Check.That(cache.TryBegin(_code, _cold, s_bounds));
         for (int mode = 0; mode < _stubs.Length; mode++)
@@ -102,6 +113,9 @@ internal sealed unsafe partial class BlockTranslator
         int start = (int)((ulong)host & (PageBytes - 1));
         _variant = variant;
         _set = _stubs[variant.Mode];
+        _codeMode = variant.CodeMode;
+        _wordBytes = variant.IsLegacy ? LegacyWordBytes : WordBytes;
+        (_pageLow, _pageHigh) = _pageShapes[variant.Shape];
         _outOfLine.Clear();
         _instructions.Clear();
         _isFpuLoaded = false;
@@ -160,7 +174,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitOutOfLine();
         (_code, _cold) = (_cold, _code);
         _onTranslated?.Invoke(
-            _listing.Write(host - start, _instructions, block->Indirect, hotEnd, coldStart, _cold.Here));
+            _listing.Write(host - start, _codeMode, _instructions, block->Indirect, hotEnd, coldStart, _cold.Here));
         if (_onCode != null)
         {
             string name = $"{(variant.IsSupervisor ? "kernel" : "user")} {linearPage + (ulong)start:x}";
@@ -186,18 +200,20 @@ internal sealed unsafe partial class BlockTranslator
     private bool Decode(byte* host, int start)
     {
         _reader.Set(host, PageBytes - start);
-        _decoder.IP = (ulong)start;
+        Decoder decoder = _decoders[_codeMode];
+        decoder.IP = (ulong)start;
         int end = start;
         bool isEnded = false;
-        for (_guestCount = 0; !isEnded && end < PageBytes && _guestCount < InstructionsMax;)
+        for (_guestCount = 0; !isEnded && end < _pageHigh && _guestCount < InstructionsMax;)
         {
             ref Instruction instruction = ref _guest[_guestCount];
-            _decoder.Decode(out instruction);
-            if (_decoder.LastError == DecoderError.NoMoreBytes)
+            decoder.Decode(out instruction);
+            if (decoder.LastError == DecoderError.NoMoreBytes)
             {
                 return true;
             }
 
+            Normalize(ref instruction);
             _guestCount++;
             end += instruction.Length;
             isEnded = instruction.IsInvalid
@@ -247,6 +263,11 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool EmitPlain(in Instruction instruction)
     {
+        if (_variant.IsSegmented && instruction.Code.Encoding() == EncodingKind.VEX)
+        {
+            return EmitInterpreted(instruction); // #UD in real and virtual-8086 mode
+        }
+
         if (instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac)
         {
             return EmitAccessFlag(instruction);
@@ -262,13 +283,15 @@ internal sealed unsafe partial class BlockTranslator
             Mnemonic.Lea => TryEmitLea(instruction),
             Mnemonic.Stosb or Mnemonic.Stosd or Mnemonic.Stosq or Mnemonic.Movsb or Mnemonic.Movsq
                 => TryEmitString(instruction),
+            Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd => TryEmitLoadString(instruction),
             Mnemonic.Movsd when instruction.Code == Code.Movsd_m32_m32 => TryEmitString(instruction),
             Mnemonic.Cld => TryEmitClearDirection(instruction),
             Mnemonic.Cli => TryEmitClearInterrupt(),
             Mnemonic.Sti => TryEmitSetInterrupt(instruction),
-            Mnemonic.Cpuid => TryEmitIdentify(instruction),
+            Mnemonic.Cpuid when !_variant.IsLegacy => TryEmitIdentify(instruction),
             Mnemonic.Swapgs => TryEmitSwapGs(instruction),
             Mnemonic.Pushfq => TryEmitPushFlags(instruction),
+            Mnemonic.Pushfd or Mnemonic.Pushf when _variant.IsLegacy => TryEmitPushFlags(instruction),
             Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr => TryEmitLoadMxcsr(instruction),
             Mnemonic.Div or Mnemonic.Idiv => TryEmitDivision(instruction),
             _ => IsCopied(instruction) && TryEmitCopy(instruction),
@@ -282,7 +305,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         ForgetWindows();
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
-        InstructionTraits traits = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
+        InstructionTraits traits = _lowering.Lower(instruction, _codeMode, &record->Operation);
         bool ends = (traits & InstructionTraits.EndsBlock) != 0
             || instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr
                 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors

@@ -14,6 +14,9 @@ internal struct FarLink
     /// <summary>How many there may be.</summary>
     internal const int CountMax = 1 << 18;
 
+    /// <summary>Size of one.</summary>
+    internal const int Bytes = 2 * sizeof(ulong);
+
     /// <summary>Distance of <see cref="Target"/> from <see cref="Epoch"/>.</summary>
     internal const int TargetAt = sizeof(ulong);
 

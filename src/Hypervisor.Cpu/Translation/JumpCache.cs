@@ -10,7 +10,8 @@ namespace Hypervisor.Cpu.Translation;
 /// <remarks>
 /// An entry is right only while its linear address is mapped as it was, so it goes with the TLB's. Tags are negated
 /// addresses: their sum with the target is 0 on a hit. In slot 0 an unused tag is of an address of another slot, in all
-/// others it is 0, an address of slot 0.
+/// others it is 0, an address of slot 0. Code of 16 and 32 bits has a cache of its own, with the base of CS above the
+/// address: the same code in another segment is another target.
 /// </remarks>
 internal sealed unsafe class JumpCache
 {
@@ -57,13 +58,17 @@ internal sealed unsafe class JumpCache
     private readonly int[] _filledCount = new int[TranslatedModes];
 
     private readonly JumpPages[] _pages = [new(), new(), new()];
+    private readonly bool _isLegacy;
     private bool _hasPrivateSupervisorCode;
+    private bool _isEmpty; // of legacy code, and none of it has run since that was so
 
     /// <param name="tables">Where the tables lie: <see cref="TotalBytes"/> bytes, owned by the caller.</param>
     /// <param name="epochs">One per mode, see <see cref="State.EngineState.JumpEpochs"/>.</param>
     /// <param name="returns">The tables of the <see cref="ReturnCache"/>.</param>
-    internal JumpCache(byte* tables, ulong* epochs, byte* returns)
+    /// <param name="isLegacy">Whether the base of CS is above the addresses.</param>
+    internal JumpCache(byte* tables, ulong* epochs, byte* returns, bool isLegacy = false)
     {
+        _isLegacy = isLegacy;
         _returns = returns;
         _tables = tables;
         _epochs = epochs;
@@ -77,11 +82,18 @@ internal sealed unsafe class JumpCache
     }
 
     /// <summary>
+    /// Whether code that uses this cache runs now. Of legacy code only: while none runs, to flush it again costs
+    /// nothing.
+    /// </summary>
+    internal bool IsRunning { get; set; }
+
+    /// <summary>
     /// Says what code a return of a mode goes to that finds an unused entry: before code of the mode runs.
     /// </summary>
     internal void SetUnknownReturn(int mode, byte* code)
     {
         _unknownReturns[mode] = (nint)code;
+        _isEmpty = false;
         Flush(mode);
     }
 
@@ -96,6 +108,7 @@ internal sealed unsafe class JumpCache
     internal void Fill(int mode, ulong rip, byte* code, bool isGlobal)
     {
         int slot = SlotOf(rip);
+        _isEmpty = false;
         Span<Entry> entries = Entries(mode);
         if (entries[slot].Tag != 0 - rip)
         {
@@ -111,27 +124,37 @@ internal sealed unsafe class JumpCache
         }
 
         _hasPrivateSupervisorCode |= !isGlobal && mode != TlbMode.User;
-        _pages[mode].Add(rip);
+        _pages[mode].Add(LinearOf(rip));
     }
 
     /// <summary>Drops every entry.</summary>
     internal void FlushAll()
     {
+        if (_isEmpty)
+        {
+            return;
+        }
+
         for (int mode = 0; mode < TranslatedModes; mode++)
         {
             Flush(mode);
         }
 
         _hasPrivateSupervisorCode = false;
+        _isEmpty = _isLegacy && !IsRunning;
     }
 
     /// <summary>Drops what a switch of the address space changes.</summary>
     internal void FlushNonGlobal()
     {
-        Flush(TlbMode.User); // its pages may be global too; dropping more than asked is always allowed
-        if (_hasPrivateSupervisorCode)
+        // User pages may be global too; dropping more than asked is always allowed.
+        if (_hasPrivateSupervisorCode || (_isLegacy && !IsRunning))
         {
             FlushAll();
+        }
+        else
+        {
+            Flush(TlbMode.User);
         }
     }
 
@@ -150,13 +173,15 @@ internal sealed unsafe class JumpCache
             Span<Entry> entries = Entries(mode);
             for (int i = 0; i < entries.Length; i++)
             {
-                if ((0 - entries[i].Tag) >> PageShift == page)
+                if (LinearOf(0 - entries[i].Tag) >> PageShift == page)
                 {
                     entries[i] = Unused(i);
                 }
             }
         }
     }
+
+    private ulong LinearOf(ulong target) => _isLegacy ? (uint)target : target;
 
     private static Entry Unused(int index) => new(index % SlotCount == 0 ? UnusedInSlot0 : 0, 0);
 

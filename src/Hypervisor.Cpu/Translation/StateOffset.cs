@@ -54,6 +54,13 @@ internal static unsafe class StateOffset
     internal static readonly int MxcsrReservedBits;
     internal static readonly int AnswerSlotBits;
 
+    // LegacyState: behind the exchange area.
+    internal static readonly int CodeKey;
+    internal static readonly int MinusCodeBase;
+    internal static readonly int SavedPointer;
+    internal static readonly int SignBit;
+    internal static readonly int HighHalf;
+
     /// <summary>How many addends of checked pages the state can keep.</summary>
     internal const int AddendSlots = EngineState.AddendSlots;
 
@@ -65,6 +72,10 @@ internal static unsafe class StateOffset
     private static readonly int s_vectors;
     private static readonly int s_segments;
     private static readonly int s_masks;
+    private static readonly int s_selectorAt;
+    private static readonly int s_readLimits;
+    private static readonly int s_writeLimits;
+    private static readonly int s_legacyEpochs;
 
     // Measured on a real instance: taking addresses in a null one makes the JIT insert a null check.
     static StateOffset()
@@ -119,6 +130,19 @@ internal static unsafe class StateOffset
         HostMxcsr = (int)((byte*)&engine.HostMxcsr - below);
         s_jumpEpochs = (int)((byte*)engine.JumpEpochs - below);
         s_addends = (int)((byte*)engine.Addends - below);
+
+        var segment = default(Segment);
+        s_selectorAt = (int)((byte*)&segment.Selector - (byte*)&segment);
+        var legacy = default(LegacyState);
+        byte* behind = (byte*)&legacy - (sizeof(CpuState) + VcpuMemory.ExchangeBytes);
+        CodeKey = (int)((byte*)&legacy.CodeKey - behind);
+        MinusCodeBase = (int)((byte*)&legacy.MinusCodeBase - behind);
+        SavedPointer = (int)((byte*)&legacy.SavedPointer - behind);
+        SignBit = (int)((byte*)&legacy.SignBit - behind);
+        HighHalf = (int)((byte*)&legacy.HighHalf - behind);
+        s_readLimits = (int)((byte*)legacy.ReadLimits - behind);
+        s_writeLimits = (int)((byte*)legacy.WriteLimits - behind);
+        s_legacyEpochs = (int)((byte*)legacy.JumpEpochs - behind);
     }
 
     internal static int Gpr(int register) => register * 8;
@@ -138,14 +162,27 @@ internal static unsafe class StateOffset
     internal static int Tlb(int mode, int array) => VcpuMemory.TlbAt + (mode * Paging.TlbEntry.TableBytes) + array;
 
     /// <summary>First tag of a jump cache; the code pointers follow.</summary>
-    internal static int Jumps(int mode) => VcpuMemory.JumpsAt + (mode * JumpCache.TableBytes);
+    internal static int Jumps(int set) => set < Variant.LegacySets
+        ? VcpuMemory.JumpsAt + (set * JumpCache.TableBytes)
+        : VcpuMemory.LegacyJumpsAt + ((set - Variant.LegacySets) * JumpCache.TableBytes);
 
     /// <summary>See <see cref="EngineState.JumpEpochs"/>.</summary>
-    internal static int JumpEpoch(int mode) => s_jumpEpochs + (mode * sizeof(ulong));
+    internal static int JumpEpoch(int set) => set < Variant.LegacySets
+        ? s_jumpEpochs + (set * sizeof(ulong))
+        : s_legacyEpochs + ((set - Variant.LegacySets) * sizeof(ulong));
 
     /// <summary>See <see cref="FarLink"/>.</summary>
     internal static int FarLink(int number) => VcpuMemory.FarLinksAt + (number * sizeof(FarLink));
 
     /// <summary>First tag of a return cache.</summary>
-    internal static int Returns(int mode) => VcpuMemory.ReturnsAt + (mode * ReturnCache.TableBytes);
+    internal static int Returns(int set) => set < Variant.LegacySets
+        ? VcpuMemory.ReturnsAt + (set * ReturnCache.TableBytes)
+        : VcpuMemory.LegacyReturnsAt + ((set - Variant.LegacySets) * ReturnCache.TableBytes);
+
+    /// <summary>See <see cref="LegacyState.ReadLimits"/>.</summary>
+    internal static int Limit(int segment, bool isWrite)
+        => (isWrite ? s_writeLimits : s_readLimits) + (segment * sizeof(ulong));
+
+    /// <summary>Selector of a segment register.</summary>
+    internal static int Selector(int segment) => SegmentBase(segment) + s_selectorAt;
 }

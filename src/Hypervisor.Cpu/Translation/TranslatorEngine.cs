@@ -9,7 +9,7 @@ using Hypervisor.Cpu.State;
 namespace Hypervisor.Cpu.Translation;
 
 /// <summary>Runs translated code: the engine that people use. Cold code is interpreted.</summary>
-internal sealed unsafe class TranslatorEngine : IDisposable
+internal sealed unsafe partial class TranslatorEngine : IDisposable
 {
     private const ulong PackedOverflow = 1;
     private const int PackedShift = 8;
@@ -27,8 +27,8 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private readonly BlockTranslator _translator;
     private GCHandle _handle;
 
-    // What the entries of the jump caches take for granted, by mode.
-    private readonly Variant[] _variants = new Variant[TlbMode.User + 1];
+    // What the entries of the jump caches take for granted, by set.
+    private readonly Variant[] _variants = new Variant[Variant.SetCount];
 
     internal TranslatorEngine(Vcpu vcpu, Interpreter.Interpreter interpreter, VcpuConfig config)
     {
@@ -38,15 +38,19 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         _interpreter = interpreter;
         _hitsBeforeTranslation = config.HitsBeforeTranslation;
         _cache = new TranslationCache(config.TranslatedCodeBytes, vcpu.Ram.PageCount, vcpu.Memory.FarLinks);
-        _translator = new BlockTranslator(vcpu, _cache, config);
+        _translator = new BlockTranslator(vcpu, _cache, _shapes, config);
         for (int mode = 0; mode <= TlbMode.User; mode++)
         {
             vcpu.Mmu.Tlb.Jumps.SetUnknownReturn(mode, _translator.Stale(mode));
+            vcpu.Mmu.Tlb.LegacyJumps.SetUnknownReturn(mode, _translator.Stale(mode));
         }
 
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
         _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, ulong, byte*>)&Access;
+        _legacy = vcpu.Memory.Legacy;
+        _legacy->SignBit = 1ul << 63;
+        _legacy->HighHalf = ~(ulong)uint.MaxValue;
         _engine->TlbSlotBits = (ulong)(TlbEntry.SlotCount - 1) << 12;
         _engine->JumpSlotBits = JumpCache.SlotBits;
         _engine->ReturnSlotBits = ReturnCache.SlotBits;
@@ -103,6 +107,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         if (_cache.MoveOn())
         {
             _vcpu.Mmu.Tlb.Jumps.FlushAll();
+            _vcpu.Mmu.Tlb.LegacyJumps.FlushAll();
             EngineStatistics statistics = _vcpu.Statistics;
             statistics.Evictions++;
             statistics.LongestEvictionNanos
@@ -115,6 +120,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     {
         _cache.Clear();
         _vcpu.Mmu.Tlb.Jumps.FlushAll();
+        _vcpu.Mmu.Tlb.LegacyJumps.FlushAll();
     }
 
     /// <summary>
@@ -150,13 +156,20 @@ internal sealed unsafe class TranslatorEngine : IDisposable
             return FindCareful(variant);
         }
 
-        if (variant != _variants[variant.Mode])
+        if (variant != _variants[variant.Set])
         {
-            _vcpu.Mmu.Tlb.Jumps.Flush(variant.Mode);
-            _variants[variant.Mode] = variant;
+            Jumps(variant).Flush(variant.Mode);
+            _variants[variant.Set] = variant;
         }
 
-        byte* host = _vcpu.Mmu.TryFetch(_state->Rip, out _);
+        ulong linear = _state->Rip;
+        ulong target = linear;
+        if (variant.IsLegacy && !TryPlace(ref variant, out linear, out target))
+        {
+            return null;
+        }
+
+        byte* host = _vcpu.Mmu.TryFetch(linear, out _);
         if (host == null)
         {
             return null;
@@ -165,12 +178,12 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         TranslatedBlock* block = _cache.Find(Key(host, variant));
         if (block == null)
         {
-            if (!_vcpu.Blocks.IsHot(host, _hitsBeforeTranslation))
+            if (!_vcpu.Blocks.IsHot(host, variant.CodeMode, _hitsBeforeTranslation))
             {
                 return null;
             }
 
-            block = Translate(host, _state->Rip & ~0xFFFul, variant);
+            block = Translate(host, linear & ~0xFFFul, variant);
             if (block == null)
             {
                 return null;
@@ -178,8 +191,8 @@ internal sealed unsafe class TranslatorEngine : IDisposable
         }
 
         int fetchMode = variant.Mode == TlbMode.User ? TlbMode.User : TlbMode.Supervisor;
-        bool isGlobal = _vcpu.Mmu.Tlb.IsGlobal(fetchMode, _state->Rip);
-        _vcpu.Mmu.Tlb.Jumps.Fill(variant.Mode, _state->Rip, block->Indirect, isGlobal);
+        bool isGlobal = _vcpu.Mmu.Tlb.IsGlobal(fetchMode, linear);
+        Jumps(variant).Fill(variant.Mode, target, block->Indirect, isGlobal);
         return block;
     }
 
@@ -187,10 +200,21 @@ internal sealed unsafe class TranslatorEngine : IDisposable
     private void Execute(Variant variant, byte* code)
     {
         var enter = (delegate* unmanaged<CpuState*, byte*, int>)_translator.Enter(variant.Mode);
+        _vcpu.Mmu.Tlb.LegacyJumps.IsRunning = variant.IsLegacy;
         while (code != null)
         {
             _engine->PackedFlags = Pack(ArithmeticFlags.Read(_state));
+            if (variant.IsLegacy)
+            {
+                BeginLegacy(variant);
+            }
+
             var reason = (ExitReason)enter(_state, code);
+            if (variant.IsLegacy)
+            {
+                _state->Rip = OffsetOf(_state->Rip);
+            }
+
             _vcpu.Statistics.CountExit(reason);
             ulong packed = _engine->PackedFlags;
             ArithmeticFlags.WriteArithmetic(
@@ -200,12 +224,15 @@ internal sealed unsafe class TranslatorEngine : IDisposable
                 ExitReason.Unlinked => Link((int)_engine->ExitArgument, variant),
                 ExitReason.Interpret => Interpret((InterpretedOperation*)_engine->ExitArgument),
                 ExitReason.InterpretOne => InterpretOne(),
-                ExitReason.UnknownTarget => FindTarget(_engine->ExitArgument),
+                ExitReason.UnknownTarget => FindTarget(
+                    variant.IsLegacy ? OffsetOf(_engine->ExitArgument) : _engine->ExitArgument),
                 ExitReason.Careful => FindCareful(),
                 ExitReason.Fault => Deliver(),
                 ExitReason.Lookup or ExitReason.Events => null,
             };
         }
+
+        _vcpu.Mmu.Tlb.LegacyJumps.IsRunning = false;
     }
 
     private static ulong Pack(ulong flags)
@@ -229,7 +256,7 @@ internal sealed unsafe class TranslatorEngine : IDisposable
 
         if (generation == _cache.Generation)
         {
-            _cache.Link(number, target, _vcpu.Mmu.Tlb.Jumps.Epoch(variant.Mode));
+            _cache.Link(number, target, Jumps(variant).Epoch(variant.Mode));
         }
 
         return target->Indirect;

@@ -7,7 +7,7 @@ namespace Hypervisor.Cpu.Translation;
 
 /// <summary>What translated code takes for granted besides the guest's bytes; part of a block's key.</summary>
 /// <param name="Bits">TlbMode, and which units may be used directly.</param>
-internal readonly record struct Variant(uint Bits)
+internal readonly partial record struct Variant(uint Bits)
 {
     private const uint ModeMask = 3;
     private const uint SseBit = 1 << 2;
@@ -69,7 +69,12 @@ internal readonly record struct Variant(uint Bits)
             bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0) | (hasWide ? WideBit : 0);
         }
 
+        if (state->CodeMode != 2)
+        {
+            bits |= LegacyBits(state);
+        }
+
         variant = new Variant(bits);
-        return state->CodeMode == 2 && mode != TlbMode.Checked && (state->Cpl is 0 or 3);
+        return mode != TlbMode.Checked && (state->Cpl is 0 or 3);
     }
 }

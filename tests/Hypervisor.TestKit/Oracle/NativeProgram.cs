@@ -173,6 +173,14 @@ internal static class NativeProgram
         a.mov(Word(CodePointer), rax);
         a.push(__qword_ptr[rbx + Flags]);
         a.popfq();
+        LoadRegisters(a);
+        a.mov(rbx, __[rbx + 24]);
+        a.jmp(Word(CodePointer));
+    }
+
+    /// <summary>Emits: all general registers of the record at RBX, but RBX.</summary>
+    internal static void LoadRegisters(Assembler a)
+    {
         for (int register = 0; register < 16; register++)
         {
             if (register != 3)
@@ -180,9 +188,6 @@ internal static class NativeProgram
                 a.mov(s_registers[register], __[rbx + (8 * register)]);
             }
         }
-
-        a.mov(rbx, __[rbx + 24]);
-        a.jmp(Word(CodePointer));
     }
 
     // Only MOV before the flags are saved.

@@ -20,8 +20,8 @@ internal static unsafe class OracleCodes
         Mnemonic.Xsetbv, Mnemonic.Rdfsbase, Mnemonic.Rdgsbase, Mnemonic.Wrfsbase, Mnemonic.Wrgsbase, Mnemonic.Rdpid,
     ];
 
-    /// <summary>The encodings, in Iced's order.</summary>
-    internal static List<OpCodeInfo> Find(Vcpu vcpu)
+    /// <summary>The encodings of code of so many bits, in Iced's order.</summary>
+    internal static List<OpCodeInfo> Find(Vcpu vcpu, int bits = 64)
     {
         var codes = new List<OpCodeInfo>();
         foreach (Code code in Enum.GetValues<Code>())
@@ -29,7 +29,7 @@ internal static unsafe class OracleCodes
             OpCodeInfo info = code.ToOpCode();
             ref readonly InstructionRow row = ref InstructionTable.Find(code);
             if (info.IsInstruction
-                && info.Mode64
+                && (bits == 64 ? info.Mode64 : bits == 32 ? info.Mode32 : info.Mode16)
                 && !info.Fwait
                 && info.Encoding is EncodingKind.Legacy or EncodingKind.VEX or EncodingKind.EVEX
                 && row.Lower != null

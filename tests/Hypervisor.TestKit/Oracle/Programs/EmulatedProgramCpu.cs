@@ -11,14 +11,19 @@ using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
 
 namespace Hypervisor.TestKit.Oracle.Programs;
 
-/// <summary>A vCPU that runs random programs in 64-bit user mode, each until its first exception.</summary>
+/// <summary>A vCPU that runs random programs in user mode, or in real mode, each until its first exception.</summary>
 /// <remarks>
+/// User mode is long mode: 64-bit, or compatibility mode. In real mode, addresses being physical, the program's pages
+/// lie where it sees them.
 /// RAM: page tables at 1 0000, then GDT, IDT, TSS and handlers as below, the program's pages at 20 0000. The first
 /// 2 MiB are mapped for the supervisor; handler n is a HLT, which makes Run return with the frame on the stack.
 /// </remarks>
 internal sealed unsafe class EmulatedProgramCpu : IDisposable
 {
-    private const long ImageRam = 0x20_0000;
+    /// <summary>What the emulated CPU needs for itself is mapped below.</summary>
+    internal const ulong TablesEnd = 0x20_0000;
+
+    private const long ImageRam = (long)TablesEnd;
     private const ulong TableRam = 0x1_0000;
     private const ulong GdtRam = 0x8000;
     private const ulong IdtRam = 0x9000;
@@ -31,26 +36,38 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     private const ulong WritableDirty = 0x42; // W, D
     private const ulong LargeSupervisor = 0xE3; // P, W, A, D, PS
     private const ulong NoExecute = 1ul << 63;
-    private const uint UserData = 0xF3 | (1 << 14) | (1 << 15); // DPL 3, read/write, accessed, 4 GiB
-    private const uint UserCode64 = 0xFB | (1 << 13) | (1 << 15);
     private const uint BusyTss = 0x8B;
     private const ulong InstructionsMax = 4_000_000; // a program runs about 60 000, few run a million
 
     private static readonly TimeSpan s_lookEvery = TimeSpan.FromMilliseconds(300);
 
-    private readonly GuestRam _ram = new(4L << 20);
+    private const long RealRamBytes = 1L << 30;
+
+    private readonly bool _isReal;
+    private readonly GuestRam _ram;
+    private readonly byte[] _image = new byte[ImageBytes];
     private readonly Vcpu _vcpu;
     private readonly CpuState* _state;
     private readonly CpuState _initial;
     private readonly Timer _timer;
 
-    internal EmulatedProgramCpu(VcpuFactory factory)
+    internal EmulatedProgramCpu(VcpuFactory factory, bool isReal = false)
     {
+        _isReal = isReal;
+        _ram = new GuestRam(isReal ? RealRamBytes : 4L << 20);
         _vcpu = factory(_ram, new NoBus(), new GuestTimers(new GuestClock(new SimClock())));
         _state = _vcpu.State;
-        BuildPageTables();
-        BuildSystemTables();
-        EnterUserMode();
+        if (isReal)
+        {
+            EnterRealMode();
+        }
+        else
+        {
+            BuildPageTables();
+            BuildSystemTables();
+            EnterUserMode();
+        }
+
         ArithmeticFlags.Materialize(_state);
         _initial = *_state;
 
@@ -62,7 +79,19 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     internal Vcpu Vcpu => _vcpu;
 
     /// <summary>The program's memory.</summary>
-    internal ReadOnlySpan<byte> Image => new(_ram.Base + ImageRam, ImageBytes);
+    internal ReadOnlySpan<byte> Image
+    {
+        get
+        {
+            foreach (ProgramPage page in Pages)
+            {
+                new ReadOnlySpan<byte>(_ram.Base + Address(page), PageBytes)
+                    .CopyTo(_image.AsSpan(page.Stored * PageBytes));
+            }
+
+            return _image;
+        }
+    }
 
     /// <summary>Called when Run was left by a request, before the vCPU goes on.</summary>
     internal Action<Vcpu>? OnStopped { get; set; }
@@ -71,14 +100,15 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     internal ulong InstructionCount { get; private set; }
 
     /// <summary>Runs from the state in <paramref name="before"/>; the end goes to <paramref name="after"/>.</summary>
-    internal EmulatedResult Run(ReadOnlySpan<byte> image, byte* before, byte* after)
+    internal EmulatedResult Run(ProgramMode mode, ReadOnlySpan<byte> image, byte* before, byte* after)
     {
-        for (int at = 0; at < ImageBytes; at += PageBytes)
+        foreach (ProgramPage page in Pages)
         {
-            image.Slice(at, PageBytes).CopyTo(_ram.WritableBytes(ImageRam + at, PageBytes));
+            image.Slice(page.Stored * PageBytes, PageBytes)
+                .CopyTo(_ram.WritableBytes((long)Address(page), PageBytes));
         }
 
-        Load(before);
+        Load(mode, before);
         ulong first = _vcpu.InstructionCount;
         VcpuExit exit;
         while ((exit = _vcpu.Run()) == VcpuExit.Requested)
@@ -113,12 +143,21 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
 
     private static bool HasErrorCode(int vector) => vector is 8 or 10 or 11 or 12 or 13 or 14 or 17;
 
-    private void Load(byte* part)
+    // Where in RAM a page of the program is.
+    private ulong Address(ProgramPage page)
+        => _isReal ? page.Linear : (ulong)(ImageRam + (page.Stored * PageBytes));
+
+    private void Load(ProgramMode mode, byte* part)
     {
         ulong events = _state->Events; // what the stores to RAM asked for
         *_state = _initial;
         _state->Events = events;
         StateRecord.Load(_state, part);
+        for (int i = 0; i < 6; i++)
+        {
+            _state->Segments[i] = mode[i];
+        }
+
         _state->Rip = *(ulong*)(part + OracleLayout.Rip);
         _state->Rflags = *(ulong*)(part + OracleLayout.Flags) | Rflags.Interrupt | Rflags.AlwaysOne;
         _vcpu.Segments.UpdateMode();
@@ -135,6 +174,11 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
     // In a handler, after its HLT: what was interrupted is on the stack.
     private EmulatedResult TakeFrame(byte* part)
     {
+        if (_isReal)
+        {
+            return TakeRealFrame(part);
+        }
+
         int vector = (int)((_state->Rip - HandlerRam) / HandlerBytes);
         ulong* frame = (ulong*)(_ram.Base + _state->Gpr[4]);
         uint error = HasErrorCode(vector) ? (uint)*frame++ : 0;
@@ -142,6 +186,39 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
         *(ulong*)(part + OracleLayout.Flags) = frame[2];
         ((ulong*)part)[4] = frame[3];
         return new EmulatedResult(vector, error, vector == ExceptionVector.PageFault ? _state->Cr2 : 0);
+    }
+
+    // IP, CS and FLAGS are on the stack.
+    private EmulatedResult TakeRealFrame(byte* part)
+    {
+        byte* stack = _ram.Base + _state->Segments[SegmentRegister.Ss].Base;
+        ulong pointer = _state->Gpr[4];
+        ushort* flags = (ushort*)(stack + ((pointer + 4) & _state->StackMask));
+        *(ulong*)(part + OracleLayout.Rip) = *(ushort*)(stack + (pointer & _state->StackMask));
+        *(ulong*)(part + OracleLayout.Flags) = *flags;
+        *flags = 0; // in memory too some of them may be undefined
+        ((ulong*)part)[4] = pointer + 6;
+        return new EmulatedResult((int)(_state->Rip / HandlerBytes), 0, 0);
+    }
+
+    private void EnterRealMode()
+    {
+        _state->Cr0 = Cr0.MonitorCoprocessor | Cr0.ExtensionType | Cr0.NumericError;
+        _state->Cr4 = Cr4.FxsaveEnable | Cr4.SimdExceptions;
+        _state->Idtr = new Segment { Base = 0, Limit = 0x3FF };
+        _state->Segments[SegmentRegister.Cs] = new Segment { Limit = 0xFFFF, Attributes = 0x9B };
+        _state->Activity = Activity.Active;
+        for (ulong vector = 0; vector < 256; vector++)
+        {
+            _ram.TryWrite(HandlerRam + (vector * HandlerBytes), [0xF4]);
+            uint pointer = (uint)((HandlerRam << 12) | (vector * HandlerBytes));
+            byte[] bytes = new byte[4];
+            BinaryPrimitives.WriteUInt32LittleEndian(bytes, pointer);
+            _ram.TryWrite(vector * 4, bytes);
+        }
+
+        _vcpu.Segments.UpdateMode();
+        _vcpu.Mmu.Tlb.FlushAll();
     }
 
     private void EnterUserMode()
@@ -154,18 +231,6 @@ internal sealed unsafe class EmulatedProgramCpu : IDisposable
         _state->Efer = Efer.SyscallEnable | Efer.LongModeEnable | Efer.LongModeActive | Efer.NoExecuteEnable;
         _state->Xcr0 = ExtendedState.Supported(_vcpu.Features);
         _state->Cpl = 3;
-        for (int i = 0; i < 6; i++)
-        {
-            _state->Segments[i] = new Segment
-            {
-                Limit = uint.MaxValue,
-                Attributes = i == SegmentRegister.Cs ? UserCode64 : UserData,
-                Selector = i == SegmentRegister.Cs ? (ushort)0x33 : (ushort)0x2B,
-            };
-        }
-
-        _state->Segments[SegmentRegister.Fs].Base = OracleLayout.FsBase;
-        _state->Segments[SegmentRegister.Gs].Base = OracleLayout.GsBase;
         _state->Segments[SegmentRegister.Tr] = new Segment
         {
             Base = TssRam,

@@ -9,5 +9,5 @@ internal unsafe interface IProgramReference : IDisposable
     ReadOnlySpan<byte> Image { get; }
 
     /// <summary>Runs from the state in <paramref name="before"/>; the end goes to <paramref name="after"/>.</summary>
-    EmulatedResult Run(ReadOnlySpan<byte> image, byte* before, byte* after);
+    EmulatedResult Run(ProgramMode mode, ReadOnlySpan<byte> image, byte* before, byte* after);
 }

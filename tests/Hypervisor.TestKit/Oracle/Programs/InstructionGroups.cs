@@ -20,6 +20,7 @@ internal sealed class InstructionGroups
         Mnemonic.Vmaskmovpd, Mnemonic.Vpmaskmovd, Mnemonic.Vpmaskmovq, Mnemonic.Str, Mnemonic.Sldt, Mnemonic.Smsw,
         Mnemonic.Sgdt, Mnemonic.Sidt, Mnemonic.Div, Mnemonic.Idiv, Mnemonic.Monitor, Mnemonic.Mwait, Mnemonic.Std,
         Mnemonic.Xlatb, Mnemonic.Enter, Mnemonic.Leave, Mnemonic.Popf, Mnemonic.Popfq,
+        Mnemonic.Popfd, Mnemonic.Bound,
     ];
 
     private static readonly HashSet<Mnemonic> s_integer =
@@ -37,11 +38,11 @@ internal sealed class InstructionGroups
         Mnemonic.Rorx, Mnemonic.Sarx, Mnemonic.Shlx, Mnemonic.Shrx, Mnemonic.Adcx, Mnemonic.Adox,
     ];
 
-    internal InstructionGroups(IEnumerable<OpCodeInfo> offered)
+    internal InstructionGroups(ProgramKind kind, IEnumerable<OpCodeInfo> offered)
     {
         foreach (OpCodeInfo info in offered)
         {
-            if (!IsUsable(info))
+            if (!IsUsable(info) || (kind == ProgramKind.Real16 && info.Encoding == EncodingKind.VEX))
             {
                 continue;
             }

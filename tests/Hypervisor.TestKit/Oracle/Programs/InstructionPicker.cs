@@ -6,10 +6,11 @@ using Iced.Intel;
 namespace Hypervisor.TestKit.Oracle.Programs;
 
 /// <summary>Picks random instructions that leave the reserved registers and the rest of memory alone.</summary>
-internal sealed class InstructionPicker(ProgramRegisters registers, OperandFiller filler, Random random)
+internal sealed class InstructionPicker(
+    ProgramMode mode, ProgramRegisters registers, OperandFiller filler, Random random)
 {
     private readonly InstructionInfoFactory _facts = new();
-    private readonly Encoder _encoder = Encoder.Create(64, new StreamCodeWriter(Stream.Null));
+    private readonly Encoder _encoder = Encoder.Create(mode.Bits, new StreamCodeWriter(Stream.Null));
 
     /// <summary>One of <paramref name="codes"/> that needs none of the flags in <paramref name="undefined"/>.</summary>
     internal Instruction Pick(List<OpCodeInfo> codes, RflagsBits undefined)
@@ -34,7 +35,7 @@ internal sealed class InstructionPicker(ProgramRegisters registers, OperandFille
             }
 
             if ((instruction.RflagsRead & undefined) == 0 && IsAllowed(instruction)
-                && _encoder.TryEncode(instruction, ProgramLayout.CodeAddress, out _, out _))
+                && _encoder.TryEncode(instruction, 0, out _, out _))
             {
                 return instruction;
             }

@@ -5,7 +5,8 @@ using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
 namespace Hypervisor.TestKit.Oracle.Programs;
 
 /// <summary>Gives an instruction random operands that are valid in the program.</summary>
-internal sealed class OperandFiller(ProgramRegisters registers, Random random)
+internal sealed class OperandFiller(
+    ProgramMode mode, ProgramConverter converter, ProgramRegisters registers, Random random)
 {
     private const int HotBytes = 0x180;
     private const int RedZoneBytes = 256;
@@ -41,16 +42,25 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
         {
             instruction.SetOpKind(index, OpKind.Memory);
             int size = Math.Max(1, instruction.MemorySize.GetSize());
+
             // On an AMD host VCVTPS2PH faults before it sets MXCSR's flags: seed 3004578.
             bool isAtEdge = instruction.HasOpMask && random.Next(6) == 0
                 && instruction.Mnemonic != Mnemonic.Vcvtps2ph;
-            SetMemory(ref instruction, isAtEdge ? MaskedTarget(size) : Target(size));
+            ulong target = isAtEdge ? MaskedTarget(size) : Target(size);
+            if (mode.IsLong)
+            {
+                SetMemory(ref instruction, target);
+            }
+            else
+            {
+                SetLegacyMemory(ref instruction, target);
+            }
         }
         else
         {
             instruction.SetOpKind(index, OpKind.Register);
             Register first = RegisterOf(kind, out int count);
-            bool hasMore = instruction.Code.Encoding() == EncodingKind.EVEX && first.IsVectorRegister();
+            bool hasMore = mode.IsLong && instruction.Code.Encoding() == EncodingKind.EVEX && first.IsVectorRegister();
             instruction.SetOpRegister(index, Pick(first, hasMore ? 32 : count));
         }
     }
@@ -133,12 +143,39 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
                 break;
             case 11 or 12 or 13 or 14 when size < 16
                 && target < FirstData + DataBytes - (8 * ProgramRegisters.IndexMax):
-                instruction.MemoryIndex = ProgramRegisters.Full(registers.Counters[random.Next(2)]);
+                instruction.MemoryIndex = ProgramRegisters.Full(AnyCounter());
                 instruction.MemoryIndexScale = 1 << random.Next(4);
                 Set(ref instruction, pointer, target - value);
                 break;
             default:
                 Set(ref instruction, pointer, target - value);
+                break;
+        }
+    }
+
+    private int AnyCounter() => registers.Counters[random.Next(registers.Counters.Count)];
+
+    private void SetLegacyMemory(ref Instruction instruction, ulong target)
+    {
+        (int number, ulong value) = registers.Pointers[random.Next(registers.Pointers.Count)];
+        int size = instruction.MemorySize.GetSize();
+        instruction.MemoryIndex = Register.None;
+        instruction.MemoryIndexScale = 1;
+        instruction.SegmentPrefix = Register.None;
+        switch (random.Next(12))
+        {
+            case 0 or 1 or 2:
+                converter.SetAbsolute(ref instruction, target);
+                break;
+            case 3 or 4 when size < 16:
+                int distance = random.Next(16, RedZoneBytes) & ~15;
+                Set(ref instruction, Register.ESP, (uint)-distance);
+                break;
+            case 5 or 6 when size < 16 && target < FirstData + DataBytes - (8 * ProgramRegisters.IndexMax):
+                converter.SetRelative(ref instruction, number, value, target, AnyCounter(), 1 << random.Next(4));
+                break;
+            default:
+                converter.SetRelative(ref instruction, number, value, target, -1, 1);
                 break;
         }
     }
@@ -154,6 +191,11 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
 
     private Register Pick(Register first, int count)
     {
+        if (first == Register.AL && !mode.IsLong)
+        {
+            return Register.AL + random.Next(8);
+        }
+
         if (first == Register.AL)
         {
             int low = random.Next(4) != 0 ? registers.Free(random) : random.Next(16);
@@ -161,6 +203,7 @@ internal sealed class OperandFiller(ProgramRegisters registers, Random random)
         }
 
         bool isGeneral = first is Register.AX or Register.EAX or Register.RAX;
+        count = Math.Min(count, registers.Count);
         return first + (isGeneral && random.Next(4) != 0 ? registers.Free(random) : random.Next(count));
     }
 

@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
 
@@ -12,14 +13,24 @@ internal sealed class ProgramAssembler
     private const byte Filler = 0xCC;
 
     private readonly ByteWriter _writer = new();
-    private readonly Encoder _encoder;
+    private readonly Encoder[] _encoders;
+    private Encoder _encoder;
+    private ProgramMode _mode;
     private ulong _address;
 
-    internal ProgramAssembler() => _encoder = Encoder.Create(64, _writer);
+    internal ProgramAssembler()
+    {
+        _encoders = [Encoder.Create(16, _writer), Encoder.Create(32, _writer), Encoder.Create(64, _writer)];
+        _encoder = _encoders[0];
+        _mode = new ProgramMode(ProgramKind.Long, new Random(0));
+    }
 
     /// <summary>False: an instruction cannot be encoded, or the code does not fit.</summary>
     internal bool TryAssemble(RandomProgram program)
     {
+        _mode = program.Mode;
+        _encoder = _encoders[_mode.Bits / 32];
+        ulong codeBase = _mode.BaseOf(SegmentRegister.Cs);
         for (ulong at = CodeAddress; at < CodeAddress + (CodePages * PageBytes); at += PageBytes)
         {
             program.Image.AsSpan(ImageOffset(at), PageBytes).Fill(Filler);
@@ -42,11 +53,11 @@ internal sealed class ProgramAssembler
         }
 
         BinaryPrimitives.WriteUInt64LittleEndian(
-            program.State.AsSpan(OracleLayout.Rip), program.Start.Node!.Address);
+            program.State.AsSpan(OracleLayout.Rip), program.Start.Node!.Address - codeBase);
         foreach ((ulong address, ProgramLabel label) in program.Words)
         {
             BinaryPrimitives.WriteUInt64LittleEndian(
-                program.Image.AsSpan(ImageOffset(address)), label.Node!.Address);
+                program.Image.AsSpan(ImageOffset(address)), label.Node!.Address - codeBase);
         }
 
         return true;
@@ -135,24 +146,42 @@ internal sealed class ProgramAssembler
     private bool TryEncode(ProgramNode node, ulong target, ulong address)
     {
         Instruction instruction = node.Instruction;
+        ulong codeBase = _mode.BaseOf(SegmentRegister.Cs);
         switch (node.Fixup)
         {
             case ProgramFixup.None:
                 break;
             case ProgramFixup.Branch:
-                instruction.NearBranch64 = target;
+                SetTarget(ref instruction, target - codeBase);
                 break;
             case ProgramFixup.Immediate:
-                instruction.SetImmediate(instruction.OpCount - 1, target);
+                instruction.SetImmediate(instruction.OpCount - 1, target - codeBase);
                 break;
             case ProgramFixup.Memory:
             case ProgramFixup.MemoryOfImmediate:
-                instruction.MemoryDisplacement64 = target;
+                bool isBased = instruction.SegmentPrefix == Register.FS;
+                instruction.MemoryDisplacement64 = target - (isBased ? _mode.BaseOf(SegmentRegister.Fs) : 0);
                 break;
         }
 
         _writer.Bytes.Clear();
-        return _encoder.TryEncode(instruction, address, out _, out _);
+        return _encoder.TryEncode(instruction, address - codeBase, out _, out _);
+    }
+
+    private static void SetTarget(ref Instruction instruction, ulong target)
+    {
+        switch (instruction.Op0Kind)
+        {
+            case OpKind.NearBranch16:
+                instruction.NearBranch16 = (ushort)target;
+                break;
+            case OpKind.NearBranch32:
+                instruction.NearBranch32 = (uint)target;
+                break;
+            default:
+                instruction.NearBranch64 = target;
+                break;
+        }
     }
 
     private sealed class ByteWriter : CodeWriter

@@ -9,7 +9,8 @@ namespace Hypervisor.TestKit.Oracle.Programs;
 /// Nothing reads a flag that the manual leaves open: before such a reader, and where control flow meets, an instruction
 /// that defines all of them is put in.
 /// </remarks>
-internal sealed class ProgramBuilder(RandomProgram program, ProgramRegisters registers, Random random)
+internal sealed class ProgramBuilder(
+    RandomProgram program, ProgramConverter converter, ProgramRegisters registers, Random random)
 {
     private const RflagsBits Arithmetic = RflagsBits.CF | RflagsBits.PF | RflagsBits.AF | RflagsBits.ZF | RflagsBits.SF
         | RflagsBits.OF;
@@ -40,6 +41,7 @@ internal sealed class ProgramBuilder(RandomProgram program, ProgramRegisters reg
         Instruction instruction, ProgramFixup fixup = ProgramFixup.None, ProgramLabel? target = null, int offset = 0,
         int beforePageEnd = 0)
     {
+        instruction = converter.Convert(instruction);
         if ((instruction.RflagsRead & Undefined) != 0)
         {
             DefineFlags();
@@ -126,7 +128,7 @@ internal sealed class ProgramBuilder(RandomProgram program, ProgramRegisters reg
             Code.Cmp_rm16_r16 => Register.AX,
             _ => Register.RAX,
         };
-        Emit(Instruction.Create(code, first + registers.Free(random), first + random.Next(16)));
+        Emit(Instruction.Create(code, first + registers.Free(random), first + random.Next(registers.Count)));
     }
 
     /// <summary>Writes a function elsewhere; flags are defined at its start and must be at its end.</summary>

@@ -72,7 +72,8 @@ internal sealed partial class ProgramGenerator
     {
         var branch = new ProgramLabel();
         var skip = new ProgramLabel();
-        Flip(branch, 1, 1); // the second byte's lowest bit negates the condition
+        bool hasPrefix = _mode.Bits == 16 && _mode.WordBytes == 4;
+        Flip(branch, hasPrefix ? 2 : 1, 1); // the second byte's lowest bit negates the condition
         Filler(_random.Next(3));
         Code code = Condition(isNear: true);
         _builder.Place(branch);
@@ -92,7 +93,7 @@ internal sealed partial class ProgramGenerator
         }
 
         var operation = new ProgramLabel();
-        Flip(operation, 0, Add ^ others[_random.Next(others.Length)]);
+        Flip(operation, _mode.Bits == 16 ? 1 : 0, Add ^ others[_random.Next(others.Length)]);
         Filler(_random.Next(2));
         _builder.DefineFlags();
         _builder.Place(operation);
@@ -127,7 +128,8 @@ internal sealed partial class ProgramGenerator
     // Copies a function to where another one was, and calls it.
     private void CopyFunction()
     {
-        if (!_registers.IsFree(6) || !_registers.IsFree(7) || !_registers.IsFree(1) || _functions.Count > 3)
+        if (!_registers.IsFree(6) || !_registers.IsFree(7) || !_registers.IsFree(1) || _functions.Count > 3
+            || _mode.Kind is not (ProgramKind.Long or ProgramKind.Flat32))
         {
             return;
         }
@@ -191,13 +193,15 @@ internal sealed partial class ProgramGenerator
             1 => Instruction.Create(Code.Add_rm32_imm32, low, 0x1000),
             2 => Instruction.Create(Code.Cmp_rm32_imm32, low, 0x1000),
             3 => Instruction.Create(Code.And_rm32_imm32, low, -0x1000),
-            4 => Instruction.Create(Code.Imul_r32_rm32_imm32, low, ProgramRegisters.Low32(_random.Next(16)), 0x1001),
+            4 => Instruction.Create(Code.Imul_r32_rm32_imm32, low, AnyLow32(), 0x1001),
             5 => Instruction.Create(Code.Mov_rm32_imm32, Absolute(_filler.Target(4)), 0x1234),
             _ => Instruction.Create(Code.Mov_r64_imm64, ProgramRegisters.Full(number), 0x1234_5678_9ABC_DEF0),
         };
         _builder.Place(label);
         _builder.Emit(instruction, beforePageEnd: beforePageEnd);
     }
+
+    private Register AnyLow32() => ProgramRegisters.Low32(_random.Next(_registers.Count));
 
     private void StoreToImmediate(ProgramLabel changed)
     {
@@ -218,7 +222,7 @@ internal sealed partial class ProgramGenerator
             2 => Instruction.Create(Code.Inc_rm8, place),
             3 => Instruction.Create(Code.Xchg_rm32_r32, place, low),
             4 => Instruction.Create(Code.Xadd_rm32_r32, place, low),
-            5 => Instruction.Create(Code.Movd_rm32_xmm, place, Register.XMM0 + _random.Next(16)),
+            5 => Instruction.Create(Code.Movd_rm32_xmm, place, Register.XMM0 + _random.Next(_registers.Count)),
             _ => Instruction.Create(Code.Mov_rm32_r32, place, low),
         };
         if (store.Code is Code.Xadd_rm32_r32 or Code.Inc_rm8 && _random.Next(2) == 0)

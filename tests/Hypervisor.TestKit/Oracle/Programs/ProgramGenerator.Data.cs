@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
 
@@ -27,7 +28,7 @@ internal sealed partial class ProgramGenerator
             {
                 0 => Instruction.Create(Code.Pushq_imm8, (sbyte)_values.Integer()),
                 1 => Instruction.Create(Code.Push_rm64, Absolute(_filler.Target(8))),
-                _ => Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(16))),
+                _ => Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(_registers.Count))),
             });
         }
 
@@ -35,7 +36,7 @@ internal sealed partial class ProgramGenerator
         if (_random.Next(6) == 0)
         {
             _builder.Emit(Instruction.Create(
-                Code.Lea_r64_m, Register.RSP, new MemoryOperand(Register.RSP, 8 * count, 8)));
+                Code.Lea_r64_m, Register.RSP, new MemoryOperand(Register.RSP, _mode.WordBytes * count, 8)));
             return;
         }
 
@@ -57,7 +58,7 @@ internal sealed partial class ProgramGenerator
 
         int bytes = 16 * _random.Next(1, 8);
         uint reserved = _registers.Reserved;
-        if (_random.Next(2) == 0)
+        if (_random.Next(2) == 0 && (_mode.WordBytes > 2 || !_mode.HasWideStack))
         {
             _builder.Emit(Instruction.Create(Code.Enterq_imm16_imm8, bytes, 0));
         }
@@ -96,7 +97,7 @@ internal sealed partial class ProgramGenerator
 
         bool isBackward = _random.Next(5) == 0;
         _builder.Emit(MoveTo(6, _filler.Target(8)));
-        _builder.Emit(MoveTo(7, _filler.Target(8)));
+        _builder.Emit(MoveTo(7, _filler.Target(8), SegmentRegister.Es));
         _builder.Emit(Instruction.Create(Code.Mov_r32_imm32, Register.ECX, _random.Next(StringBytesMax)));
         if (isBackward)
         {
@@ -191,8 +192,8 @@ internal sealed partial class ProgramGenerator
         }
     }
 
-    private static Instruction MoveTo(int number, ulong address)
-        => Instruction.Create(Code.Mov_r32_imm32, ProgramRegisters.Low32(number), (uint)address);
+    private Instruction MoveTo(int number, ulong address, int segment = SegmentRegister.Ds) => Instruction.Create(
+        Code.Mov_r32_imm32, ProgramRegisters.Low32(number), (uint)(address - _mode.BaseOf(segment)));
 
     private unsafe void FillState()
     {
@@ -207,7 +208,8 @@ internal sealed partial class ProgramGenerator
         foreach ((ulong address, ProgramLabel label) in _program.Words)
         {
             BinaryPrimitives.WriteUInt64LittleEndian(
-                _program.Image.AsSpan(ImageOffset(address)), label.Node!.Address);
+                _program.Image.AsSpan(ImageOffset(address)),
+                label.Node!.Address - _mode.BaseOf(SegmentRegister.Cs));
         }
 
         Span<byte> state = _program.State;
@@ -220,15 +222,23 @@ internal sealed partial class ProgramGenerator
 
         foreach ((int number, ulong value) in _registers.Pointers)
         {
-            PutRegister(number, value);
+            PutRegister(number, value - _mode.BaseOf(SegmentRegister.Ds));
         }
 
-        PutRegister(_registers.Counters[0], (ulong)_random.Next(ProgramRegisters.IndexMax));
-        PutRegister(_registers.Counters[1], (ulong)_random.Next(ProgramRegisters.IndexMax));
-        PutRegister(_registers.Walker, FirstData + KeptBytes);
-        PutRegister(4, StackTop - StackRoom - (ulong)(16 * _random.Next(32)));
+        foreach (int number in _registers.Counters)
+        {
+            PutRegister(number, (ulong)_random.Next(ProgramRegisters.IndexMax));
+        }
+
+        if (_registers.Walker is int walker)
+        {
+            PutRegister(walker, FirstData + KeptBytes);
+        }
+
+        ulong top = StackTop - StackRoom - (ulong)(16 * _random.Next(32));
+        PutRegister(4, top - _mode.BaseOf(SegmentRegister.Ss));
         Put(OracleLayout.Flags, ((ulong)_random.Next(0x1000) & 0x8D5) | 2);
-        Put(OracleLayout.Rip, _program.Start.Node!.Address);
+        Put(OracleLayout.Rip, _program.Start.Node!.Address - _mode.BaseOf(SegmentRegister.Cs));
         FillUnits(state[OracleLayout.Extended..]);
         fixed (byte* part = state)
         {

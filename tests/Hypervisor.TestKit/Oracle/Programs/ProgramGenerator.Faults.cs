@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.Programs.ProgramLayout;
 
@@ -83,7 +84,9 @@ internal sealed partial class ProgramGenerator
                 break;
             case 10:
                 _builder.Emit(Instruction.Create(
-                    Code.Mov_r32_imm32, Register.ESP, (uint)(StackAddress + PageBytes + 8)));
+                    Code.Mov_r32_imm32,
+                    Register.ESP,
+                    (uint)(StackAddress + PageBytes + 8 - _mode.BaseOf(SegmentRegister.Ss))));
                 _builder.Emit(Instruction.Create(Code.Push_r64, full));
                 _builder.Emit(Instruction.Create(Code.Push_r64, full));
                 break;
@@ -99,7 +102,7 @@ internal sealed partial class ProgramGenerator
 
     private void RunIntoAbsentPage()
     {
-        _builder.Emit(MoveTo(7, AbsentData - (ulong)_random.Next(64)));
+        _builder.Emit(MoveTo(7, AbsentData - (ulong)_random.Next(64), SegmentRegister.Es));
         _builder.Emit(MoveTo(6, FirstData + KeptBytes));
         _builder.Emit(Instruction.Create(Code.Mov_r32_imm32, Register.ECX, 100));
         var move = new Instruction { Code = _random.Next(2) == 0 ? Code.Movsb_m8_m8 : Code.Stosd_m32_EAX };
@@ -136,7 +139,7 @@ internal sealed partial class ProgramGenerator
                 _builder.Emit(MoveTo(number, CodeAddress + (CodePages * PageBytes) + 4)); // absent
                 _builder.Emit(Instruction.Create(Code.Call_rm64, full));
                 break;
-            case 6:
+            case 6 when _mode.IsLong:
                 _builder.Emit(Instruction.Create(Code.Mov_r64_imm64, full, 0x0000_8000_0000_0000));
                 _builder.Emit(Instruction.Create(Code.Push_r64, full));
                 _builder.Emit(Instruction.Create(Code.Retnq));
@@ -204,13 +207,13 @@ internal sealed partial class ProgramGenerator
     {
         int stride = _random.Next(1, 40);
         int distance = Math.Min(stride * count * _random.Next(50, 130) / 100, DataBytes - KeptBytes - 64);
-        _builder.Emit(MoveTo(_registers.Walker, AbsentData - (ulong)distance));
+        _builder.Emit(MoveTo(_registers.Walker!.Value, AbsentData - (ulong)distance));
         return stride;
     }
 
     private void Walk(int stride)
     {
-        Register walker = ProgramRegisters.Full(_registers.Walker);
+        Register walker = ProgramRegisters.Full(_registers.Walker!.Value);
         Instruction access;
         do
         {

@@ -26,7 +26,7 @@ internal sealed partial class ProgramGenerator
         int count = Math.Min(wish, most);
         double outer = _builder.Weight;
         (int Register, int Count) outerLoop = _innermost;
-        if (_countersInUse < 2)
+        if (_countersInUse < _registers.Counters.Count)
         {
             RegisterLoop(depth, count);
         }
@@ -56,7 +56,7 @@ internal sealed partial class ProgramGenerator
         _innermost = (number, count);
         var middle = new ProgramLabel();
         _builder.Emit(Instruction.Create(Code.Mov_r32_imm32, low, count));
-        bool walks = depth == 0 && _taste is 3 or 4 && _random.Next(3) == 0;
+        bool walks = depth == 0 && _registers.Walker is not null && _taste is 3 or 4 && _random.Next(3) == 0;
         int stride = walks ? StartWalk(count) : 0;
         bool entersMiddle = _random.Next(5) == 0;
         if (entersMiddle)
@@ -233,9 +233,10 @@ internal sealed partial class ProgramGenerator
             return;
         }
 
-        // Rarely so deep that the stack ends.
+        // Rarely so deep that the stack ends; in real mode it does not, but wraps over what loops count with.
         double room = RunCountMax - _builder.RunCount;
-        int levels = (int)Math.Min(room / (12 * _builder.Weight), _random.Next(12) == 0 ? 2000 : _random.Next(2, 120));
+        bool isDeep = _random.Next(12) == 0 && !_mode.IsReal;
+        int levels = (int)Math.Min(room / (12 * _builder.Weight), isDeep ? 2000 : _random.Next(2, 120));
         if (levels < 2)
         {
             return;
@@ -250,7 +251,7 @@ internal sealed partial class ProgramGenerator
             bool pushes = _random.Next(2) == 0;
             if (pushes)
             {
-                _builder.Emit(Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(16))));
+                _builder.Emit(Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(_registers.Count))));
             }
 
             Filler(_random.Next(1, 4));

@@ -33,7 +33,7 @@ internal sealed partial class ProgramGenerator
                 {
                     Statements(depth + 1, 1);
                     _builder.Emit(Instruction.Create(
-                        Code.Lea_r64_m, Register.RSP, new MemoryOperand(Register.RSP, 8)));
+                        Code.Lea_r64_m, Register.RSP, new MemoryOperand(Register.RSP, _mode.WordBytes)));
                     _builder.EmitBranch(Code.Jmp_rel32_64, after);
                 });
                 Call(leaving);
@@ -42,7 +42,9 @@ internal sealed partial class ProgramGenerator
                 ProgramLabel moving = _builder.EmitSection(FunctionAddress(), _builder.Weight, _ =>
                 {
                     Instruction store = Instruction.Create(
-                        Code.Mov_rm32_imm32, new MemoryOperand(Register.RSP), 0);
+                        _mode.WordBytes == 2 ? Code.Mov_rm16_imm16 : Code.Mov_rm32_imm32,
+                        new MemoryOperand(Register.RSP),
+                        0);
                     _builder.Emit(store, ProgramFixup.Immediate, after);
                     Return();
                 });
@@ -96,7 +98,9 @@ internal sealed partial class ProgramGenerator
             Word(ways[i]);
         }
 
-        int index = _innermost.Register >= 0 && _random.Next(2) == 0 ? _innermost.Register : _random.Next(16);
+        int index = _innermost.Register >= 0 && _random.Next(2) == 0
+            ? _innermost.Register
+            : _random.Next(_registers.Count);
         _builder.Emit(Instruction.Create(
             Code.Mov_r32_rm32, ProgramRegisters.Low32(number), ProgramRegisters.Low32(index)));
         _builder.Emit(Instruction.Create(Code.And_rm32_imm8, ProgramRegisters.Low32(number), Ways - 1));

@@ -20,7 +20,8 @@ internal sealed partial class ProgramGenerator
     private readonly OperandFiller _filler;
     private readonly InstructionPicker _picker;
     private readonly ProgramBuilder _builder;
-    private readonly RandomProgram _program = new();
+    private readonly RandomProgram _program;
+    private readonly ProgramMode _mode;
     private readonly ProgramLabel _exit = new();
     private readonly InterestingValues _values;
     private readonly List<(ProgramLabel Entry, int Counters, uint Reserved, double Cost)> _functions = [];
@@ -31,26 +32,30 @@ internal sealed partial class ProgramGenerator
     private int _countersInUse;
     private (int Register, int Count) _innermost = (-1, 0);
 
-    private ProgramGenerator(InstructionGroups groups, int seed)
+    private ProgramGenerator(InstructionGroups groups, ProgramKind kind, bool isForHost, int seed)
     {
         _groups = groups;
         _random = new Random(seed);
+        _mode = new ProgramMode(kind, _random, isForHost);
+        _program = new RandomProgram(_mode);
+        var converter = new ProgramConverter(_mode, _random);
         _values = new InterestingValues(_random);
-        _registers = new ProgramRegisters(_random);
-        _filler = new OperandFiller(_registers, _random);
-        _picker = new InstructionPicker(_registers, _filler, _random);
+        _registers = new ProgramRegisters(_mode, _random);
+        _filler = new OperandFiller(_mode, converter, _registers, _random);
+        _picker = new InstructionPicker(_mode, _registers, _filler, _random);
         _program.Sections.Add(new ProgramSection(CodeAddress + (ulong)_random.Next(PageBytes)));
-        _builder = new ProgramBuilder(_program, _registers, _random);
+        _builder = new ProgramBuilder(_program, converter, _registers, _random);
         _taste = _random.Next(8);
         _builder.Place(_program.Start);
     }
 
     /// <summary>The program of <paramref name="seed"/>, laid out and with its state.</summary>
-    internal static RandomProgram Generate(InstructionGroups groups, ProgramAssembler assembler, int seed)
+    internal static RandomProgram Generate(
+        InstructionGroups groups, ProgramAssembler assembler, ProgramKind kind, bool isForHost, int seed)
     {
         for (int attempt = 0; ; attempt++)
         {
-            var generator = new ProgramGenerator(groups, unchecked(seed + (attempt * 0x5851_F42D)));
+            var generator = new ProgramGenerator(groups, kind, isForHost, unchecked(seed + (attempt * 0x5851_F42D)));
             generator.Build();
             if (assembler.TryAssemble(generator._program))
             {
@@ -82,7 +87,11 @@ internal sealed partial class ProgramGenerator
 
     // A branch without a label goes to the exit.
     private void EmitExit() => _builder.Emit(
-        new Instruction { Code = Code.Jmp_rel32_64, Op0Kind = OpKind.NearBranch64 }, ProgramFixup.Branch, _exit);
+        _mode.IsLong
+            ? new Instruction { Code = Code.Jmp_rel32_64, Op0Kind = OpKind.NearBranch64 }
+            : Instruction.Create(Code.Ud2),
+        _mode.IsLong ? ProgramFixup.Branch : ProgramFixup.None,
+        _exit);
 
     private void Statements(int depth, int count)
     {
@@ -217,7 +226,7 @@ internal sealed partial class ProgramGenerator
         if (_random.Next(5) == 0)
         {
             int number = _registers.Free(_random);
-            _builder.Emit(Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(16))));
+            _builder.Emit(Instruction.Create(Code.Push_r64, ProgramRegisters.Full(_random.Next(_registers.Count))));
             _builder.Emit(Instruction.Create(Code.Pop_r64, ProgramRegisters.Full(number)));
             return;
         }

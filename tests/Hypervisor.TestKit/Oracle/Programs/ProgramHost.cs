@@ -1,4 +1,6 @@
+using System;
 using System.IO;
+using Hypervisor.Cpu.State;
 using Iced.Intel;
 using static Hypervisor.TestKit.Oracle.NativeProgram;
 using static Hypervisor.TestKit.Oracle.OracleLayout;
@@ -30,8 +32,14 @@ internal static class ProgramHost
         Label end = assembler.CreateLabel();
         Label handler = assembler.CreateLabel();
         Start(assembler, handler);
+        Label enterLegacy = assembler.CreateLabel();
         Serve(assembler, wait, end);
+        assembler.cmp(Word(ProgramLayout.IsLegacy), 0);
+        assembler.jne(enterLegacy);
         EnterRecord(assembler);
+
+        assembler.Label(ref enterLegacy);
+        EnterLegacyRecord(assembler);
 
         assembler.Label(ref handler);
         assembler.mov(__qword_ptr[ControlAddress + SignalAt], rdi);
@@ -81,6 +89,46 @@ internal static class ProgramHost
         SetBase(a, 0x1001, GsBase); // ARCH_SET_GS
         a.mov(rax, ControlAddress + ProgramLayout.RecordAt);
         a.mov(Word(Current), rax);
+    }
+
+    // Compatibility mode, with six descriptors of the LDT.
+    private static void EnterLegacyRecord(Assembler a)
+    {
+        for (int i = 0; i < ProgramLayout.SegmentCount; i++)
+        {
+            a.mov(edi, 1); // write
+            a.mov(rsi, ControlAddress + (ulong)(ProgramLayout.Segments + (i * ProgramLayout.SegmentBytes)));
+            a.mov(edx, ProgramLayout.SegmentBytes);
+            SystemCall(a, 154); // modify_ldt
+        }
+
+        a.mov(rbx, Word(Current));
+        a.mov(eax, 7);
+        a.xor(edx, edx);
+        a.xrstor64(__[rbx + Extended]);
+        WideRegisters.EmitLoad(a);
+        CopyToFrame(a, 0, Rip);
+        Store(a, ProgramLayout.Frame + 8, ProgramMode.LocalSelector(SegmentRegister.Cs));
+        CopyToFrame(a, 16, OracleLayout.Flags);
+        CopyToFrame(a, 24, 4 * 8);
+        Store(a, ProgramLayout.Frame + 32, ProgramMode.LocalSelector(SegmentRegister.Ss));
+        foreach ((int number, AssemblerRegisterSegment register) in (ReadOnlySpan<(int, AssemblerRegisterSegment)>)
+            [(SegmentRegister.Es, es), (SegmentRegister.Ds, ds), (SegmentRegister.Fs, fs), (SegmentRegister.Gs, gs)])
+        {
+            a.mov(eax, ProgramMode.LocalSelector(number));
+            a.mov(register, ax);
+        }
+
+        LoadRegisters(a);
+        a.mov(rsp, ControlAddress + ProgramLayout.Frame);
+        a.mov(rbx, __[rbx + 24]);
+        a.iretq();
+    }
+
+    private static void CopyToFrame(Assembler a, int at, int from)
+    {
+        a.mov(rax, __[rbx + from]);
+        a.mov(Word(ProgramLayout.Frame + at), rax);
     }
 
     private static void Serve(Assembler a, Label wait, Label end)

@@ -41,6 +41,13 @@ internal static class ProgramLayout
     /// <summary>Part of a record: the signal that ended the program.</summary>
     internal const int Signal = 168;
 
+    // Control words: whether the program is of 16 or 32 bits, its segments as modify_ldt takes them, a frame for IRET.
+    internal const int IsLegacy = 0x200;
+    internal const int Segments = 0x210;
+    internal const int SegmentBytes = 16;
+    internal const int SegmentCount = 6;
+    internal const int Frame = 0x280;
+
     /// <summary>All pages that are present.</summary>
     internal static readonly IReadOnlyList<ProgramPage> Pages =
     [

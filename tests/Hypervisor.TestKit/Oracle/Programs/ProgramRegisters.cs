@@ -11,26 +11,34 @@ internal sealed class ProgramRegisters
     internal const int IndexMax = 512;
     private const int Rsp = 4;
     private const int PointerCount = 3;
+    private const int FewPointers = 1; // of eight registers
 
     private static readonly int[] s_candidates = [3, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 
-    internal ProgramRegisters(Random random)
+    private static readonly int[] s_fewCandidates = [3, 5];
+
+    internal ProgramRegisters(ProgramMode mode, Random random)
     {
-        List<int> candidates = [.. s_candidates];
+        Count = mode.RegisterCount;
+        List<int> candidates = [.. mode.IsLong ? s_candidates : s_fewCandidates];
         if (random.Next(3) == 0)
         {
             candidates.AddRange([6, 7]);
         }
 
-        for (int i = 0; i < PointerCount; i++)
+        for (int i = 0; i < (mode.IsLong ? PointerCount : FewPointers); i++)
         {
             int offset = random.Next(ProgramLayout.DataBytes);
             Pointers.Add((Take(candidates, random), ProgramLayout.FirstData + (ulong)offset));
         }
 
         Counters.Add(Take(candidates, random));
-        Counters.Add(Take(candidates, random));
-        Walker = Take(candidates, random);
+        if (mode.IsLong)
+        {
+            Counters.Add(Take(candidates, random));
+            Walker = Take(candidates, random);
+        }
+
         Reserved |= 1u << Rsp;
     }
 
@@ -41,7 +49,10 @@ internal sealed class ProgramRegisters
     internal List<int> Counters { get; } = [];
 
     /// <summary>Goes through memory until it faults.</summary>
-    internal int Walker { get; }
+    internal int? Walker { get; }
+
+    /// <summary>How many there are.</summary>
+    internal int Count { get; }
 
     /// <summary>Bit n: random instructions must not write register n now.</summary>
     internal uint Reserved { get; set; }
@@ -59,7 +70,7 @@ internal sealed class ProgramRegisters
         int number;
         do
         {
-            number = random.Next(16);
+            number = random.Next(Count);
         }
         while (!IsFree(number));
         return number;

@@ -3,8 +3,11 @@ using System.Collections.Generic;
 namespace Hypervisor.TestKit.Oracle.Programs;
 
 /// <summary>A generated program with the state in which it starts.</summary>
-internal sealed class RandomProgram
+internal sealed class RandomProgram(ProgramMode mode)
 {
+    /// <summary>What it is for.</summary>
+    internal ProgramMode Mode { get; } = mode;
+
     /// <summary>The main part first, then functions, by address.</summary>
     internal List<ProgramSection> Sections { get; } = [];
 

@@ -26,6 +26,8 @@ public sealed unsafe class GoldenTranslationTests
     private const ulong Code = 0x1000;
     private const uint UserVariant = TlbMode.User | 0x1C; // with SSE, AVX and x87
     private const uint SupervisorVariant = TlbMode.Supervisor;
+    private const uint FlatVariant = UserVariant | 0xB000; // legacy, flat, stack of 32 bits
+    private const uint SegmentedVariant = SupervisorVariant | 0x5000; // legacy, code and stack of 16 bits
 
     public static TheoryData<string> Shapes => [.. s_shapes.Keys];
 
@@ -100,6 +102,49 @@ public sealed unsafe class GoldenTranslationTests
             c.cpuid();
         },
     };
+
+    [Theory]
+    [InlineData("flat")]
+    [InlineData("segmented")]
+    public void Legacy_translation_is_the_one_in_the_file(string shape)
+    {
+        string listing = shape == "flat"
+            ? Translate(LegacyCode, FlatVariant, bits: 32)
+            : Translate(LegacyCode, SegmentedVariant, bits: 16);
+
+        AssertFile($"legacy-{shape}.txt", listing);
+    }
+
+    private static void LegacyCode(Assembler c)
+    {
+        Label end = c.CreateLabel();
+        if (c.Bitness == 32)
+        {
+            c.push(ebx);
+            c.mov(eax, __dword_ptr[0x12345678]);
+            c.mov(ecx, __dword_ptr[ebx]);
+            c.add(__dword_ptr[ebx + 8], ecx);
+            c.mov(edx, __dword_ptr.fs[ebx + (eax * 4)]);
+            c.movzx(ecx, ah);
+            c.rep.stosd();
+            c.pop(ebx);
+            c.jecxz(end);
+            c.call(Code + 0x2000);
+            c.Label(ref end);
+            c.ret();
+            return;
+        }
+
+        c.push(bx);
+        c.mov(ax, __word_ptr[0x1234]);
+        c.mov(cx, __word_ptr[bx + si + 2]);
+        c.add(__byte_ptr.es[di], ah);
+        c.pop(bx);
+        c.loop(end);
+        c.call(Code + 0x2000);
+        c.Label(ref end);
+        c.ret();
+    }
 
     // What programs are made of, a piece each.
     private static readonly (string Name, Action<Assembler> Write)[] s_counted =
@@ -213,7 +258,7 @@ public sealed unsafe class GoldenTranslationTests
     private static string Folder([CallerFilePath] string path = "")
         => Path.Combine(Path.GetDirectoryName(path)!, "Golden");
 
-    private static string Translate(Action<Assembler> write, uint variant, bool usesLoop = true)
+    private static string Translate(Action<Assembler> write, uint variant, bool usesLoop = true, int bits = 64)
     {
         string listing = "";
         using var ram = new GuestRam(4 << 20);
@@ -231,7 +276,7 @@ public sealed unsafe class GoldenTranslationTests
         var timers = new GuestTimers(new GuestClock(new SimClock()));
         using var vcpu = new Vcpu(0, ram, new RecordingBus(), timers, config);
         Assert.SkipWhen(vcpu.Translator is null, "this host has no BMI2 or AVX2");
-        var assembler = new Assembler(64);
+        var assembler = new Assembler(bits);
         write(assembler);
         assembler.ud2();
         using var code = new MemoryStream();

@@ -11,9 +11,9 @@ namespace Hypervisor.Tests.Cpu.Translation;
 internal static unsafe class HandWrittenProgram
 {
     /// <summary>Assembles code into the image of a program.</summary>
-    internal static void Put(byte[] image, ulong address, Action<Assembler> write)
+    internal static void Put(byte[] image, ulong address, Action<Assembler> write, int bits = 64)
     {
-        var assembler = new Assembler(64);
+        var assembler = new Assembler(bits);
         write(assembler);
         using var code = new MemoryStream();
         assembler.Assemble(new StreamCodeWriter(code), address);
@@ -25,8 +25,11 @@ internal static unsafe class HandWrittenProgram
 
     /// <summary>The same; the registers at its end go to <paramref name="after"/>, memory to the image.</summary>
     internal static EmulatedResult Run(string engine, byte[] image, byte[] after)
+        => Run(engine, ProgramKind.Long, image, new byte[OracleLayout.OutputAt], after);
+
+    /// <summary>As above; the rest of the state is in <paramref name="before"/>.</summary>
+    internal static EmulatedResult Run(string engine, ProgramKind kind, byte[] image, byte[] before, byte[] after)
     {
-        byte[] before = new byte[OracleLayout.OutputAt];
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(4 * 8), ProgramLayout.StackTop - 64);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(5 * 8), 7);
         BinaryPrimitives.WriteUInt64LittleEndian(before.AsSpan(OracleLayout.Rip), ProgramLayout.CodeAddress);
@@ -37,7 +40,7 @@ internal static unsafe class HandWrittenProgram
         fixed (byte* from = before)
         fixed (byte* to = after)
         {
-            EmulatedResult result = cpu.Run(image, from, to);
+            EmulatedResult result = cpu.Run(new ProgramMode(kind, new Random(0)), image, from, to);
             cpu.Image.CopyTo(image);
             return result;
         }

@@ -10,6 +10,7 @@ namespace Hypervisor.Tests.Cpu.Translation;
 public sealed unsafe class JumpCacheTests : IDisposable
 {
     private const ulong Rip = 0x7F12_3456_7890;
+    private const ulong LowRip = 0x3456_7890;
     private const ulong Code = 0x1000;
 
     private const int EpochsAt = JumpCache.TotalBytes;
@@ -128,6 +129,40 @@ public sealed unsafe class JumpCacheTests : IDisposable
 
         Assert.Equal(0ul, Find(TlbMode.User, Rip));
         Assert.Equal(isGlobal ? Code : 0ul, Find(TlbMode.Supervisor, Rip));
+    }
+
+    [Fact]
+    public void Legacy_target_is_found_in_its_segment_and_dropped_with_its_page()
+    {
+        const ulong OtherSegment = 0x10ul << 32;
+        var cache = new JumpCache(_start, (ulong*)(_start + EpochsAt), _start + ReturnsAt, isLegacy: true);
+        cache.Fill(TlbMode.User, OtherSegment | LowRip, (byte*)Code, isGlobal: false);
+
+        Assert.Equal(0ul, Find(TlbMode.User, LowRip));
+        Assert.Equal(Code, Find(TlbMode.User, OtherSegment | LowRip));
+
+        cache.FlushPage(LowRip & ~0xFFFul);
+
+        Assert.Equal(0ul, Find(TlbMode.User, OtherSegment | LowRip));
+    }
+
+    [Theory]
+    [InlineData(false, 1)]
+    [InlineData(true, 2)]
+    public void Legacy_cache_is_flushed_once_while_no_such_code_runs(bool isRunning, int count)
+    {
+        var cache = new JumpCache(_start, (ulong*)(_start + EpochsAt), _start + ReturnsAt, isLegacy: true)
+        {
+            IsRunning = isRunning,
+        };
+        cache.Fill(TlbMode.User, LowRip, (byte*)Code, isGlobal: false);
+        ulong before = cache.Epoch(TlbMode.User);
+
+        cache.FlushNonGlobal();
+        cache.FlushNonGlobal();
+
+        Assert.Equal(0ul, Find(TlbMode.User, LowRip));
+        Assert.Equal(before + (ulong)count, cache.Epoch(TlbMode.User));
     }
 
     [Fact]
