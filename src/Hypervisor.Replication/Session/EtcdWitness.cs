@@ -36,6 +36,13 @@ public sealed class EtcdWitness : Witness
     /// <exception cref="IOException">A certificate file cannot be read.</exception>
     /// <exception cref="CryptographicException">It does not hold what it should.</exception>
     public EtcdWitness(EtcdAddress address)
+        : this(address, s_patience)
+    {
+    }
+
+    /// <param name="address">Where the record is.</param>
+    /// <param name="patience">How long a question may take in all.</param>
+    internal EtcdWitness(EtcdAddress address, TimeSpan patience)
     {
         _address = address ?? throw new ArgumentNullException(nameof(address));
         var tls = new SslClientAuthenticationOptions();
@@ -61,10 +68,10 @@ public sealed class EtcdWitness : Witness
             SslOptions = tls,
             AllowAutoRedirect = false,
             UseProxy = false,
-            ConnectTimeout = s_patience / address.Endpoints.Count,
+            ConnectTimeout = patience / address.Endpoints.Count,
         })
         {
-            Timeout = s_patience / address.Endpoints.Count,
+            Timeout = patience / address.Endpoints.Count,
             MaxResponseContentBufferSize = AnswerBytesMax,
         };
     }
