@@ -1,4 +1,5 @@
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Network;
 using Hypervisor.Devices.Virtio;
 
 namespace Hypervisor.Devices;
@@ -12,4 +13,10 @@ public sealed record VirtioSettings(ushort Instance)
 
     /// <summary>How that disk presents itself.</summary>
     public VirtioBlkOptions DiskOptions { get; init; } = new();
+
+    /// <summary>Where a virtio-net sends to.</summary>
+    public INetworkPort? Port { get; init; }
+
+    /// <summary>How that NIC presents itself.</summary>
+    public VirtioNetOptions NicOptions { get; init; } = new();
 }

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -26,6 +27,7 @@ internal sealed class Board : IDisposable
 {
     private const int SciIrq = 9;
     private const int EntropySlot = 2, FirstDriveSlot = 3; // after the host bridge and the PIIX
+    private const int FirstNicSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
     private const ushort TriggerPort = 0x4D1;  // ELCR of IRQ 8-15
     private const uint PciIrqsTrigger = 0x0C;  // IRQ 10 and 11
     private static readonly (ushort Port, int Irq)[] s_serialLines = [(0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3)];
@@ -41,6 +43,7 @@ internal sealed class Board : IDisposable
     private readonly List<VirtioPciTransport> _transports = [];
     private readonly List<IDisposable> _owned = [];
     private readonly List<IByteStream> _serials = [];
+    private readonly List<INetworkPort> _networks = [];
 
     internal Board(
         MachineConfig config,
@@ -50,6 +53,7 @@ internal sealed class Board : IDisposable
         Lock busLock,
         IReadOnlyList<IBlockDevice> drives,
         IReadOnlyList<IByteStream> serials,
+        IReadOnlyList<INetworkPort> networks,
         BoardEvents events)
     {
         _busLock = busLock;
@@ -73,6 +77,7 @@ internal sealed class Board : IDisposable
         BuildPower(config, context, events); // its reset control register lies inside the PCI configuration address
         BuildSerials(context, serials);
         BuildVirtio(config, context, drives);
+        BuildNics(config, context, networks);
         new FirmwareServices(ram, drives, _ports, eventLoop).Attach(_ports);
         SetUpFirmware();
     }
@@ -116,8 +121,12 @@ internal sealed class Board : IDisposable
         }
     }
 
-    /// <summary>Lets input flow from the host's ends of serial lines.</summary>
-    internal void StartInput() => _serials.ForEach(stream => stream.Start());
+    /// <summary>Lets input flow from the host's ends of serial lines and networks.</summary>
+    internal void StartInput()
+    {
+        _networks.ForEach(port => port.Start());
+        _serials.ForEach(stream => stream.Start()); // may wait for a peer
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -239,6 +248,18 @@ internal sealed class Board : IDisposable
             bool isWriteback = config.Drives[i].Cache is not (CacheMode.Writethrough or CacheMode.Directsync);
             var options = new VirtioBlkOptions { Serial = config.Drives[i].Id, IsWriteback = isWriteback };
             Plug(context, FirstDriveSlot + i, new VirtioBlk(context, (ushort)i, drives[i], options));
+        }
+    }
+
+    private void BuildNics(MachineConfig config, DeviceContext context, IReadOnlyList<INetworkPort> networks)
+    {
+        for (int i = 0; i < networks.Count; i++)
+        {
+            _owned.Add(networks[i]);
+            _networks.Add(networks[i]);
+            NetworkOptions network = config.Networks[i];
+            var options = new VirtioNetOptions { Mac = network.Mac, MtuBytes = (ushort)network.MtuBytes };
+            Plug(context, FirstNicSlot + i, new VirtioNet(context, (ushort)i, networks[i], options));
         }
     }
 

@@ -39,7 +39,7 @@ internal sealed class GuestRun : IDisposable
         };
         IBlockDevice[] devices = [.. drives.Select(drive => BlockChain.Open(drive, static _ => { }))];
         IReadOnlyList<IByteStream> serials = [new CaptureStream(new NullStream(), OnOutput)];
-        _machine = new Machine.Machine(config, devices, serials, new HostClock(), OnEnded);
+        _machine = new Machine.Machine(config, devices, serials, [], new HostClock(), OnEnded);
         _machine.Boot(boot);
     }
 

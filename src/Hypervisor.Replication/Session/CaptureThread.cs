@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Hypervisor.Backends;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.Memory;
@@ -22,6 +23,7 @@ internal sealed class CaptureThread : IDisposable
     private const int RoundsMax = 30;         // who dirties faster than the link copies gets a large first epoch
 
     private readonly PrimarySetup _setup;
+    private readonly IEpochOutbox[] _outboxes;
     private readonly CaptureMeter _meter;
     private readonly GuestGate _guest;
     private readonly Inbox<Command> _commands = new();
@@ -31,6 +33,7 @@ internal sealed class CaptureThread : IDisposable
     public CaptureThread(PrimarySetup setup, CaptureMeter meter)
     {
         _setup = setup;
+        _outboxes = [.. setup.AllOutboxes];
         _meter = meter;
         _guest = new GuestGate(setup.Machine);
         _thread = new Thread(Run) { Name = "capture", IsBackground = true };
@@ -252,9 +255,9 @@ internal sealed class CaptureThread : IDisposable
                 _setup.Disks[i].BeginEpoch(epoch + 1);
             }
 
-            for (int i = 0; i < _setup.Outboxes.Count; i++)
+            for (int i = 0; i < _outboxes.Length; i++)
             {
-                _setup.Outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
+                _outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
             }
 
             run.Post(PrimaryEventKind.CutTaken, epoch: epoch); // behind the last disk write of the epoch

@@ -62,6 +62,12 @@ internal sealed class MachineOptions
         "--serial", "WHERE", "A serial line: stdio, null, file:PATH or tcp:HOST:PORT[,server[,nowait]]. "
         + "May be repeated for COM2 to COM4 [default: stdio].");
 
+    /// <summary>`--net`, also watched by commands that change what NICs mean.</summary>
+    public static readonly Option<string[]> Net = OptionShapes.Many(
+        "--net", "KIND,…", "A virtio-net NIC: tap,ifname=NAME[,queues=N] (a TAP interface), "
+        + "user[,hostfwd=tcp:127.0.0.1:2222-:22] (through passt, without any right), socket,listen=|connect=HOST:PORT|"
+        + "fd=N (frames over a stream); each with [,mac=52:54:00:12:34:56][,mtu=1500]. May be repeated [default: none].");
+
     private static readonly Option<string> s_debugExit = new("--debug-exit")
     {
         Arity = ArgumentArity.ZeroOrOne,
@@ -85,7 +91,7 @@ internal sealed class MachineOptions
     private static readonly Option[] s_all =
     [
         s_memory, s_cpus, s_cpu, s_engine, s_codeCache, s_guest, s_kernel, s_initrd, s_append, s_firmware, Drive,
-        s_serial, s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
+        Net, s_serial, s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
     ];
 
     /// <summary>Adds the options to a command.</summary>
@@ -104,16 +110,18 @@ internal sealed class MachineOptions
     {
         string name = words.GetValue(s_name) ?? "guest";
         string[] serials = words.GetValue(s_serial) is { Length: > 0 } given ? given : ["stdio"];
+        Guid uuid = UuidText.Parse("--uuid", words.GetValue(s_uuid), name);
         var config = new MachineConfig
         {
             Name = name,
-            Uuid = UuidText.Parse("--uuid", words.GetValue(s_uuid), name),
+            Uuid = uuid,
             MemoryBytes = ReadMemory(words.GetValue(s_memory)),
             CpuCount = ReadInteger("--cpus", words.GetValue(s_cpus), 1, 1, MachineConfig.CpuCountMax),
             CpuModel = ReadChoice("--cpu", words.GetValue(s_cpu), MachineConfig.CpuModels),
             Engine = ReadEngine(words.GetValue(s_engine)),
             CodeCacheBytes = ReadCodeCache(words.GetValue(s_codeCache)),
             Drives = ReadDrives(words),
+            Networks = NetText.ParseAll(Net.Name, words.GetValue(Net) ?? [], uuid),
             Serials = SerialText.ParseAll(serials),
             DebugExitPort = ReadDebugExit(words),
             StopsOnReset = words.GetValue(s_noReboot),
@@ -141,6 +149,7 @@ internal sealed class MachineOptions
             .. machine.Drives.Any(drive => drive.IsSnapshot) ? (string[])[s_snapshot.Name] : [],
         ];
         machine.Drives.ToList().ForEach(drive => words.AddRange([Drive.Name, DriveText.Write(drive)]));
+        machine.Networks.ToList().ForEach(network => words.AddRange([Net.Name, NetText.Write(network)]));
         machine.Serials.ToList().ForEach(serial => words.AddRange([s_serial.Name, SerialText.Write(serial)]));
         if (machine.DebugExitPort is { } port)
         {
