@@ -49,7 +49,7 @@ public sealed class VirtioNet : VirtioDevice
         _port = port;
         _options = options;
         _mac = options.Mac.Value;
-        _announcer = new VirtioNetAnnouncer(this, context.Timers);
+        _announcer = new VirtioNetAnnouncer(port, context.Timers, () => Mac);
         _control = new VirtioNetControl(this, context.Ram);
         _receivers = new VirtioNetReceiver[port.QueueCount];
         _senders = new VirtioNetSender[port.QueueCount];
@@ -286,9 +286,6 @@ public sealed class VirtioNet : VirtioDevice
 
     /// <summary>Whether the driver takes frames whose checksum it has to complete, or need not look at.</summary>
     internal bool TakesPartialChecksums => (_guestOffloads & Protocol.GuestChecksum) != 0;
-
-    /// <summary>Sends a frame of the device's own; lost when there is no room.</summary>
-    internal void SendOwn(ReadOnlySpan<byte> frameWithHeader) => _ = _port.TrySend(0, frameWithHeader);
 
     private bool IsGsoTaken(byte type)
     {

@@ -16,15 +16,17 @@ internal sealed class VirtioNetAnnouncer
     private const long FirstWaitNanos = 50_000_000, MoreWaitNanos = 100_000_000;
     private const int FrameBytes = 60; // shortest Ethernet frame, without its checksum
 
-    private readonly VirtioNet _owner;
+    private readonly INetworkPort _port;
+    private readonly Func<MacAddress> _mac;
     private readonly GuestTimers _timers;
     private readonly GuestTimer _timer;
     private byte _roundsLeft;
 
     /// <summary>Makes an announcer that is silent.</summary>
-    public VirtioNetAnnouncer(VirtioNet owner, GuestTimers timers)
+    public VirtioNetAnnouncer(INetworkPort port, GuestTimers timers, Func<MacAddress> mac)
     {
-        _owner = owner;
+        _port = port;
+        _mac = mac;
         _timers = timers;
         _timer = timers.Create(Announce);
     }
@@ -57,7 +59,7 @@ internal sealed class VirtioNetAnnouncer
             return;
         }
 
-        SendReverseArp(_owner.Mac);
+        SendReverseArp(_mac());
         _roundsLeft--;
         if (_roundsLeft > 0)
         {
@@ -77,6 +79,6 @@ internal sealed class VirtioNetAnnouncer
         request.CopyTo(frame[12..]);
         mac.Write(frame[22..]); // sender
         mac.Write(frame[32..]); // target
-        _owner.SendOwn(bytes);
+        _ = _port.TrySend(0, bytes); // lost when there is no room: there are more
     }
 }

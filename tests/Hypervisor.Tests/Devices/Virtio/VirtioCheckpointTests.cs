@@ -22,7 +22,10 @@ public sealed class VirtioCheckpointTests : IDisposable
         var kinds = new TheoryData<string>();
         foreach (DeviceCatalog.Entry entry in DeviceCatalog.All)
         {
-            kinds.Add(entry.Name);
+            if (entry.Name != "virtio-net-pci") // has queues enough for a test of its own: VirtioNetControlTests
+            {
+                kinds.Add(entry.Name);
+            }
         }
 
         return kinds;
