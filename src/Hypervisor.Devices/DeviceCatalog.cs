@@ -11,6 +11,7 @@ public static class DeviceCatalog
     [
         new("virtio-blk-pci", NewDisk),
         new("virtio-net-pci", NewNic),
+        new("virtio-serial-pci", NewConsole),
         new("virtio-rng-pci", (context, settings) => new VirtioRng(context, settings.Instance)),
     ];
 
@@ -21,6 +22,12 @@ public static class DeviceCatalog
     {
         Check.That(settings.Disk is not null);
         return new VirtioBlk(context, settings.Instance, settings.Disk, settings.DiskOptions);
+    }
+
+    private static VirtioConsole NewConsole(DeviceContext context, VirtioSettings settings)
+    {
+        Check.That(settings.Stream is not null);
+        return new VirtioConsole(context, settings.Instance, settings.Stream);
     }
 
     private static VirtioNet NewNic(DeviceContext context, VirtioSettings settings)

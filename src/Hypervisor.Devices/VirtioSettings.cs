@@ -1,4 +1,5 @@
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Console;
 using Hypervisor.Backends.Network;
 using Hypervisor.Devices.Virtio;
 
@@ -13,6 +14,9 @@ public sealed record VirtioSettings(ushort Instance)
 
     /// <summary>How that disk presents itself.</summary>
     public VirtioBlkOptions DiskOptions { get; init; } = new();
+
+    /// <summary>The host's end of a virtio console.</summary>
+    public IByteStream? Stream { get; init; }
 
     /// <summary>Where a virtio-net sends to.</summary>
     public INetworkPort? Port { get; init; }

@@ -92,7 +92,7 @@ public sealed record MachineConfig
     /// <summary>virtio-blk disks, in PCI slot order; the first one boots.</summary>
     public IReadOnlyList<DriveOptions> Drives { get; init; } = [];
 
-    /// <summary>The host's ends of COM1, COM2, …; at most four.</summary>
+    /// <summary>The host's ends of COM1, COM2, …, at most four, and of the virtio console.</summary>
     public IReadOnlyList<SerialConfig> Serials { get; init; } = [];
 
     /// <summary>virtio-net NICs, in PCI slot order, and what they are plugged into.</summary>

@@ -20,6 +20,7 @@ internal sealed class GuestRun : IDisposable
     // Only a guest that hangs ever waits that long.
     private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(5);
 
+    private static readonly SerialConfig s_serial = new(SerialKind.Null);
     private const int PollMillis = 20;
 
     private readonly StringBuilder _console = new(); // locked: written by the machine's threads
@@ -27,7 +28,12 @@ internal sealed class GuestRun : IDisposable
     private readonly Machine.Machine _machine;
     private MachineEnd _end;
 
-    private GuestRun(BootRequest boot, ExecutionEngine engine, string[] images, INetworkBackend? network = null)
+    private GuestRun(
+        BootRequest boot,
+        ExecutionEngine engine,
+        string[] images,
+        INetworkBackend? network = null,
+        IByteStream? virtio = null)
     {
         DriveOptions[] drives = [.. images.Select((path, i) => new DriveOptions(path) { Id = $"disk{i}" })];
         var config = new MachineConfig
@@ -37,12 +43,13 @@ internal sealed class GuestRun : IDisposable
             Engine = engine,
             Drives = drives,
             Networks = network is null ? [] : [new NetworkOptions(NetworkKind.Tap) { Mac = new(0x5254_0000_0001) }],
-            Serials = [new SerialConfig(SerialKind.Null)],
+            Serials = virtio is null ? [s_serial] : [s_serial, s_serial with { IsVirtio = true }],
             DebugExitPort = MachineConfig.DebugExitPortDefault,
             RtcStart = new DateTime(2026, 1, 1),
         };
         IBlockDevice[] devices = [.. drives.Select(drive => BlockChain.Open(drive, static _ => { }))];
-        IReadOnlyList<IByteStream> serials = [new CaptureStream(new NullStream(), OnOutput)];
+        IByteStream serial = new CaptureStream(new NullStream(), OnOutput);
+        IReadOnlyList<IByteStream> serials = virtio is null ? [serial] : [serial, virtio];
         INetworkPort[] ports = network is null ? [] : [new NetworkPort("guest", network)];
         _machine = new Machine.Machine(config, devices, serials, ports, new HostClock(), OnEnded);
         _machine.Boot(boot);
@@ -59,7 +66,14 @@ internal sealed class GuestRun : IDisposable
     public static (MachineEnd End, string Console) ToEnd(
         BootRequest boot, ExecutionEngine engine, params string[] images)
     {
-        using var run = new GuestRun(boot, engine, images);
+        return ToEnd(boot, engine, virtio: null, images);
+    }
+
+    /// <summary>As above, with a virtio console.</summary>
+    public static (MachineEnd End, string Console) ToEnd(
+        BootRequest boot, ExecutionEngine engine, IByteStream? virtio, params string[] images)
+    {
+        using var run = new GuestRun(boot, engine, images, virtio: virtio);
         run._machine.Start();
         run._machine.Resume();
         bool isEnded = run._ended.Wait(s_limit);

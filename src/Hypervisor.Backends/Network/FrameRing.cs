@@ -4,7 +4,9 @@ using Hypervisor.Core;
 
 namespace Hypervisor.Backends.Network;
 
-/// <summary>A bounded queue of frames in one array, each with a number of its sender's choice. No thread safety.</summary>
+/// <summary>
+/// A bounded queue of frames in one array, each with a number of its sender's choice. No thread safety.
+/// </summary>
 /// <remarks>
 /// Records: length i32 (-1: the next record is at the start of the array) | number i32 | frame, padded to 8 bytes.
 /// Frames are counted from 0 for the whole life of the queue.

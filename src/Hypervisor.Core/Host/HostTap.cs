@@ -29,7 +29,9 @@ public sealed unsafe partial class HostTap : IDisposable
 
     private HostTap(int file) => _file = file;
 
-    /// <summary>Opens queues of one interface; it is made when it does not exist, and goes with its last queue.</summary>
+    /// <summary>
+    /// Opens queues of one interface; it is made when it does not exist, and goes with its last queue.
+    /// </summary>
     /// <exception cref="HostException">No such device, no right to it, or the interface is in use.</exception>
     public static HostTap[] Open(string name, int queueCount)
     {

@@ -231,7 +231,7 @@ public sealed class Virtqueue
     /// <param name="writtenBytes">How many of its writable bytes, from the first, hold something now.</param>
     public bool TryPush(ushort head, uint writtenBytes) => TryFill(0, head, writtenBytes) && TryShow(1);
 
-    /// <summary>Writes an entry of the used ring that the driver does not see yet. False when the ring is broken.</summary>
+    /// <summary>Writes an entry of the used ring that the driver does not see yet. False: the ring is broken.</summary>
     /// <param name="index">Which one of those that <see cref="TryShow"/> shows together, from 0.</param>
     /// <param name="head">First descriptor of the chain.</param>
     /// <param name="writtenBytes">How many of its writable bytes, from the first, hold something now.</param>

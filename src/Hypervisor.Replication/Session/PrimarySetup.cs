@@ -22,8 +22,8 @@ public sealed record PrimarySetup
     public required IReadOnlyList<OutboxStream> Outboxes { get; init; }
 
     /// <summary>
-    /// Every way out for frames. They are held like console bytes, but not sent to the standby: a takeover may lose some
-    /// (rule 5).
+    /// Every way out for frames. They are held like console bytes, but not sent to the standby: a takeover may lose
+    /// some (rule 5).
     /// </summary>
     public IReadOnlyList<IEpochOutbox> FrameOutboxes { get; init; } = [];
 

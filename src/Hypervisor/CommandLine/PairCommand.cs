@@ -32,8 +32,8 @@ internal static class PairCommand
         + "[default: the same with .standby behind the file's name, made when missing].");
 
     private static readonly Option<string[]> s_standbyNet = OptionShapes.Many(
-        "--standby-net", "KIND,…", "What the standby plugs each --net into, in the same order [default: the same; a TAP "
-        + "interface has one owner, so on one host it needs another].");
+        "--standby-net", "KIND,…", "What the standby plugs each --net into, in the same order [default: the same; a "
+        + "TAP interface has one owner, so on one host it needs another].");
 
     /// <summary>Builds the command.</summary>
     public static Command Build()

@@ -17,7 +17,7 @@ internal sealed class PropertyList
     public static PropertyList Parse(string where, string text, params ReadOnlySpan<string> allowed)
         => Parse(where, text, repeated: null, allowed);
 
-    /// <summary>As <see cref="Parse(string, string, ReadOnlySpan{string})"/>; one more key may be given often.</summary>
+    /// <summary>The same, with one more key that may be given often.</summary>
     /// <exception cref="UsageException">An unknown or repeated key, or a part without `=`.</exception>
     public static PropertyList ParseRepeated(
         string where, string text, string repeated, params ReadOnlySpan<string> allowed)

@@ -45,7 +45,8 @@ internal static class MachineParts
         {
             foreach (NetworkOptions network in config.Networks)
             {
-                INetworkBackend backend = network.Open(startsNow, line => Console.Error.WriteLine($"hv: --net: {line}"));
+                INetworkBackend backend = network.Open(
+                    startsNow, line => Console.Error.WriteLine($"hv: --net: {line}"));
                 ports.Add(new NetworkPort($"{config.Name} {network.Mac}", backend));
             }
         }

@@ -48,7 +48,8 @@ public sealed class KernelOffloadTests
         byte[] data = RandomNumberGenerator.GetBytes(4 << 20);
         using Socket sending = sender.Inside(() =>
         {
-            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { SendTimeout = 60_000 };
+            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            socket.SendTimeout = 60_000;
             socket.Connect(address, 4000);
             return socket;
         });

@@ -25,6 +25,7 @@ public sealed class StreamBackendTests : IDisposable
     public void Dispose()
     {
         _port.Dispose();
+        _peers.Dispose();
         _came.Dispose();
     }
 

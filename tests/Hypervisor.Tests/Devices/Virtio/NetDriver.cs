@@ -53,7 +53,7 @@ internal sealed class NetDriver
 
     public bool IsBroken => (Pci.Status & 64) != 0;
 
-    /// <summary>A frame of so many bytes without its header: to a target, from 02:…:01, of a type nobody knows.</summary>
+    /// <summary>A frame of so many bytes without its header: to a target, of a type that nobody knows.</summary>
     public static byte[] Frame(int lengthBytes, string target = "52:54:00:12:34:56", ushort type = 0x88B5)
     {
         byte[] frame = [.. Enumerable.Range(0, lengthBytes).Select(i => (byte)(i * 7))];

@@ -19,7 +19,11 @@ public sealed class VirtioNetControlTests : IDisposable
 
     public VirtioNetControlTests() => _bench = NewBench(_network);
 
-    public void Dispose() => _bench.Dispose();
+    public void Dispose()
+    {
+        _bench.Dispose();
+        _network.Dispose();
+    }
 
     [Fact]
     public void Configuration_is_that_of_the_specification()
@@ -84,7 +88,8 @@ public sealed class VirtioNetControlTests : IDisposable
     public void Receive_modes_change_what_comes(byte command, string target, bool comes)
     {
         NetDriver driver = NotPromiscuous();
-        driver.Command(1, 0, [0, 0, 0, 0, command == 3 ? (byte)1 : (byte)0, 0, 0, 0, .. command == 3 ? Mac(Group) : []]);
+        bool hasTable = command == 3; // what is to be kept out must come otherwise
+        driver.Command(1, 0, [0, 0, 0, 0, hasTable ? (byte)1 : (byte)0, 0, 0, 0, .. hasTable ? Mac(Group) : []]);
 
         Assert.Equal(NetDriver.Ok, driver.Command(0, command, 1));
 
@@ -242,7 +247,8 @@ public sealed class VirtioNetControlTests : IDisposable
             frame[12..(12 + 38)]);
         Assert.Equal(3UL, standby.Probe().ReadConfig(6, 2));
         Assert.Contains((NetDriver.MsiAddress, NetDriver.MsiData), standby.Harness.Messages); // a change of that
-        Assert.Equal((NetworkOffloads.Checksum | NetworkOffloads.Tcp4 | NetworkOffloads.Tcp6, 1), network.Configuration);
+        const NetworkOffloads Offloads = NetworkOffloads.Checksum | NetworkOffloads.Tcp4 | NetworkOffloads.Tcp6;
+        Assert.Equal((Offloads, 1), network.Configuration);
     }
 
     [Fact]

@@ -16,7 +16,11 @@ public sealed class VirtioNetTests : IDisposable
     public VirtioNetTests()
         => _bench = new VirtioBench(context => new VirtioNet(context, 0, _network, new VirtioNetOptions()));
 
-    public void Dispose() => _bench.Dispose();
+    public void Dispose()
+    {
+        _bench.Dispose();
+        _network.Dispose();
+    }
 
     [Theory]
     [InlineData(int.MaxValue, 0UL)]
