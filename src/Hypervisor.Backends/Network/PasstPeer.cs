@@ -103,7 +103,8 @@ public sealed class PasstPeer : INetworkPeers
         }
         catch (Win32Exception error)
         {
-            throw new HostException($"{Program}: {error.Message}; it is Debian's package passt");
+            string reason = new Win32Exception(error.NativeErrorCode).Message;
+            throw new HostException($"{Program}: {reason}; allowed: with Debian's package passt, or another --net");
         }
     }
 

@@ -113,7 +113,7 @@ public sealed unsafe partial class HostTap : IDisposable
         int file = OpenFile(DevicePath, OpenReadWrite | OpenNonBlocking | OpenCloseOnExec);
         if (file < 0)
         {
-            throw new HostException($"{DevicePath}: {LastError()}");
+            throw new HostException($"{DevicePath}: {LastError()}; allowed: where it is and may be opened");
         }
 
         int error = Attach(file, name, isMultiQueue);
@@ -131,7 +131,8 @@ public sealed unsafe partial class HostTap : IDisposable
         if (error != 0)
         {
             _ = Close(file);
-            throw new HostException($"TAP interface {name}: {new Win32Exception(error).Message}");
+            throw new HostException($"TAP interface {name}: {new Win32Exception(error).Message}; "
+                + "allowed: one that nobody uses and that is yours, or a new one with CAP_NET_ADMIN");
         }
 
         return new HostTap(file);

@@ -132,15 +132,11 @@ public sealed class StreamBackendTests : IDisposable
             }
         });
 
-        int taken = 0;
-        while (_port.TryPeek(0, out _))
+        Assert.InRange(sent, 1, 1000); // what the kernel keeps of it, and half a megabyte here
+        for (int i = 0; i < sent; i++)
         {
-            _port.Remove(0);
-            taken++;
+            Assert.Equal(VnetHeader.Bytes + 0x8000, Take().Length); // nothing was lost: it goes on when there is room
         }
-
-        Assert.InRange(taken, 1, 16); // half a megabyte
-        Assert.True(_came.WaitOne(WaitMillisMax));
     }
 
     private static byte[] Bytes(int count) => [.. Enumerable.Range(1, count).Select(i => (byte)i)];
