@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using Hypervisor.Backends.Network;
+using Hypervisor.Core.Host;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 using Hypervisor.TestKit;
@@ -52,6 +53,68 @@ public sealed class NetworkTests
         Assert.Contains($"NET-READY {file}", console);
         Assert.StartsWith(Convert.ToHexStringLower(SHA256.HashData(data)), sum);
         Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+    }
+
+    [Fact]
+    public void Debian_gets_a_lease_from_passt_and_is_reached_at_forwarded_ports()
+    {
+        int[] ports = [FreePort(), FreePort()];
+        var options = new NetworkOptions(NetworkKind.User)
+        {
+            Forwards =
+            [
+                new HostForward(IsTcp: true, "127.0.0.1", ports[0], Echo),
+                new HostForward(IsTcp: true, "127.0.0.1", ports[1], End),
+            ],
+        };
+        INetworkBackend? passt = TryOpen(options, out string whyNot);
+        Assert.SkipWhen(passt is null, $"no passt: {whyNot}");
+        var boot = new BootRequest
+        {
+            Kernel = BootFile.Open("kernel", LinuxFiles.KernelPath),
+            Initrd = LinuxFiles.Initrd,
+            CommandLine = "console=ttyS0 quiet hvtest=net hvnet=dhcp",
+        };
+
+        (MachineEnd end, string console) = GuestRun.Serve(boot, passt!, "NET-READY", () =>
+        {
+            using (var echo = new TcpClient("127.0.0.1", ports[0]) { ReceiveTimeout = 60_000 })
+            {
+                byte[] data = RandomNumberGenerator.GetBytes(100_000);
+                echo.GetStream().Write(data);
+                byte[] answer = new byte[data.Length];
+                echo.GetStream().ReadExactly(answer);
+                Assert.Equal(data, answer);
+            }
+
+            using var ending = new TcpClient("127.0.0.1", ports[1]);
+            ending.GetStream().Write("bye\n"u8);
+        });
+
+        Assert.Contains("NET-UP ", console);
+        Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+    }
+
+    // A host without passt, or without an address for it to lend, has nothing to test with.
+    private static INetworkBackend? TryOpen(NetworkOptions options, out string whyNot)
+    {
+        try
+        {
+            whyNot = "";
+            return options.Open(startsNow: true, static _ => { });
+        }
+        catch (HostException error)
+        {
+            whyNot = error.Message;
+            return null;
+        }
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(System.Net.IPAddress.Loopback, 0);
+        listener.Start();
+        return ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private static byte[] Exchange(NetworkNamespace space, int port, ReadOnlySpan<byte> request)
