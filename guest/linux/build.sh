@@ -61,6 +61,7 @@ dpkg-deb -x "$(have busybox-static)" "$out.new/root"
 find "$out.new/root" -name '*.ko.xz' -exec xz -d {} + # newer kernel packages compress their modules
 
 cp "$out.new"/root/boot/vmlinuz-* "$out.new/vmlinuz"
+cp "$out.new"/root/bin/busybox "$out.new/busybox" 2>/dev/null || cp "$out.new"/root/usr/bin/busybox "$out.new/busybox"
 case $guest in
     *.dll) dotnet "$guest" initramfs "$out.new/root" "$out.new/initrd.gz" ;;
     *) "$guest" initramfs "$out.new/root" "$out.new/initrd.gz" ;;

@@ -10,6 +10,8 @@ public static class DeviceCatalog
     private static readonly Entry[] s_all =
     [
         new("virtio-blk-pci", NewDisk),
+        new("virtio-net-pci", NewNic),
+        new("virtio-serial-pci", NewConsole),
         new("virtio-rng-pci", (context, settings) => new VirtioRng(context, settings.Instance)),
     ];
 
@@ -20,6 +22,18 @@ public static class DeviceCatalog
     {
         Check.That(settings.Disk is not null);
         return new VirtioBlk(context, settings.Instance, settings.Disk, settings.DiskOptions);
+    }
+
+    private static VirtioConsole NewConsole(DeviceContext context, VirtioSettings settings)
+    {
+        Check.That(settings.Stream is not null);
+        return new VirtioConsole(context, settings.Instance, settings.Stream);
+    }
+
+    private static VirtioNet NewNic(DeviceContext context, VirtioSettings settings)
+    {
+        Check.That(settings.Port is not null);
+        return new VirtioNet(context, settings.Instance, settings.Port, settings.NicOptions);
     }
 
     /// <summary>A kind of device.</summary>

@@ -1,4 +1,6 @@
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.Devices.Virtio;
 
 namespace Hypervisor.Devices;
@@ -12,4 +14,13 @@ public sealed record VirtioSettings(ushort Instance)
 
     /// <summary>How that disk presents itself.</summary>
     public VirtioBlkOptions DiskOptions { get; init; } = new();
+
+    /// <summary>The host's end of a virtio console.</summary>
+    public IByteStream? Stream { get; init; }
+
+    /// <summary>Where a virtio-net sends to.</summary>
+    public INetworkPort? Port { get; init; }
+
+    /// <summary>How that NIC presents itself.</summary>
+    public VirtioNetOptions NicOptions { get; init; } = new();
 }

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -26,6 +27,8 @@ internal sealed class Board : IDisposable
 {
     private const int SciIrq = 9;
     private const int EntropySlot = 2, FirstDriveSlot = 3; // after the host bridge and the PIIX
+    private const int FirstNicSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
+    private const int ConsoleSlot = FirstNicSlot + MachineConfig.NetworkCountMax;
     private const ushort TriggerPort = 0x4D1;  // ELCR of IRQ 8-15
     private const uint PciIrqsTrigger = 0x0C;  // IRQ 10 and 11
     private static readonly (ushort Port, int Irq)[] s_serialLines = [(0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3)];
@@ -41,6 +44,7 @@ internal sealed class Board : IDisposable
     private readonly List<VirtioPciTransport> _transports = [];
     private readonly List<IDisposable> _owned = [];
     private readonly List<IByteStream> _serials = [];
+    private readonly List<INetworkPort> _networks = [];
 
     internal Board(
         MachineConfig config,
@@ -50,6 +54,7 @@ internal sealed class Board : IDisposable
         Lock busLock,
         IReadOnlyList<IBlockDevice> drives,
         IReadOnlyList<IByteStream> serials,
+        IReadOnlyList<INetworkPort> networks,
         BoardEvents events)
     {
         _busLock = busLock;
@@ -71,8 +76,10 @@ internal sealed class Board : IDisposable
         BuildTimekeeping(config, context);
         _pci = BuildPci(context, pic);
         BuildPower(config, context, events); // its reset control register lies inside the PCI configuration address
-        BuildSerials(context, serials);
+        BuildSerials(config, context, serials);
         BuildVirtio(config, context, drives);
+        BuildNics(config, context, networks);
+        BuildConsole(config, context, serials);
         new FirmwareServices(ram, drives, _ports, eventLoop).Attach(_ports);
         SetUpFirmware();
     }
@@ -116,8 +123,12 @@ internal sealed class Board : IDisposable
         }
     }
 
-    /// <summary>Lets input flow from the host's ends of serial lines.</summary>
-    internal void StartInput() => _serials.ForEach(stream => stream.Start());
+    /// <summary>Lets input flow from the host's ends of serial lines and networks.</summary>
+    internal void StartInput()
+    {
+        _networks.ForEach(port => port.Start());
+        _serials.ForEach(stream => stream.Start()); // may wait for a peer
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -243,6 +254,18 @@ internal sealed class Board : IDisposable
         }
     }
 
+    private void BuildNics(MachineConfig config, DeviceContext context, IReadOnlyList<INetworkPort> networks)
+    {
+        for (int i = 0; i < networks.Count; i++)
+        {
+            _owned.Add(networks[i]);
+            _networks.Add(networks[i]);
+            NetworkOptions network = config.Networks[i];
+            var options = new VirtioNetOptions { Mac = network.Mac, MtuBytes = (ushort)network.MtuBytes };
+            Plug(context, FirstNicSlot + i, new VirtioNet(context, (ushort)i, networks[i], options));
+        }
+    }
+
     private void Plug(DeviceContext context, int slot, VirtioDevice device)
     {
         var transport = new VirtioPciTransport(context, _mmio, _pci, slot, device);
@@ -250,26 +273,47 @@ internal sealed class Board : IDisposable
         Own(transport, transport.Reset);
     }
 
-    private void BuildSerials(DeviceContext context, IReadOnlyList<IByteStream> serials)
+    private void BuildSerials(MachineConfig config, DeviceContext context, IReadOnlyList<IByteStream> serials)
+    {
+        int lines = 0;
+        for (int i = 0; i < serials.Count; i++)
+        {
+            IByteStream stream = serials[i];
+            _serials.Add(stream);
+            _owned.Add(stream);
+            if (!config.Serials[i].IsVirtio)
+            {
+                (ushort port, int irq) = s_serialLines[lines];
+                var uart = new Serial16550(context, context.Line(irq), stream, (ushort)lines);
+                uart.Attach(_ports, port);
+                stream.OnInput = UnderBusLock(uart.Receive);
+                Own(uart, uart.Reset);
+                lines++;
+            }
+        }
+    }
+
+    // Behind the disks, so that a machine without one has the sections that it always had.
+    private void BuildConsole(MachineConfig config, DeviceContext context, IReadOnlyList<IByteStream> serials)
     {
         for (int i = 0; i < serials.Count; i++)
         {
-            (ushort port, int irq) = s_serialLines[i];
-            IByteStream stream = serials[i];
-            var uart = new Serial16550(context, context.Line(irq), stream, (ushort)i);
-            uart.Attach(_ports, port);
-            stream.OnInput = bytes =>
+            if (config.Serials[i].IsVirtio)
             {
-                lock (_busLock)
-                {
-                    return uart.Receive(bytes.Span);
-                }
-            };
-            _serials.Add(stream);
-            _owned.Add(stream);
-            Own(uart, uart.Reset);
+                var console = new VirtioConsole(context, instance: 0, serials[i]);
+                Plug(context, ConsoleSlot, console);
+                serials[i].OnInput = UnderBusLock(console.Receive);
+            }
         }
     }
+
+    private Func<ReadOnlyMemory<byte>, int> UnderBusLock(Func<ReadOnlySpan<byte>, int> receive) => bytes =>
+    {
+        lock (_busLock)
+        {
+            return receive(bytes.Span);
+        }
+    };
 
     private void Own(ICheckpointed component, Action reset)
     {

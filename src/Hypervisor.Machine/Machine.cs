@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
@@ -37,21 +38,25 @@ public sealed class Machine : IProtectedMachine, IDisposable
     private bool _holdsBus;
 
     /// <summary>
-    /// Assembles a machine; owns <paramref name="drives"/> and <paramref name="serials"/> from here on.
+    /// Assembles a machine; owns <paramref name="drives"/>, <paramref name="serials"/> and
+    /// <paramref name="networks"/> from here on.
     /// </summary>
     /// <param name="config">What the user asked for, checked.</param>
     /// <param name="drives">One device per drive of the configuration, in its order.</param>
     /// <param name="serials">One stream per serial line of the configuration, in its order.</param>
+    /// <param name="networks">One port per NIC of the configuration, in its order.</param>
     /// <param name="hostClock">Host time.</param>
     /// <param name="onEnded">Called once when the guest ends itself, with the bus lock held: signal and return.</param>
     public Machine(
         MachineConfig config,
         IReadOnlyList<IBlockDevice> drives,
         IReadOnlyList<IByteStream> serials,
+        IReadOnlyList<INetworkPort> networks,
         IHostClock hostClock,
         Action<MachineEnd> onEnded)
     {
-        Check.That(drives.Count == config.Drives.Count && serials.Count == config.Serials.Count);
+        Check.That(drives.Count == config.Drives.Count && serials.Count == config.Serials.Count
+            && networks.Count == config.Networks.Count);
         _config = config;
         _onEnded = onEnded;
         _clock = new GuestClock(hostClock);
@@ -59,7 +64,15 @@ public sealed class Machine : IProtectedMachine, IDisposable
         Ram = new GuestRam(config.MemoryBytes);
         _eventLoop = new EventLoop(_busLock, timers, config.Name);
         _board = new Board(
-            config, Ram, timers, _eventLoop, _busLock, drives, serials, new BoardEvents(RequestReset, End, Wake));
+            config,
+            Ram,
+            timers,
+            _eventLoop,
+            _busLock,
+            drives,
+            serials,
+            networks,
+            new BoardEvents(RequestReset, End, Wake));
         _threads = new VcpuThread[_board.Vcpus.Count];
         for (int i = 0; i < _threads.Length; i++)
         {

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
 using Hypervisor.Cpu;
 using Hypervisor.Machine.Boot;
@@ -37,8 +38,11 @@ public sealed record MachineConfig
     /// <summary>Port of `isa-debug-exit` when none is named, as in QEMU.</summary>
     public const int DebugExitPortDefault = 0x501;
 
-    /// <summary>Largest number of drives: the free slots of one PCI bus.</summary>
+    /// <summary>Largest number of drives: the free slots of one PCI bus, less those of NICs.</summary>
     public const int DriveCountMax = 24;
+
+    /// <summary>Largest number of NICs.</summary>
+    public const int NetworkCountMax = 4;
 
     /// <summary>Names that <see cref="CpuModel"/> may have, weakest first.</summary>
     public static IReadOnlyList<string> CpuModels { get; } = ["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
@@ -97,8 +101,11 @@ public sealed record MachineConfig
     /// <summary>virtio-blk disks, in PCI slot order; the first one boots.</summary>
     public IReadOnlyList<DriveOptions> Drives { get; init; } = [];
 
-    /// <summary>The host's ends of COM1, COM2, …; at most four.</summary>
+    /// <summary>The host's ends of COM1, COM2, …, at most four, and of the virtio console.</summary>
     public IReadOnlyList<SerialConfig> Serials { get; init; } = [];
+
+    /// <summary>virtio-net NICs, in PCI slot order, and what they are plugged into.</summary>
+    public IReadOnlyList<NetworkOptions> Networks { get; init; } = [];
 
     /// <summary>
     /// Port of `isa-debug-exit`: the process then exits with (value written &lt;&lt; 1) | 1. Null when absent.

@@ -7,4 +7,8 @@ namespace Hypervisor.Machine;
 /// <param name="IsServer">Whether the TCP peer calls us, instead of we it.</param>
 /// <param name="WaitsForPeer">Whether the guest starts only once the TCP peer has called.</param>
 public sealed record SerialConfig(
-    SerialKind Kind, string Target = "", int Port = 0, bool IsServer = false, bool WaitsForPeer = false);
+    SerialKind Kind, string Target = "", int Port = 0, bool IsServer = false, bool WaitsForPeer = false)
+{
+    /// <summary>Whether it is the virtio console's instead of a COM port's; one at most.</summary>
+    public bool IsVirtio { get; init; }
+}

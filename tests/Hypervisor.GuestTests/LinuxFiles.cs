@@ -22,7 +22,13 @@ internal static class LinuxFiles
     public static string DiskPath => Ready("disk.img");
 
     /// <summary>The initial RAM disk.</summary>
-    public static BootFile Initrd => BootFile.Open("initrd", Ready("initrd.gz"));
+    public static BootFile Initrd => BootFile.Open("initrd", InitrdPath);
+
+    /// <summary>The initial RAM disk's path.</summary>
+    public static string InitrdPath => Ready("initrd.gz");
+
+    /// <summary>The guest's busybox, which runs on the host as well.</summary>
+    public static string BusyboxPath => Ready("busybox");
 
     /// <summary>Makes a disk that boots through GRUB.</summary>
     public static void MakeGrubDisk(string path, string kernelArguments)

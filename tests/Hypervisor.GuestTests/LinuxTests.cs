@@ -1,6 +1,9 @@
+using System;
+using System.Threading;
 using Hypervisor.Cpu;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
+using Hypervisor.TestKit;
 using Xunit;
 
 namespace Hypervisor.GuestTests;
@@ -51,6 +54,30 @@ public sealed class LinuxTests
         Assert.Contains("online 0-1\r\n", console);
         Assert.Contains("SMP-OK", console);
         Assert.DoesNotContain("SMP-FAILED", console);
+        Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
+    }
+
+    [Fact]
+    public void Debian_talks_on_a_virtio_console()
+    {
+        var console = new ToyConsole();
+        BootFile kernel = BootFile.Open("kernel", LinuxFiles.KernelPath);
+        using var typing = new Timer(_ =>
+        {
+            if (console.Text.Contains("HVC-HELLO", StringComparison.Ordinal)
+                && !console.Text.Contains("HVC-GOT", StringComparison.Ordinal))
+            {
+                console.OnInput!("a word\n"u8.ToArray());
+            }
+        });
+        typing.Change(0, 200);
+
+        (MachineEnd end, string serial) = GuestRun.ToEnd(
+            Boot(kernel, "hvtest=console"), ExecutionEngine.Translator, console);
+
+        Assert.Contains("HVC-OK", serial);
+        Assert.Contains("HVC-GOT a word", console.Text);
+        Assert.Contains(new string('z', 256 << 10), console.Text);
         Assert.Equal(new MachineEnd(MachineEndKind.PowerOff), end);
     }
 

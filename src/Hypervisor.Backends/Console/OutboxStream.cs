@@ -17,7 +17,7 @@ namespace Hypervisor.Backends.Console;
 /// <param name="inner">Where released bytes go.</param>
 /// <param name="heldBytesMax">Most bytes held.</param>
 /// <param name="onOverflow">Called once when bytes had to be dropped because more than that were held.</param>
-public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onOverflow) : IByteStream
+public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onOverflow) : IByteStream, IEpochOutbox
 {
     private const int FirstBytes = 64 << 10;
 
@@ -70,7 +70,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>At a cut, paused: bytes from now on belong to <paramref name="epoch"/> and are held.</summary>
+    /// <inheritdoc/>
     public void BeginEpoch(ulong epoch)
     {
         lock (_lock)
@@ -132,7 +132,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>Lets out the bytes of all epochs up to and including <paramref name="epoch"/>, in order.</summary>
+    /// <inheritdoc/>
     public void Release(ulong epoch)
     {
         lock (_lock)
@@ -145,7 +145,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>Lets out everything and holds nothing from now on: the guest runs unprotected.</summary>
+    /// <inheritdoc/>
     public void Pass()
     {
         lock (_lock)
@@ -156,7 +156,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         }
     }
 
-    /// <summary>Throws away everything held and everything that still comes: it was never committed (rule 3).</summary>
+    /// <inheritdoc/>
     public void Drop()
     {
         lock (_lock)

@@ -52,6 +52,21 @@ public sealed unsafe partial class HostEvent : IDisposable
     /// </summary>
     public static void WakeThisThreadOnTime() => _ = ControlProcess(SetTimerSlack, nanos: 1, 0, 0, 0);
 
+    /// <summary>Waits until a file can be read, or the flag is set, which stays so.</summary>
+    /// <returns>False when the flag is set.</returns>
+    internal bool WaitOr(int file)
+    {
+        PollFile* files = stackalloc PollFile[2];
+        files[0] = new PollFile { File = file, Events = PollIn };
+        files[1] = new PollFile { File = _file, Events = PollIn };
+        while (Poll(files, 2, null, null) <= 0)
+        {
+            // A signal came first.
+        }
+
+        return files[1].Returned == 0;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _ = Close(_file);
 

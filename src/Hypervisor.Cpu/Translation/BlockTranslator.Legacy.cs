@@ -64,13 +64,21 @@ internal sealed unsafe partial class BlockTranslator
             return EmitMember(member, HostOf(instruction.MemoryBase), displacement, sizeBytes, segment, isWrite);
         }
 
+        int address = EmitLegacyAddress(instruction, sizeBytes, isWrite);
+        return new Place(EmitCheck(address, sizeBytes, segment, isWrite, alignmentMask), 0);
+    }
+
+    // R9 = the linear address of an operand within its segment.
+    private int EmitLegacyAddress(in Instruction instruction, int sizeBytes, bool isWrite)
+    {
+        int segment = OperandLowering.SegmentIndex(instruction.MemorySegment);
         EmitEffective(instruction, R9);
         if (!_variant.IsFlat || segment is SegmentRegister.Fs or SegmentRegister.Gs)
         {
             EmitSegment(segment, sizeBytes, isWrite);
         }
 
-        return new Place(EmitCheck(R9, sizeBytes, segment, isWrite, alignmentMask), 0);
+        return R9;
     }
 
     // R9 = the linear address of offset R9 in a segment, if the access is within it.

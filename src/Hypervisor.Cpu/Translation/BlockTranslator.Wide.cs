@@ -35,7 +35,9 @@ internal sealed unsafe partial class BlockTranslator
     // What is masked off must not fault: unless the TLB grants all of the operand, the instruction is interpreted.
     private Place EmitMaskedOperand(in Instruction instruction, int sizeBytes, bool isWrite, int alignmentMask)
     {
-        int address = EmitAddress(instruction);
+        int address = _variant.IsLegacy
+            ? EmitLegacyAddress(instruction, sizeBytes, isWrite)
+            : EmitAddress(instruction);
         ReleaseR10();
         EmitTagCheck(address, sizeBytes, isWrite, alignmentMask);
         Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());

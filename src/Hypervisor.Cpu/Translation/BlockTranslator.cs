@@ -263,7 +263,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool EmitPlain(in Instruction instruction)
     {
-        if (_variant.IsSegmented && instruction.Code.Encoding() == EncodingKind.VEX)
+        if (_variant.IsSegmented && instruction.Code.Encoding() is (EncodingKind.VEX or EncodingKind.EVEX))
         {
             return EmitInterpreted(instruction); // #UD in real and virtual-8086 mode
         }

@@ -48,6 +48,14 @@ public abstract class VirtioDevice
     {
     }
 
+    /// <summary>Whether a choice among the offered features makes sense. Spec: VIRTIO 1.2, section 2.2.2.</summary>
+    public virtual bool AreFeaturesSound(ulong features) => true;
+
+    /// <summary>The driver and the device agree on the features.</summary>
+    public virtual void OnFeaturesAgreed()
+    {
+    }
+
     /// <summary>Looks for work in a queue; called only while the device is running and the queue is enabled.</summary>
     public abstract void ServiceQueue(int index);
 

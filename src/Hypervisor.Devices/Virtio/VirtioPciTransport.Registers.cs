@@ -220,7 +220,7 @@ public sealed partial class VirtioPciTransport
         VirtioStatus before = _status;
         VirtioStatus after = (value & ~VirtioStatus.NeedsReset) | (before & VirtioStatus.NeedsReset);
         bool asksForFeatures = (value & ~before & VirtioStatus.FeaturesOk) != 0;
-        if (asksForFeatures && !_negotiation.IsAcceptable)
+        if (asksForFeatures && !(_negotiation.IsAcceptable && _device.AreFeaturesSound(_negotiation.Accepted)))
         {
             after &= ~VirtioStatus.FeaturesOk;
         }
@@ -232,6 +232,11 @@ public sealed partial class VirtioPciTransport
         }
 
         _status = after;
+        if ((after & ~before & VirtioStatus.FeaturesOk) != 0)
+        {
+            _device.OnFeaturesAgreed();
+        }
+
         if ((after & ~before & VirtioStatus.DriverOk) != 0)
         {
             ServiceAllQueues();

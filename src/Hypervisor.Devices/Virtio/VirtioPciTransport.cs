@@ -245,6 +245,13 @@ public sealed partial class VirtioPciTransport : PciFunction, IMmioDevice, IChec
         {
             throw new StateFormatException("a virtqueue has a vector or a ring that the device can't have");
         }
+
+        ulong missing = _negotiation.Accepted & ~_negotiation.Offered;
+        if ((_status & VirtioStatus.FeaturesOk) != 0 && missing != 0)
+        {
+            throw new StateFormatException(
+                $"virtio device {_device.DeviceType}: features {missing:X} are in use there and not offered here");
+        }
     }
 
     private bool IsVector(ushort vector) => vector == Virtqueue.NoVector || vector < _msix.VectorCount;

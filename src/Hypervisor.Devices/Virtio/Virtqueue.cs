@@ -148,8 +148,8 @@ public sealed class Virtqueue
         return VirtqueueResult.Chain;
     }
 
-    /// <summary>Puts the chain that was taken last back, to take it again later.</summary>
-    public void UndoPop() => _nextAvailable--;
+    /// <summary>Puts the chains that were taken last back, to take them again later.</summary>
+    public void UndoPop(int count = 1) => _nextAvailable -= (ushort)count;
 
     /// <summary>Reads the chain that starts at a descriptor. False when it breaks the rules.</summary>
     public bool TryReadChain(ushort head, VirtqueueChain chain)
@@ -206,12 +206,14 @@ public sealed class Virtqueue
     }
 
     /// <summary>Asks the driver for a notification of the next chain. True: one came meanwhile, look again.</summary>
-    public bool AskForKick()
+    /// <param name="leftCount">Chains that were seen and put back: more than these are waited for.</param>
+    public bool AskForKick(int leftCount = 0)
     {
+        ushort awaited = (ushort)(_nextAvailable + leftCount);
         if (_negotiation.Has(VirtioFeature.RingEventIndex))
         {
             Span<byte> bytes = stackalloc byte[sizeof(ushort)];
-            BinaryPrimitives.WriteUInt16LittleEndian(bytes, _nextAvailable);
+            BinaryPrimitives.WriteUInt16LittleEndian(bytes, awaited);
             if (!_ram.TryWrite(_used + RingOffset + ((ulong)_size * UsedElementBytes), bytes))
             {
                 return false;
@@ -221,26 +223,33 @@ public sealed class Virtqueue
         // Our event must be visible before the index is read; pairs with the driver's barrier before it reads the
         // event.
         Interlocked.MemoryBarrier();
-        return _ram.TryReadU16(_available + IndexOffset, out ushort index) && index != _nextAvailable;
+        return _ram.TryReadU16(_available + IndexOffset, out ushort index) && index != awaited;
     }
 
     /// <summary>Gives a chain back to the driver. False when the ring is broken.</summary>
     /// <param name="head">First descriptor of the chain.</param>
     /// <param name="writtenBytes">How many of its writable bytes, from the first, hold something now.</param>
-    public bool TryPush(ushort head, uint writtenBytes)
+    public bool TryPush(ushort head, uint writtenBytes) => TryFill(0, head, writtenBytes) && TryShow(1);
+
+    /// <summary>Writes an entry of the used ring that the driver does not see yet. False: the ring is broken.</summary>
+    /// <param name="index">Which one of those that <see cref="TryShow"/> shows together, from 0.</param>
+    /// <param name="head">First descriptor of the chain.</param>
+    /// <param name="writtenBytes">How many of its writable bytes, from the first, hold something now.</param>
+    public bool TryFill(int index, ushort head, uint writtenBytes)
     {
         Span<byte> element = stackalloc byte[UsedElementBytes];
         BinaryPrimitives.WriteUInt32LittleEndian(element, head);
         BinaryPrimitives.WriteUInt32LittleEndian(element[4..], writtenBytes);
-        ulong slot = _used + RingOffset + ((ulong)(_nextUsed & (_size - 1)) * UsedElementBytes);
-        if (!_ram.TryWrite(slot, element))
-        {
-            return false;
-        }
+        int place = (_nextUsed + index) & (_size - 1);
+        return _ram.TryWrite(_used + RingOffset + ((ulong)place * UsedElementBytes), element);
+    }
 
-        _nextUsed++;
+    /// <summary>Gives the chains of the next entries of the used ring back to the driver, all at once.</summary>
+    public bool TryShow(int count)
+    {
+        _nextUsed += (ushort)count;
 
-        // The element must be visible before the index that covers it; pairs with the driver's load barrier.
+        // The elements must be visible before the index that covers them; pairs with the driver's load barrier.
         Interlocked.MemoryBarrier();
         Span<byte> index = stackalloc byte[sizeof(ushort)];
         BinaryPrimitives.WriteUInt16LittleEndian(index, _nextUsed);

@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Hypervisor.Backends;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.Memory;
@@ -24,6 +25,7 @@ internal sealed class CaptureThread : IDisposable
     private const long ReportNanos = 50_000_000; // time between two words about the full copy: more than an eye sees
 
     private readonly PrimarySetup _setup;
+    private readonly IEpochOutbox[] _outboxes;
     private readonly CaptureMeter _meter;
     private readonly GuestGate _guest;
     private readonly Inbox<Command> _commands = new();
@@ -34,6 +36,7 @@ internal sealed class CaptureThread : IDisposable
     public CaptureThread(PrimarySetup setup, CaptureMeter meter)
     {
         _setup = setup;
+        _outboxes = [.. setup.AllOutboxes];
         _meter = meter;
         _guest = new GuestGate(setup.Machine);
         _thread = new Thread(Run) { Name = "capture", IsBackground = true };
@@ -262,9 +265,9 @@ internal sealed class CaptureThread : IDisposable
                 _setup.Disks[i].BeginEpoch(epoch + 1);
             }
 
-            for (int i = 0; i < _setup.Outboxes.Count; i++)
+            for (int i = 0; i < _outboxes.Length; i++)
             {
-                _setup.Outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
+                _outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
             }
 
             run.Post(PrimaryEventKind.CutTaken, epoch: epoch); // behind the last disk write of the epoch

@@ -1,7 +1,7 @@
 using System;
 using System.Net.Sockets;
 using System.Threading;
-using Hypervisor.Backends.Console;
+using Hypervisor.Backends;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Link;
@@ -20,6 +20,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     private const int NanosPerMilli = 1_000_000;
 
     private readonly PrimarySetup _setup;
+    private readonly IEpochOutbox[] _outboxes;
     private readonly PrimaryCore _core;
     private readonly Inbox<PrimaryEvent> _inbox = new();
     private readonly CaptureMeter _meter = new();
@@ -45,6 +46,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     internal PrimarySession(PrimarySetup setup, IWitness witness)
     {
         _setup = setup;
+        _outboxes = [.. setup.AllOutboxes];
         _core = new PrimaryCore(setup.Options, this);
         _capture = new CaptureThread(setup, _meter);
         _witness = new WitnessWorker(
@@ -152,7 +154,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     void IPrimaryActions.ReleaseOutput(ulong epoch)
     {
-        foreach (OutboxStream outbox in _setup.Outboxes)
+        foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Release(epoch);
         }
@@ -160,7 +162,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     void IPrimaryActions.PassOutput()
     {
-        foreach (OutboxStream outbox in _setup.Outboxes)
+        foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Pass();
         }
@@ -168,7 +170,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     void IPrimaryActions.DropOutput()
     {
-        foreach (OutboxStream outbox in _setup.Outboxes)
+        foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Drop();
         }

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Hypervisor.Backends;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
@@ -19,6 +20,15 @@ public sealed record PrimarySetup
 
     /// <summary>Every way out for console bytes, in order.</summary>
     public required IReadOnlyList<OutboxStream> Outboxes { get; init; }
+
+    /// <summary>
+    /// Every way out for frames. They are held like console bytes, but not sent to the standby: a takeover may lose
+    /// some (rule 5).
+    /// </summary>
+    public IReadOnlyList<IEpochOutbox> FrameOutboxes { get; init; } = [];
+
+    /// <summary>All ways out, in the order in which they are held and let out.</summary>
+    internal IEnumerable<IEpochOutbox> AllOutboxes => [.. Outboxes, .. FrameOutboxes];
 
     /// <summary>Name or address of the standby.</summary>
     public required string StandbyHost { get; init; }

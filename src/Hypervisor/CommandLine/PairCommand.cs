@@ -1,8 +1,10 @@
 using System;
+using System.Collections.Generic;
 using System.CommandLine;
 using System.IO;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Network;
 using Hypervisor.Machine;
 using Hypervisor.Sessions;
 
@@ -29,6 +31,10 @@ internal static class PairCommand
         "--standby-drive", "file=PATH,…", "The standby's disk for each --drive, in the same order "
         + "[default: the same with .standby behind the file's name, made when missing].");
 
+    private static readonly Option<string[]> s_standbyNet = OptionShapes.Many(
+        "--standby-net", "KIND,…", "What the standby plugs each --net into, in the same order [default: the same; a "
+        + "TAP interface has one owner, so on one host it needs another].");
+
     /// <summary>Builds the command.</summary>
     public static Command Build()
     {
@@ -41,6 +47,7 @@ internal static class PairCommand
             s_kill,
             s_stop,
             s_standbyDrive,
+            s_standbyNet,
         };
         MachineOptions.AddTo(command);
         ProtectionOptions.AddTo(command);
@@ -68,6 +75,7 @@ internal static class PairCommand
         return new PairConfig(Protectable.Check(machine), protection)
         {
             StandbyDrives = [.. ReadStandbyDrives(words, machine)],
+            StandbyNetworks = ReadStandbyNetworks(words, machine),
             KillPrimaryAfter = kill,
             StopAfterTakeover = stop ?? (isScratch ? s_stopDefault : null),
             HasSteps = machine.Kernel?.Name == EmbeddedGuests.Counting,
@@ -114,6 +122,22 @@ internal static class PairCommand
         }
 
         return drives;
+    }
+
+    // The NICs are the guest's, and so their addresses and sizes: only what they are plugged into is another.
+    private static List<NetworkOptions> ReadStandbyNetworks(ParseResult words, MachineConfig machine)
+    {
+        string[]? texts = words.GetValue(s_standbyNet);
+        List<NetworkOptions> given = NetText.ParseAll(s_standbyNet.Name, texts ?? [], machine.Uuid);
+        return texts is not { Length: > 0 } ? [.. machine.Networks]
+            : given.Count == machine.Networks.Count
+                ? [.. given.Zip(machine.Networks, (there, here) => there with
+                {
+                    Mac = here.Mac,
+                    MtuBytes = here.MtuBytes,
+                })]
+                : throw new UsageException($"{s_standbyNet.Name}: {given.Count} for {machine.Networks.Count} NICs; "
+                    + "allowed: one for each --net");
     }
 
     private static TimeSpan? ReadTime(ParseResult words, Option<string> option)

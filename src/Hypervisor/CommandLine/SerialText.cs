@@ -10,9 +10,12 @@ internal static class SerialText
     private const int SerialCountMax = 4; // COM1 to COM4
     private const string Allowed = "allowed: stdio, null, file:PATH, tcp:HOST:PORT[,server[,nowait]]";
 
-    /// <summary>Parses every `--serial`, in order of the COM ports.</summary>
+    /// <summary>Parses every `--serial`, in order of the COM ports, then the virtio console.</summary>
+    /// <param name="texts">What the serial lines are.</param>
+    /// <param name="consoleOption">Name of the option that says what the virtio console is.</param>
+    /// <param name="console">That; null: there is none.</param>
     /// <exception cref="UsageException">A word that is not understood, or standard input wanted twice.</exception>
-    public static List<SerialConfig> ParseAll(IReadOnlyList<string> texts)
+    public static List<SerialConfig> ParseAll(IReadOnlyList<string> texts, string consoleOption, string? console)
     {
         List<SerialConfig> serials = [];
         foreach (string text in texts)
@@ -26,8 +29,24 @@ internal static class SerialText
             serials.Add(serial);
         }
 
-        return serials.Count <= SerialCountMax ? serials : throw new UsageException(
-            $"--serial: {serials.Count} serial lines are too many; allowed: {SerialCountMax}");
+        if (serials.Count > SerialCountMax)
+        {
+            throw new UsageException(
+                $"--serial: {serials.Count} serial lines are too many; allowed: {SerialCountMax}");
+        }
+
+        if (console is not null)
+        {
+            SerialConfig virtio = Parse($"{consoleOption} {console}", console) with { IsVirtio = true };
+            if (virtio.Kind == SerialKind.Stdio && serials.Exists(other => other.Kind == SerialKind.Stdio))
+            {
+                throw new UsageException($"{consoleOption} stdio: standard input is taken; allowed: once");
+            }
+
+            serials.Add(virtio);
+        }
+
+        return serials;
     }
 
     /// <summary>Writes a serial line as an option's value, such that <see cref="ParseAll"/> reads it back.</summary>

@@ -23,7 +23,12 @@ internal sealed class GuestMachine : IDisposable
     {
         _drives = MachineParts.OpenDrives(config);
         _machine = new Machine.Machine(
-            config, _drives, serials, new HostClock(), end => _end.TrySetResult(MachineParts.Describe(end)));
+            config,
+            _drives,
+            serials,
+            MachineParts.OpenNetworks(config, startsNow: true),
+            new HostClock(),
+            end => _end.TrySetResult(MachineParts.Describe(end)));
         try
         {
             MachineParts.Boot(_machine, config);

@@ -2,7 +2,9 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
+using Hypervisor.Core.Host;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 
@@ -30,6 +32,31 @@ internal static class MachineParts
         }
 
         return drives;
+    }
+
+    /// <summary>Opens what the NICs are plugged into, all or nothing.</summary>
+    /// <param name="config">The machine.</param>
+    /// <param name="startsNow">Whether the guest starts here, now; a standby's may never.</param>
+    /// <exception cref="FailureException">One of them cannot be had.</exception>
+    public static List<NetworkPort> OpenNetworks(MachineConfig config, bool startsNow)
+    {
+        List<NetworkPort> ports = [];
+        try
+        {
+            foreach (NetworkOptions network in config.Networks)
+            {
+                INetworkBackend backend = network.Open(
+                    startsNow, line => Console.Error.WriteLine($"hv: --net: {line}"));
+                ports.Add(new NetworkPort($"{config.Name} {network.Mac}", backend));
+            }
+        }
+        catch (HostException error)
+        {
+            ports.ForEach(port => port.Dispose());
+            throw new FailureException($"--net: {error.Message}");
+        }
+
+        return ports;
     }
 
     /// <summary>Puts kernel or firmware into RAM.</summary>

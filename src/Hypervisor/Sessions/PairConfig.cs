@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Machine;
 
@@ -13,6 +14,9 @@ internal sealed record PairConfig(MachineConfig Machine, ProtectionConfig Protec
 {
     /// <summary>The standby's drives, in the order of the primary's.</summary>
     public required IReadOnlyList<DriveOptions> StandbyDrives { get; init; }
+
+    /// <summary>What the standby's NICs are plugged into, in the order of the primary's.</summary>
+    public IReadOnlyList<NetworkOptions> StandbyNetworks { get; init; } = [];
 
     /// <summary>How long after protection began the primary is killed; null: never.</summary>
     public TimeSpan? KillPrimaryAfter { get; init; }

@@ -66,7 +66,8 @@ internal sealed class PairSession : IDisposable
     {
         string[] protection = ProtectionOptions.Write(_config.Protection);
         List<string> standby = MachineOptions.Write(
-            _config.Machine with { Drives = _config.StandbyDrives }, isStandby: true);
+            _config.Machine with { Drives = _config.StandbyDrives, Networks = _config.StandbyNetworks },
+            isStandby: true);
         List<string> primary = MachineOptions.Write(_config.Machine, isStandby: false);
 
         _standby = new PairChild(

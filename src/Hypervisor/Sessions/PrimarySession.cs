@@ -6,6 +6,7 @@ using System.Threading.Tasks;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Time;
 using Hypervisor.Machine;
@@ -43,8 +44,9 @@ internal sealed class PrimarySession : IDisposable
         Replicator? replicator = null;
         OutboxStream[] outboxes = [.. SerialStreams.Open(config.Serials, OnEscape).Select(stream => new OutboxStream(
             stream, HeldOutputBytesMax, () => Volatile.Read(ref replicator)?.OnOutboxOverflow()))];
+        List<NetworkPort> networks = MachineParts.OpenNetworks(config, startsNow: true);
         _machine = new Machine.Machine(
-            config, filters, outboxes, _clock, end => _guestEnd.TrySetResult(MachineParts.Describe(end)));
+            config, filters, outboxes, networks, _clock, end => _guestEnd.TrySetResult(MachineParts.Describe(end)));
         MachineParts.Boot(_machine, config);
         _machine.Start();
         _outcome = new SessionOutcome(new ReportedEvents(report, _clock, isStandby: false));
@@ -54,6 +56,7 @@ internal sealed class PrimarySession : IDisposable
             Machine = _machine,
             Disks = filters,
             Outboxes = outboxes,
+            FrameOutboxes = [.. networks.Select(network => network.Outbox)],
             StandbyHost = standby.Host,
             StandbyPort = standby.Port,
             Witness = _witness,

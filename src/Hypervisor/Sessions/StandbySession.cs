@@ -38,7 +38,12 @@ internal sealed class StandbySession : IDisposable
         _drives = MachineParts.OpenDrives(config);
         List<IByteStream> serials = SerialStreams.Open(config.Serials, OnEscape);
         _machine = new Machine.Machine(
-            config, _drives, serials, _clock, end => _guestEnd.TrySetResult(MachineParts.Describe(end)));
+            config,
+            _drives,
+            serials,
+            MachineParts.OpenNetworks(config, startsNow: false),
+            _clock,
+            end => _guestEnd.TrySetResult(MachineParts.Describe(end)));
         _machine.Start();
         Replicator? replicator = null;
         var reported = new ReportedEvents(report, _clock, isStandby: true)

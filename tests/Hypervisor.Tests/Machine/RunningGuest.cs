@@ -45,6 +45,7 @@ internal sealed class RunningGuest : IDisposable
             config,
             disk is null ? [] : [disk],
             [wrap is null ? Console : wrap(Console)],
+            [],
             clock ?? s_clock,
             end => Volatile.Write(ref _end, $"{end}")); // pairs with End
         Machine.Start();

@@ -93,17 +93,20 @@ public sealed class MachineOptionsTests
             "--memory", "64M", "--cpus", "2", "--cpu", "x86-64-v2", "--guest", "counting", "--append", "steps=3",
             "--drive", "file=a,,b.img,cache=none,id=root,readonly=on,discard=unmap", "--drive", "file=c.img",
             "--serial", "tcp:[::1]:4555,server,nowait", "--serial", "null", "--debug-exit", "--no-reboot",
-            "--name", "web");
+            "--console", "file:hvc", "--net", "tap,ifname=tap0", "--net", "socket,fd=4", "--name", "web");
 
         MachineConfig again = Read([.. MachineOptions.Write(machine, isStandby: false)]);
 
         Assert.Equal(machine.Kernel!.Name, again.Kernel!.Name);
         Assert.Equal(machine.Drives, again.Drives);
         Assert.Equal(machine.Serials, again.Serials);
+        Assert.Equal(machine.Networks, again.Networks);
+        Assert.Equal(2, again.Networks.Count);
+        Assert.True(again.Serials[^1].IsVirtio);
         Assert.Equal(machine.RtcStart, again.RtcStart, TimeSpan.FromSeconds(1));
         Assert.Equal(
-            machine with { Kernel = null, Drives = [], Serials = [], RtcStart = default },
-            again with { Kernel = null, Drives = [], Serials = [], RtcStart = default });
+            machine with { Kernel = null, Drives = [], Serials = [], Networks = [], RtcStart = default },
+            again with { Kernel = null, Drives = [], Serials = [], Networks = [], RtcStart = default });
         Assert.Null(Read([.. MachineOptions.Write(machine, isStandby: true)]).Kernel);
     }
 

@@ -22,7 +22,11 @@ public sealed class VirtioCheckpointTests : IDisposable
         var kinds = new TheoryData<string>();
         foreach (DeviceCatalog.Entry entry in DeviceCatalog.All)
         {
-            kinds.Add(entry.Name);
+            // The others have tests of their own: VirtioNetControlTests, VirtioConsoleTests.
+            if (entry.Name is not ("virtio-net-pci" or "virtio-serial-pci"))
+            {
+                kinds.Add(entry.Name);
+            }
         }
 
         return kinds;

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Text;
 using Hypervisor.Backends.Console;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -25,6 +26,7 @@ public sealed class CaptureThreadTests : IDisposable
     private readonly ToyConsole _first = new();
     private readonly ToyConsole _second = new();
     private readonly OutboxStream[] _outboxes;
+    private readonly FrameOutbox _frames = new(1 << 16);
     private readonly EagerMachine _machine;
     private readonly PrimarySetup _setup;
     private readonly Inbox<PrimaryEvent> _inbox = new();
@@ -34,12 +36,13 @@ public sealed class CaptureThreadTests : IDisposable
     public CaptureThreadTests()
     {
         _outboxes = [NewOutbox(_first), NewOutbox(_second)];
-        _machine = new EagerMachine(_outboxes);
+        _machine = new EagerMachine(_outboxes, _frames);
         _setup = new PrimarySetup
         {
             Machine = _machine,
             Disks = [],
             Outboxes = _outboxes,
+            FrameOutboxes = [_frames],
             StandbyHost = "",
             StandbyPort = 0,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
@@ -100,13 +103,17 @@ public sealed class CaptureThreadTests : IDisposable
         Cut(1);
 
         Array.ForEach(_outboxes, outbox => outbox.Release(1)); // everything that belongs to epoch 1
+        _frames.Release(1);
 
         Assert.DoesNotContain("after the cut", _first.Text, StringComparison.Ordinal);
         Assert.DoesNotContain("after the cut", _second.Text, StringComparison.Ordinal);
+        Assert.Equal("", SentFrames());
         Cut(2);
         Array.ForEach(_outboxes, outbox => outbox.Release(2));
+        _frames.Release(2);
         Assert.EndsWith("after the cut", _first.Text, StringComparison.Ordinal);
         Assert.EndsWith("after the cut", _second.Text, StringComparison.Ordinal);
+        Assert.Equal("after the cut", SentFrames());
     }
 
     [Fact]
@@ -129,6 +136,18 @@ public sealed class CaptureThreadTests : IDisposable
             // The machine counts in its section and in RAM together, whenever it runs, also between cut and copy.
             Assert.Equal(counter.Value, BitConverter.ToInt64(_standby.ReadOnlyBytes(0, sizeof(long))));
         }
+    }
+
+    private string SentFrames()
+    {
+        var text = new StringBuilder();
+        byte[] frame = new byte[1024];
+        while (_frames.TryTake(frame, out _, out int length))
+        {
+            text.Append(Encoding.ASCII.GetString(frame, 0, length));
+        }
+
+        return text.ToString();
     }
 
     private static OutboxStream NewOutbox(ToyConsole sink) => new(sink, 1 << 16, static () => { });
@@ -158,7 +177,7 @@ public sealed class CaptureThreadTests : IDisposable
     }
 
     /// <summary>A machine whose guest acts in the very moment in which it may run.</summary>
-    private sealed class EagerMachine(OutboxStream[] outboxes) : IProtectedMachine
+    private sealed class EagerMachine(OutboxStream[] outboxes, FrameOutbox frames) : IProtectedMachine
     {
         private readonly Counter _counter = new();
 
@@ -178,6 +197,7 @@ public sealed class CaptureThreadTests : IDisposable
             BitConverter.TryWriteBytes(Ram.WritableBytes(0, sizeof(long)), _counter.Value);
             byte[] text = Encoding.ASCII.GetBytes(Says);
             Array.ForEach(outboxes, outbox => outbox.Write(text));
+            Assert.True(frames.TryAdd(0, text));
             Says = "";
         }
 

@@ -1,0 +1,185 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Hypervisor.Core;
+
+namespace Hypervisor.Backends.Network;
+
+/// <summary>Frames that a NIC sent and that are not outside yet: held by epoch, or merely on their way.</summary>
+/// <remarks>
+/// Fault-tolerance rules 1 to 3 and 23. It is bounded and drops nothing of an open epoch: what it has no room for is
+/// refused, and the NIC leaves it in its queue, so that the guest sees a slow network. Frames are not sent to the
+/// standby: a takeover may lose some (rule 5).
+/// <para>
+/// Threads: <see cref="TryAdd"/> on the guest's side (bus lock), <see cref="TryTake"/> on the thread that sends, the
+/// rest on the session's.
+/// </para>
+/// </remarks>
+/// <param name="bytesMax">Most bytes kept; a power of two of at least 64 KiB.</param>
+public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
+{
+    // Protects everything below; taken inside the bus lock, and nothing is called while it is held.
+    private readonly Lock _lock = new();
+    private readonly Queue<(ulong Epoch, long End)> _closed = new();
+    private readonly FrameRing _frames = new(bytesMax);
+    private long _releasedEnd; // frames before this one may leave
+    private ulong _openEpoch;
+    private Mode _mode;
+    private bool _isRefusing;
+
+    private enum Mode
+    {
+        Passing,
+        Holding,
+        Dropping,
+    }
+
+    /// <summary>Called when frames may leave. Any thread; must not block.</summary>
+    public Action OnReleased { get; set; } = static () => { };
+
+    /// <summary>Called when there is room again after a refusal. Any thread; must not block.</summary>
+    public Action OnRoom { get; set; } = static () => { };
+
+    /// <summary>Bytes kept.</summary>
+    public int KeptBytes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _frames.UsedBytes;
+            }
+        }
+    }
+
+    /// <summary>Takes a frame that the guest sends now. False: there is no room; the caller keeps it.</summary>
+    /// <param name="queue">Queue of the NIC, for <see cref="TryTake"/>.</param>
+    /// <param name="frame">The frame with its header.</param>
+    public bool TryAdd(int queue, ReadOnlySpan<byte> frame)
+    {
+        bool isReleased;
+        lock (_lock)
+        {
+            if (_mode == Mode.Dropping)
+            {
+                return true;
+            }
+
+            if (_isRefusing || !_frames.TryAdd(queue, frame))
+            {
+                _isRefusing = true; // until half of it is free: not frame by frame
+                return false;
+            }
+
+            isReleased = _mode == Mode.Passing;
+            _releasedEnd = isReleased ? _frames.End : _releasedEnd;
+        }
+
+        if (isReleased)
+        {
+            OnReleased();
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes the next frame that may leave. False: none may.</summary>
+    public bool TryTake(Span<byte> target, out int queue, out int lengthBytes)
+    {
+        bool hasRoom;
+        lock (_lock)
+        {
+            queue = lengthBytes = 0;
+            if (_frames.First >= _releasedEnd)
+            {
+                return false;
+            }
+
+            ReadOnlySpan<byte> frame = _frames.Peek(out queue);
+            lengthBytes = frame.Length;
+            frame.CopyTo(target);
+            _frames.Remove();
+            hasRoom = EndsRefusal();
+        }
+
+        if (hasRoom)
+        {
+            OnRoom();
+        }
+
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void BeginEpoch(ulong epoch)
+    {
+        lock (_lock)
+        {
+            if (_mode == Mode.Holding)
+            {
+                Check.That(epoch == _openEpoch + 1);
+                _closed.Enqueue((_openEpoch, _frames.End));
+            }
+            else if (_mode == Mode.Passing)
+            {
+                _mode = Mode.Holding;
+            }
+
+            _openEpoch = epoch;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Release(ulong epoch)
+    {
+        lock (_lock)
+        {
+            while (_closed.TryPeek(out (ulong Epoch, long End) closed) && closed.Epoch <= epoch)
+            {
+                _ = _closed.Dequeue();
+                _releasedEnd = closed.End;
+            }
+        }
+
+        OnReleased();
+    }
+
+    /// <inheritdoc/>
+    public void Pass()
+    {
+        lock (_lock)
+        {
+            _closed.Clear();
+            _releasedEnd = _frames.End;
+            _mode = Mode.Passing;
+        }
+
+        OnReleased();
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Released frames that are still here go, too: who lost the guest is silent from now on.</remarks>
+    public void Drop()
+    {
+        bool hasRoom;
+        lock (_lock)
+        {
+            _closed.Clear();
+            _frames.Clear();
+            _mode = Mode.Dropping;
+            hasRoom = EndsRefusal();
+        }
+
+        if (hasRoom)
+        {
+            OnRoom();
+        }
+    }
+
+    private bool EndsRefusal()
+    {
+        bool ends = _isRefusing && _frames.UsedBytes <= bytesMax / 2;
+        _isRefusing &= !ends;
+        return ends;
+    }
+}
