@@ -11,6 +11,8 @@ namespace Hypervisor.Machine;
 /// <summary>The one thread that runs guest timers and posted completions, under the bus lock.</summary>
 internal sealed class EventLoop : IEventLoop, IDisposable
 {
+    private const long BusTakenNanos = 100_000;
+
     private readonly Lock _busLock;
     private readonly GuestTimers _timers;
     private readonly HostEvent _wake = new();
@@ -62,6 +64,33 @@ internal sealed class EventLoop : IEventLoop, IDisposable
         if (waits && _thread.IsAlive && Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
         {
             _thread.Join();
+        }
+    }
+
+    /// <summary>
+    /// Runs the timers that are due, on a thread that has nothing else to do; not when the bus is taken, perhaps by who
+    /// waits for this thread.
+    /// </summary>
+    /// <returns>Nanoseconds until the next is due; <see cref="long.MaxValue"/>: none is.</returns>
+    internal long RunTimers()
+    {
+        if (!_busLock.TryEnter())
+        {
+            return BusTakenNanos;
+        }
+
+        try
+        {
+            if (_timers.Clock.IsRunning)
+            {
+                _timers.RunDue();
+            }
+
+            return TimeToDeadline();
+        }
+        finally
+        {
+            _busLock.Exit();
         }
     }
 

@@ -76,7 +76,8 @@ public sealed class Machine : IProtectedMachine, IDisposable
         _threads = new VcpuThread[_board.Vcpus.Count];
         for (int i = 0; i < _threads.Length; i++)
         {
-            _threads[i] = new VcpuThread(_board.Vcpus[i], BeforeRun, RequestReset, config.Name);
+            Func<long>? runTimers = i == 0 ? _eventLoop.RunTimers : null;
+            _threads[i] = new VcpuThread(_board.Vcpus[i], BeforeRun, RequestReset, runTimers, config.Name);
         }
 
         Components = [_clock, .. _board.Components];

@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Hypervisor.Core.Host;
 using Hypervisor.Cpu;
 
 namespace Hypervisor.Machine;
@@ -14,13 +15,12 @@ internal sealed class VcpuThread : IDisposable
     private const int Running = 0; // in Vcpu.Run, or on the way there
     private const int Idle = 1;    // halted, waiting for an interrupt
     private const int Parked = 2;  // held by Pause
-    private const int SpinsBeforeSleep = 200; // about 20 µs: most pauses end sooner than a thread switch takes
 
     private readonly Vcpu _vcpu;
     private readonly Action _beforeRun;
     private readonly Action _onShutdown;
     private readonly Thread _thread;
-    private readonly ManualResetEventSlim _wake = new(false);
+    private readonly IdleWait _wake;
     private readonly ManualResetEventSlim _parkedSignal = new(false);
     private int _phase = Running;
     private bool _wasIdle;
@@ -31,9 +31,11 @@ internal sealed class VcpuThread : IDisposable
     /// <param name="vcpu">What it runs.</param>
     /// <param name="beforeRun">Called on the thread each time before the vCPU runs.</param>
     /// <param name="onShutdown">Called on the thread after a triple fault.</param>
+    /// <param name="timers">See <see cref="IdleWait"/>.</param>
     /// <param name="machineName">For the thread's name.</param>
-    internal VcpuThread(Vcpu vcpu, Action beforeRun, Action onShutdown, string machineName)
+    internal VcpuThread(Vcpu vcpu, Action beforeRun, Action onShutdown, Func<long>? timers, string machineName)
     {
+        _wake = new IdleWait(timers);
         _vcpu = vcpu;
         _beforeRun = beforeRun;
         _onShutdown = onShutdown;
@@ -109,6 +111,7 @@ internal sealed class VcpuThread : IDisposable
 
     private void Run()
     {
+        HostEvent.WakeThisThreadOnTime();
         while (!_isStopping)
         {
             if (_isPaused)
@@ -141,7 +144,6 @@ internal sealed class VcpuThread : IDisposable
     // The phase is written again in each turn: a resume and the next pause may both come while this thread sleeps.
     private void Park()
     {
-        int spins = 0;
         while (_isPaused && !_isStopping)
         {
             if (Interlocked.Exchange(ref _phase, Parked) != Parked)
@@ -149,14 +151,7 @@ internal sealed class VcpuThread : IDisposable
                 _parkedSignal.Set();
             }
 
-            if (++spins < SpinsBeforeSleep)
-            {
-                Thread.SpinWait(20);
-                continue;
-            }
-
             _wake.Wait();
-            _wake.Reset();
         }
     }
 
@@ -175,7 +170,6 @@ internal sealed class VcpuThread : IDisposable
             }
 
             _wake.Wait();
-            _wake.Reset();
             if (Interlocked.CompareExchange(ref _phase, Running, Idle) == Idle)
             {
                 return;
