@@ -107,12 +107,11 @@ internal sealed unsafe partial class BlockTranslator
 
         int link = _cache.NewLink(null, isBackward: target <= _offset);
         int far = _cache.MakeFar(link);
-        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Set));
+        EmitPlaceInTime();
         _code.Load(R10, State, StateOffset.FarLink(far));
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
         byte* look = _code.JumpUnlessRcxIsOne();
         byte* resume = _code.Here;
-        _code.Load(R9, State, StateOffset.CodeBase);
         _code.LeaIndexed(!_variant.IsLegacy, R9, R9, -1, 0, target & -PageBytes);
         _code.Store(State, StateOffset.CodeBase, R9);
         _cache.SetHole(link, _code.JumpForward());
@@ -120,6 +119,14 @@ internal sealed unsafe partial class BlockTranslator
         {
             Far = far,
         });
+    }
+
+    // RCX = 1 - epoch + R9, the page that this code runs on: what a FarLink is good for.
+    private void EmitPlaceInTime()
+    {
+        _code.Load(R9, State, StateOffset.CodeBase);
+        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Set));
+        _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
     }
 
     // The jump is not linked, or what it knows may be wrong.
@@ -139,7 +146,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.Load(Rcx, State, StateOffset.FarLink(part.Far) + FarLink.TargetAt);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 0);
         byte* other = _code.JumpUnlessRcxIsOne();
-        _code.Load(Rcx, State, StateOffset.JumpEpoch(_variant.Set)); // 1 - epoch
+        EmitPlaceInTime();
         _code.Not(Rcx);
         _code.Lea(Rcx, Rcx, 2);
         _code.Store(State, StateOffset.FarLink(part.Far), Rcx);

@@ -5,8 +5,8 @@ namespace Hypervisor.Cpu.Translation;
 /// <summary>What generated code reads and writes of a direct jump to another page.</summary>
 /// <remarks>
 /// Such a jump goes straight to its target while nothing that is known about jump targets has been forgotten since it
-/// was last looked up: the mapping of the target's page may be another after that. Then it is looked up in the
-/// <see cref="JumpCache"/>, and when that says what the jump knows already, it is good again.
+/// was last looked up, and its own page is where it was then: the target's page may be another otherwise. Then it is
+/// looked up in the <see cref="JumpCache"/>, and when that says what the jump knows already, it is good again.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 internal struct FarLink
@@ -20,7 +20,9 @@ internal struct FarLink
     /// <summary>Distance of <see cref="Target"/> from <see cref="Epoch"/>.</summary>
     internal const int TargetAt = sizeof(ulong);
 
-    /// <summary>Value of the epoch of its mode when it was last looked up; 0: never.</summary>
+    /// <summary>
+    /// The epoch of its mode when it was last looked up, minus the linear address of its page; 0: never.
+    /// </summary>
     internal ulong Epoch;
 
     /// <summary>1 minus the entry for indirect jumps of the block that it goes to.</summary>

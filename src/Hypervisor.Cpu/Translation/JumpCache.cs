@@ -49,9 +49,13 @@ internal sealed unsafe class JumpCache
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
     private const int PageShift = 12;
     private const int FewEntries = 1024;
+    private const ulong LowEpochs = 1 << PageShift;
+    private const int HighEpochShift = 48;
+    private const ulong EpochCount = LowEpochs << (64 - HighEpochShift);
 
     private readonly byte* _tables;
     private readonly ulong* _epochs;
+    private readonly ulong[] _forgotten = new ulong[TranslatedModes];
     private readonly byte* _returns;
     private readonly nint[] _unknownReturns = new nint[TranslatedModes];
     private readonly ushort[][] _filled = new ushort[TranslatedModes][];
@@ -97,8 +101,15 @@ internal sealed unsafe class JumpCache
         Flush(mode);
     }
 
-    /// <summary>How often targets of a mode were forgotten: what was known before may be wrong.</summary>
+    /// <summary>Grows when targets of a mode were forgotten: what was known before may be wrong.</summary>
+    /// <remarks>
+    /// No two epochs are as far apart as two pages are, so the difference of an epoch and a linear page address tells
+    /// both: it has the bits that such an address lacks, 0 to 11 and 48 to 63.
+    /// </remarks>
     internal ulong Epoch(int mode) => 1 - _epochs[mode];
+
+    /// <summary>Called when epochs begin to repeat: nobody may know an old one after that.</summary>
+    internal Action? OnRepeat { get; set; }
 
     /// <summary>Enters a target.</summary>
     /// <param name="mode">TlbMode of the code.</param>
@@ -216,7 +227,14 @@ internal sealed unsafe class JumpCache
     // Jumps and returns that know their target must not be believed.
     private void Forget(int mode)
     {
-        _epochs[mode]--;
+        _forgotten[mode] = (_forgotten[mode] + 1) % EpochCount;
+        ulong high = _forgotten[mode] / LowEpochs;
+        _epochs[mode] = 1 - ((_forgotten[mode] % LowEpochs) | (high << HighEpochShift));
+        if (_forgotten[mode] == 0)
+        {
+            OnRepeat?.Invoke();
+        }
+
         ReturnCache.Flush(_returns, mode, _unknownReturns[mode]);
     }
 

@@ -197,6 +197,15 @@ internal sealed unsafe partial class TranslationCache : IDisposable
         return far;
     }
 
+    /// <summary>All jumps to other pages are looked up before they are believed again.</summary>
+    internal void ForgetFarLinks()
+    {
+        for (int far = 0; far < FarLink.CountMax; far++)
+        {
+            _far[far].Epoch = 0;
+        }
+    }
+
     /// <summary>Says where the code of a <see cref="FarLink"/> is.</summary>
     internal void SetFarCode(int far, byte* hole, byte* unlinked, byte* forgotten)
     {
@@ -208,8 +217,8 @@ internal sealed unsafe partial class TranslationCache : IDisposable
     internal bool IsCareful(int number) => _links[number].IsCareful;
 
     /// <summary>
-    /// Points link <paramref name="number"/> at <paramref name="target"/>; <paramref name="epoch"/> counts what may
-    /// make one to another page wrong. One that is linked already stays as it is.
+    /// Points link <paramref name="number"/> at <paramref name="target"/>; <paramref name="epoch"/> is what one
+    /// to another page is good for, see <see cref="FarLink.Epoch"/>. One that is linked already stays as it is.
     /// </summary>
     internal void Link(int number, TranslatedBlock* target, ulong epoch)
     {

@@ -45,6 +45,8 @@ internal sealed unsafe partial class TranslatorEngine : IDisposable
             vcpu.Mmu.Tlb.LegacyJumps.SetUnknownReturn(mode, _translator.Stale(mode));
         }
 
+        vcpu.Mmu.Tlb.Jumps.OnRepeat = _cache.ForgetFarLinks;
+        vcpu.Mmu.Tlb.LegacyJumps.OnRepeat = _cache.ForgetFarLinks;
         _handle = GCHandle.Alloc(vcpu);
         _engine->Handle = GCHandle.ToIntPtr(_handle);
         _engine->AccessFunction = (delegate* unmanaged<CpuState*, ulong, ulong, byte*>)&Access;
@@ -256,7 +258,7 @@ internal sealed unsafe partial class TranslatorEngine : IDisposable
 
         if (generation == _cache.Generation)
         {
-            _cache.Link(number, target, Jumps(variant).Epoch(variant.Mode));
+            _cache.Link(number, target, Jumps(variant).Epoch(variant.Mode) - _engine->CodeBase);
         }
 
         return target->Indirect;
