@@ -4,7 +4,7 @@ using Hypervisor.Core.Host;
 
 namespace Hypervisor.Machine;
 
-/// <summary>How the thread of a halted vCPU waits: awake for a moment, then asleep until the next timer at most.</summary>
+/// <summary>How a halted vCPU waits: awake for a moment, then asleep until the next timer at most.</summary>
 /// <remarks>
 /// Most waits end soon. For the others, a timer that ends one is run by the thread that waits: were it left to the
 /// event loop, two threads would have to be woken one after the other.
