@@ -1,8 +1,16 @@
+using System;
+
 namespace Hypervisor.Backends;
 
 /// <summary>Holds a guest's output back, by epoch, until the epoch may be seen outside (rules 1 to 4).</summary>
 public interface IEpochOutbox
 {
+    /// <summary>
+    /// Called with an epoch when the first output in it is held. On the guest's side, under the bus lock: must not
+    /// block.
+    /// </summary>
+    Action<ulong> OnHeld { get; set; }
+
     /// <summary>At a cut, paused: output from now on belongs to <paramref name="epoch"/> and is held.</summary>
     void BeginEpoch(ulong epoch);
 

@@ -50,14 +50,15 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
         Identification = new CpuIdentification(this);
         Stubs = new HostStubs();
         Peers = config.Peers ?? new VcpuPeers(ram);
-        Blocks = new BlockCache(this);
+        bool translates = config.Engine == ExecutionEngine.Translator && TranslatorEngine.IsSupported;
+        Blocks = new BlockCache(this, isBesideTranslator: translates);
         PeerNumber = Peers.Join(this, Blocks);
         Exceptions = new ExceptionDelivery(this);
         Events = new VcpuEvents(this);
         Monitor = new AddressMonitor(this, config.HasPeers);
         LocalApic = new LocalApic(this, config.ApicBus, config.BusLock);
         _interpreter = new Interpreter.Interpreter(this);
-        if (config.Engine == ExecutionEngine.Translator && TranslatorEngine.IsSupported)
+        if (translates)
         {
             Translator = new TranslatorEngine(this, _interpreter, config);
         }

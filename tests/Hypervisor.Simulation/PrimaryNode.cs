@@ -246,7 +246,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         if (_isHolding)
         {
             _outbox.Add((_tag, offset, bytes));
-            _core.OnOutputWaiting(Clock);
+            _core.OnOutputWaiting(_tag, Clock);
         }
         else
         {

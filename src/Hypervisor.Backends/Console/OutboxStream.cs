@@ -30,6 +30,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     private ulong _openEpoch;
     private Mode _mode;
     private bool _hasOverflown;
+    private bool _hasHeld; // in the open epoch
 
     private enum Mode
     {
@@ -44,6 +45,9 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         get => inner.OnInput;
         set => inner.OnInput = value;
     }
+
+    /// <inheritdoc/>
+    public Action<ulong> OnHeld { get; set; } = static _ => { };
 
     /// <summary>Bytes that wait for release.</summary>
     public int HeldBytes
@@ -86,6 +90,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
             }
 
             _openEpoch = epoch;
+            _hasHeld = false;
         }
     }
 
@@ -171,8 +176,11 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     public void Write(ReadOnlySpan<byte> bytes)
     {
         bool overflows = false;
+        bool isFirst = false;
+        ulong epoch;
         lock (_lock)
         {
+            epoch = _openEpoch;
             switch (_mode)
             {
                 case Mode.Passing:
@@ -182,6 +190,8 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
                     break;
                 case Mode.Holding when bytes.Length <= heldBytesMax - (_endOffset - _releasedOffset):
                     Hold(bytes);
+                    isFirst = !_hasHeld && bytes.Length > 0;
+                    _hasHeld |= isFirst;
                     break;
                 case Mode.Holding:
                     overflows = !_hasOverflown;
@@ -190,6 +200,11 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
                 case Mode.Dropping:
                     break;
             }
+        }
+
+        if (isFirst)
+        {
+            OnHeld(epoch);
         }
 
         if (overflows)

@@ -26,6 +26,7 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     private ulong _openEpoch;
     private Mode _mode;
     private bool _isRefusing;
+    private bool _hasHeld; // in the open epoch
 
     private enum Mode
     {
@@ -33,6 +34,9 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
         Holding,
         Dropping,
     }
+
+    /// <inheritdoc/>
+    public Action<ulong> OnHeld { get; set; } = static _ => { };
 
     /// <summary>Called when frames may leave. Any thread; must not block.</summary>
     public Action OnReleased { get; set; } = static () => { };
@@ -58,6 +62,8 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     public bool TryAdd(int queue, ReadOnlySpan<byte> frame)
     {
         bool isReleased;
+        bool isFirst;
+        ulong epoch;
         lock (_lock)
         {
             if (_mode == Mode.Dropping)
@@ -73,11 +79,18 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
 
             isReleased = _mode == Mode.Passing;
             _releasedEnd = isReleased ? _frames.End : _releasedEnd;
+            isFirst = !isReleased && !_hasHeld;
+            _hasHeld |= isFirst;
+            epoch = _openEpoch;
         }
 
         if (isReleased)
         {
             OnReleased();
+        }
+        else if (isFirst)
+        {
+            OnHeld(epoch);
         }
 
         return true;
@@ -126,6 +139,7 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
             }
 
             _openEpoch = epoch;
+            _hasHeld = false;
         }
     }
 

@@ -17,7 +17,8 @@ namespace Hypervisor.Cpu.Decode;
 /// </remarks>
 internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
 {
-    private const long ArenaBytes = 64L << 20;
+    private const long ArenaBytesAlone = 64L << 20;
+    private const long ArenaBytesBeside = 20L << 20; // a translator: only cold code is here
     private const int OperationsMax = 64;
     private const int SlotCount = 1 << 15;
     private const int LineShift = 6;
@@ -26,6 +27,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     private readonly GuestRam _ram;
     private readonly BlockDecoder _decoder;
     private readonly byte* _arena;
+    private readonly long _arenaBytes;
     private readonly Slot* _slots;
     private readonly Block** _firstInPage;
     private readonly ulong* _codeLines;
@@ -36,12 +38,15 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     private readonly WrittenCode _written; // what other threads store over
     private long _arenaUsed;
 
-    internal BlockCache(Vcpu vcpu)
+    /// <param name="vcpu">Whose code.</param>
+    /// <param name="isBesideTranslator">Whether hot code is translated.</param>
+    internal BlockCache(Vcpu vcpu, bool isBesideTranslator)
     {
+        _arenaBytes = ArenaBytes(isBesideTranslator);
         _vcpu = vcpu;
         _ram = vcpu.Ram;
         _decoder = new BlockDecoder(vcpu);
-        _arena = HostMemory.MapPrivateMemory(ArenaBytes);
+        _arena = HostMemory.MapPrivateMemory(_arenaBytes);
         _slots = (Slot*)NativeMemory.AllocZeroed(SlotCount, (nuint)sizeof(Slot));
         _firstInPage = (Block**)NativeMemory.AllocZeroed((nuint)_ram.PageCount, (nuint)sizeof(Block*));
         _codeLines = (ulong*)NativeMemory.AllocZeroed((nuint)_ram.PageCount, sizeof(ulong));
@@ -51,6 +56,10 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
         _singleBlock->Count = 1;
         _written = new WrittenCode(_ram.PageCount);
     }
+
+    /// <summary>Memory for decoded code.</summary>
+    internal static long ArenaBytes(bool isBesideTranslator)
+        => isBesideTranslator ? ArenaBytesBeside : ArenaBytesAlone;
 
     /// <summary>Managed id of the thread that runs the vCPU; 0 while none does.</summary>
     internal int OwnerThread { get; set; }
@@ -144,7 +153,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        HostMemory.Unmap(_arena, ArenaBytes);
+        HostMemory.Unmap(_arena, _arenaBytes);
         NativeMemory.Free(_slots);
         NativeMemory.Free(_firstInPage);
         NativeMemory.Free(_codeLines);
@@ -181,7 +190,7 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
 
     private Block* Build(byte* host, uint codeMode, ulong key)
     {
-        if (ArenaBytes - _arenaUsed < sizeof(Block) + (OperationsMax * sizeof(Operation)))
+        if (_arenaBytes - _arenaUsed < sizeof(Block) + (OperationsMax * sizeof(Operation)))
         {
             ClearDecoded();
         }

@@ -49,7 +49,8 @@ internal sealed unsafe class VcpuMemory : IDisposable
     /// <summary>Where the return caches of code of 16 and 32 bits lie, relative to <see cref="State"/>.</summary>
     internal const int LegacyReturnsAt = LegacyJumpsAt + JumpCache.TotalBytes;
 
-    private const int AllBytes = EngineState.Bytes + LegacyReturnsAt + ReturnCache.TotalBytes;
+    /// <summary>Size of all.</summary>
+    internal const int AllBytes = EngineState.Bytes + LegacyReturnsAt + ReturnCache.TotalBytes;
 
     private readonly byte* _start;
 

@@ -13,7 +13,8 @@ namespace Hypervisor.Cpu.Translation;
 internal sealed unsafe class HostStubs : IDisposable
 {
     // A stub takes some 100 bytes; a Linux guest with its programs uses a few thousand.
-    private const long CodeBytes = 8L << 20;
+    /// <summary>Memory for the stubs.</summary>
+    internal const long CodeBytes = 8L << 20;
 
     private readonly CodeMemory _memory = new(CodeBytes);
     private readonly HostStubBuilder _builder = new();

@@ -21,7 +21,7 @@ internal sealed unsafe partial class TranslationCache : IDisposable
     private const int ColdShare = 50; // percent of the memory: measured, blocks need about as much of either
 
     private const int SlotCount = 1 << 15;
-    private const int LinksMax = 1 << 20;
+    private const int LinksMax = 3 << 18;
     private const long RecordBytes = 48L << 20;
     private const long SegmentBytesMin = 2L << 20; // so that what a block may need at most is little of it
     private const int SegmentsMax = 64;            // evicting one takes less than a millisecond
@@ -57,6 +57,10 @@ internal sealed unsafe partial class TranslationCache : IDisposable
         _firstCrossing = (TranslatedBlock**)NativeMemory.AllocZeroed((nuint)pageCount, (nuint)sizeof(nint));
         _pageCount = pageCount;
     }
+
+    /// <summary>Memory that it may use in all, with that much for code.</summary>
+    internal static long TotalBytes(long codeBytes) => codeBytes + RecordBytes + ((long)LinksMax * sizeof(BlockLink))
+        + ((long)FarLink.CountMax * sizeof(FarLinkCode)) + (SlotCount * sizeof(Slot));
 
     /// <summary>Grows each time that a block is dropped: who holds on to code looks again.</summary>
     internal int Generation { get; private set; }

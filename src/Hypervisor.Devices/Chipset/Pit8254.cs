@@ -191,7 +191,9 @@ public sealed class Pit8254 : ICheckpointed
             _irq.Set(false); // a pulse of one tick, or an edge that came late
         }
 
-        UpdateInterrupt();
+        // Not up to another look at the clock: edges between the two, on a host that is busy elsewhere, would be lost.
+        DriveLine();
+        ArmTimer();
     }
 
     private void Pulse()

@@ -35,7 +35,7 @@ internal sealed partial class PrimaryCore
             next = Math.Min(next, SilenceDeadlineNanos);
             if (State == PrimaryState.Protected)
             {
-                next = CanCut ? Math.Min(next, _cutClock.DueNanos(_isOutputWaiting)) : next;
+                next = CanCut ? Math.Min(next, _cutClock.DueNanos(IsOutputWaiting)) : next;
             }
 
             return next;
@@ -285,7 +285,7 @@ internal sealed partial class PrimaryCore
         }
 
         _dialog.Cancel();
-        _isOutputWaiting = false;
+        _outputEpoch = 0;
         Enter(PrimaryState.Alone, reason, nowNanos);
         _actions.PassOutput();
         HoldGuest(false);

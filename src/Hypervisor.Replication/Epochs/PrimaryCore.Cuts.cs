@@ -27,7 +27,7 @@ internal sealed partial class PrimaryCore
     private void TryCut(long nowNanos)
     {
         bool isLastDue = _endReason is not null && !_isLastCutRequested;
-        bool isDue = nowNanos >= _cutClock.DueNanos(_isOutputWaiting) || _isGuestHeld;
+        bool isDue = nowNanos >= _cutClock.DueNanos(IsOutputWaiting) || _isGuestHeld;
         if (State is not (PrimaryState.Protected or PrimaryState.Ending)
             || (State == PrimaryState.Ending ? !isLastDue : !isDue)
             || !CanCut)

@@ -1,3 +1,4 @@
+using System;
 using Hypervisor.Core;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
@@ -21,7 +22,7 @@ internal sealed partial class PrimaryCore
     private CopyDigest _copy;
     private Lease _lease;
     private bool _isLinkUp;
-    private bool _isOutputWaiting;
+    private ulong _outputEpoch; // the newest epoch whose outbox is known to hold something; 0: none
     private bool _isGuestHeld;
     private long _lastSentNanos;   // of the last heartbeat or END: what an echo may say at most
     private long _heartbeatNanos;  // when the next heartbeat is due
@@ -187,7 +188,6 @@ internal sealed partial class PrimaryCore
         {
             _epochs.TakeCut(epoch, nowNanos);
             _cutClock.OnCut(nowNanos);
-            _isOutputWaiting = false;
             _progressNanos = nowNanos;
         }
     }
@@ -244,12 +244,16 @@ internal sealed partial class PrimaryCore
         TryCut(nowNanos);
     }
 
-    /// <summary>The outbox of the open epoch is not empty: the next cut may come sooner.</summary>
-    public void OnOutputWaiting(long nowNanos)
+    /// <summary>The outbox of an epoch holds something: the cut that ends it may come sooner.</summary>
+    /// <param name="epoch">The epoch. Where it is not open yet, the word of its cut is on its way.</param>
+    /// <param name="nowNanos">Now.</param>
+    public void OnOutputWaiting(ulong epoch, long nowNanos)
     {
-        _isOutputWaiting = true;
+        _outputEpoch = Math.Max(_outputEpoch, epoch);
         TryCut(nowNanos);
     }
+
+    private bool IsOutputWaiting => _outputEpoch >= _epochs.OpenEpoch && _outputEpoch > 0;
 
     /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
     private bool IsReplicating
@@ -287,6 +291,7 @@ internal sealed partial class PrimaryCore
         _isCopyDoneSent = false;
         _lease.Void();
         _epochs.Reset();
+        _outputEpoch = 0;
         _cutClock.Restart(nowNanos);
         ReleasedEpoch = 0;
         _bytesSent = 0;

@@ -50,6 +50,9 @@ internal enum PrimaryEventKind : byte
     /// <summary>Everything of a cut was posted.</summary>
     CaptureDone,
 
+    /// <summary>An outbox holds something.</summary>
+    OutputHeld,
+
     /// <summary>Capture, tagging or the outbox failed.</summary>
     Failure,
 

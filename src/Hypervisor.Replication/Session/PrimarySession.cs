@@ -52,6 +52,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         _witness = new WitnessWorker(
             witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
         _connector = new Connector(setup.StandbyHost, setup.StandbyPort, setup.ReconnectMillis, OnSocket);
+        foreach (IEpochOutbox outbox in _outboxes)
+        {
+            outbox.OnHeld = epoch => Post(new PrimaryEvent(PrimaryEventKind.OutputHeld, Epoch: epoch));
+        }
+
         _thread = new Thread(Run) { Name = "primary", IsBackground = true };
         _thread.Start();
     }
@@ -107,6 +112,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
 
         _isDisposed = true;
+        foreach (IEpochOutbox outbox in _outboxes)
+        {
+            outbox.OnHeld = static _ => { };
+        }
+
         _connector.Dispose();
         _notHung.Set();
         Post(new PrimaryEvent(PrimaryEventKind.Quit));
@@ -260,6 +270,9 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
                 break;
             case PrimaryEventKind.CaptureDone:
                 _core.OnCaptureDone(item.Epoch, item.Digests!, now);
+                break;
+            case PrimaryEventKind.OutputHeld:
+                _core.OnOutputWaiting(item.Epoch, now);
                 break;
             case PrimaryEventKind.Failure:
                 _core.OnFailure(item.Text!, now);

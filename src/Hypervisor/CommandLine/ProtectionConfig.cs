@@ -9,6 +9,9 @@ internal sealed record ProtectionConfig
     /// <summary>Time between two checkpoints.</summary>
     public TimeSpan Epoch { get; init; } = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>Time between two checkpoints while output waits for one; never longer than the other.</summary>
+    public TimeSpan MaxOutputLatency { get; init; } = TimeSpan.FromMilliseconds(5);
+
     /// <summary>The record that decides who may run; both halves must reach it.</summary>
     public required WitnessText Witness { get; init; }
 

@@ -15,6 +15,11 @@ internal static class ProtectionOptions
     private static readonly Option<string> s_epoch = OptionShapes.One(
         "--epoch", "TIME", "Time between two checkpoints, 1ms to 10s [default: 50ms].");
 
+    private static readonly Option<string> s_maxOutputLatency = OptionShapes.One(
+        "--max-output-latency",
+        "TIME",
+        "Longest time between two checkpoints while output waits, 1ms to 10s [default: 5ms].");
+
     private static readonly Option<string> s_witness = OptionShapes.One(
         "--witness", "file:PATH|etcd:URL", "The record that decides who may run; both halves must reach it.");
 
@@ -39,7 +44,9 @@ internal static class ProtectionOptions
         "Silence after which the standby takes over; longer than --lease [default: 1s].");
 
     private static readonly Option[] s_all =
-        [s_epoch, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease, s_takeoverTimeout];
+    [
+        s_epoch, s_maxOutputLatency, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease, s_takeoverTimeout,
+    ];
 
     /// <summary>Adds the options to a command.</summary>
     public static void AddTo(Command command)
@@ -63,6 +70,8 @@ internal static class ProtectionOptions
         {
             Witness = ReadWitness(words.GetValue(s_witness), witnessPath),
             Epoch = ReadDuration(words, s_epoch, defaults.Epoch, s_epochMin, s_epochMax),
+            MaxOutputLatency = ReadDuration(
+                words, s_maxOutputLatency, defaults.MaxOutputLatency, s_epochMin, s_epochMax),
             Lease = ReadDuration(words, s_lease, defaults.Lease, s_timeoutMin, s_timeoutMax),
             TakeoverTimeout = ReadDuration(
                 words, s_takeoverTimeout, defaults.TakeoverTimeout, s_timeoutMin, s_timeoutMax),
@@ -98,6 +107,7 @@ internal static class ProtectionOptions
     [
         s_witness.Name, config.Witness.Text,
         s_epoch.Name, DurationText.Write(config.Epoch),
+        s_maxOutputLatency.Name, DurationText.Write(config.MaxOutputLatency),
         s_lease.Name, DurationText.Write(config.Lease),
         s_takeoverTimeout.Name, DurationText.Write(config.TakeoverTimeout),
         s_ack.Name, config.IsAckDurable ? "durable" : "memory",

@@ -94,7 +94,7 @@ internal sealed class PrimarySession : IDisposable
             Node = Guid.NewGuid(),
             Machine = machine,
             EpochNanos = Nanos(protection.Epoch),
-            OutputEpochNanos = Nanos(protection.Epoch),
+            OutputEpochNanos = Math.Min(Nanos(protection.Epoch), Nanos(protection.MaxOutputLatency)),
             HeartbeatNanos = Math.Max(1, lease / HeartbeatsPerLease),
             LeaseNanos = lease,
             ProgressNanos = Math.Max(lease * 2, new PrimaryOptions { Node = default, Machine = machine }.ProgressNanos),

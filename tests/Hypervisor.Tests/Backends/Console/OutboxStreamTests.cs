@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Text;
 using Hypervisor.Backends.Console;
 using Hypervisor.TestKit;
@@ -26,6 +27,26 @@ public sealed class OutboxStreamTests : IDisposable
         Write("free");
 
         Assert.Equal("free", _sink.Text);
+    }
+
+    [Fact]
+    public void First_output_of_each_epoch_is_told()
+    {
+        var told = new List<ulong>();
+        _outbox.OnHeld = told.Add;
+
+        Write("free");
+        _outbox.BeginEpoch(1);
+        Write("");
+        Write("one");
+        Write("more");
+        _outbox.BeginEpoch(2);
+        _outbox.BeginEpoch(3);
+        Write("three");
+        _outbox.Pass();
+        Write("free");
+
+        Assert.Equal([1, 3], told);
     }
 
     [Fact] // rules 1 and 2 as well

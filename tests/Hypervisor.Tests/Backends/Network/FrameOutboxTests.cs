@@ -35,6 +35,24 @@ public sealed class FrameOutboxTests
     }
 
     [Fact]
+    public void First_frame_of_each_epoch_is_told()
+    {
+        var told = new List<ulong>();
+        _outbox.OnHeld = told.Add;
+
+        Add(0);
+        _outbox.BeginEpoch(1);
+        Add(1, 2);
+        _outbox.BeginEpoch(2);
+        _outbox.BeginEpoch(3);
+        Add(3);
+        _outbox.Pass();
+        Add(4);
+
+        Assert.Equal([1, 3], told);
+    }
+
+    [Fact]
     public void Rule_03_dropped_frames_never_leave_nor_does_anything_after_them()
     {
         _outbox.BeginEpoch(1);

@@ -84,6 +84,38 @@ public sealed class PrimaryCoreTests
         Assert.Contains("cut 2", primary.Log);
     }
 
+    [Theory]
+    [InlineData(0, false)] // of an epoch that is over
+    [InlineData(1, true)]
+    [InlineData(2, true)] // of the next: the word of the cut between them is still on its way
+    public void Cut_comes_sooner_when_output_waits_for_it(ulong epoch, bool isCut)
+    {
+        RecordedPrimary primary = new RecordedPrimary(outputEpochNanos: 5_000_000).Protect();
+        primary.Core.OnOutputWaiting(epoch, primary.Now);
+        Assert.DoesNotContain("cut 1", primary.Log);
+
+        primary.Now += 5_000_000;
+        primary.Core.OnTick(primary.Now);
+
+        Assert.Equal(isCut, primary.Log.Contains("cut 1"));
+    }
+
+    [Fact]
+    public void Output_that_left_brings_no_other_cut_forward()
+    {
+        RecordedPrimary primary = new RecordedPrimary(outputEpochNanos: 5_000_000).Protect();
+        primary.Core.OnOutputWaiting(1, primary.Now);
+        primary.EndEpoch(1);
+        primary.Ack(1);
+
+        primary.Now += 20_000_000;
+        primary.Core.OnTick(primary.Now);
+        Assert.DoesNotContain("cut 2", primary.Log);
+        primary.Core.OnOutputWaiting(2, primary.Now);
+
+        Assert.Contains("cut 2", primary.Log);
+    }
+
     [Fact]
     public void Rule_16_disk_writes_carry_their_place_in_the_open_epoch()
     {

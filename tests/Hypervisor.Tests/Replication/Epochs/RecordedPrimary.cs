@@ -24,7 +24,9 @@ internal sealed class RecordedPrimary : IPrimaryActions
     private WitnessRequest _asked;
 
     public RecordedPrimary(
-        StandbyLossPolicy onStandbyLost = StandbyLossPolicy.Alone, WitnessPolicy onWitnessLost = WitnessPolicy.Wait)
+        StandbyLossPolicy onStandbyLost = StandbyLossPolicy.Alone,
+        WitnessPolicy onWitnessLost = WitnessPolicy.Wait,
+        long outputEpochNanos = 50_000_000)
     {
         Core = new PrimaryCore(
             new PrimaryOptions
@@ -33,6 +35,7 @@ internal sealed class RecordedPrimary : IPrimaryActions
                 Machine = Machine,
                 OnStandbyLost = onStandbyLost,
                 OnWitnessLost = onWitnessLost,
+                OutputEpochNanos = outputEpochNanos,
             },
             this);
     }
