@@ -67,6 +67,7 @@ public sealed class SessionTests
 
         pair.Primary.Hang(false);
         pair.Await(() => pair.Primary.Statistics.Status.State == PrimaryState.Demoted, "it did not give way");
+        pair.Await(() => pair.PrimaryLog.IsPlannedEnd is not null, "nobody was told");
 
         Assert.Equal(before, pair.PrimaryConsole.Text);
         Assert.False(pair.PrimaryLog.IsPlannedEnd);
