@@ -102,9 +102,14 @@ public sealed class EtcdWitnessTests : IDisposable
             WitnessOutcome.Unreachable, ((IWitness)witness).Ask(new WitnessRequest(1, null, desired)).Outcome);
         _gateway.Failure = EtcdGateway.Fault.None;
 
-        Assert.Equal(
-            new WitnessAnswer(2, WitnessOutcome.Conflict, desired),
-            ((IWitness)witness).Ask(new WitnessRequest(2, null, desired)));
+        // The connection of the lost answer may be broken and take another question with it: the core asks again, too.
+        WitnessAnswer answer = default;
+        for (int attempt = 0; attempt < 10 && answer.Outcome != WitnessOutcome.Conflict; attempt++)
+        {
+            answer = ((IWitness)witness).Ask(new WitnessRequest(2, null, desired));
+        }
+
+        Assert.Equal(new WitnessAnswer(2, WitnessOutcome.Conflict, desired), answer);
     }
 
     [Fact]
