@@ -8,11 +8,10 @@ using Hypervisor.Devices;
 
 namespace Hypervisor.Machine;
 
-/// <summary>The one thread that runs guest timers and posted completions, under the bus lock.</summary>
+/// <summary>The thread that runs guest timers and posted completions, under the bus lock.</summary>
+/// <remarks>A halted vCPU may run timers in its stead, see <see cref="RunTimers"/>; nobody has to.</remarks>
 internal sealed class EventLoop : IEventLoop, IDisposable
 {
-    private const long BusTakenNanos = 100_000;
-
     private readonly Lock _busLock;
     private readonly GuestTimers _timers;
     private readonly HostEvent _wake = new();
@@ -68,15 +67,17 @@ internal sealed class EventLoop : IEventLoop, IDisposable
     }
 
     /// <summary>
-    /// Runs the timers that are due, on a thread that has nothing else to do; not when the bus is taken, perhaps by who
-    /// waits for this thread.
+    /// Runs the timers that are due, on a thread that has nothing else to do. When the bus is taken, perhaps for all of a
+    /// pause, perhaps by who waits for this thread, that is left to the event loop.
     /// </summary>
-    /// <returns>Nanoseconds until the next is due; <see cref="long.MaxValue"/>: none is.</returns>
+    /// <returns>
+    /// Nanoseconds until the next is due; <see cref="long.MaxValue"/>: none is, or the event loop sees to it.
+    /// </returns>
     internal long RunTimers()
     {
         if (!_busLock.TryEnter())
         {
-            return BusTakenNanos;
+            return long.MaxValue;
         }
 
         try

@@ -3,8 +3,8 @@ using System.Collections.Generic;
 
 namespace Hypervisor.Core.Time;
 
-/// <summary>The timers of one machine. Created at build time, run by the machine's event loop under the bus
-/// lock.</summary>
+/// <summary>The timers of one machine. Created at build time, run under the bus lock, by the machine's event
+/// loop or a vCPU that idles.</summary>
 public sealed class GuestTimers(GuestClock clock)
 {
     // A machine has about a dozen timers: a scan beats a heap, and its order is defined.
