@@ -67,8 +67,8 @@ internal sealed class EventLoop : IEventLoop, IDisposable
     }
 
     /// <summary>
-    /// Runs the timers that are due, on a thread that has nothing else to do. When the bus is taken, perhaps for all of a
-    /// pause, perhaps by who waits for this thread, that is left to the event loop.
+    /// Runs the timers that are due, on a thread that has nothing else to do. When the bus is taken, perhaps for all of
+    /// a pause, perhaps by who waits for this thread, that is left to the event loop.
     /// </summary>
     /// <returns>
     /// Nanoseconds until the next is due; <see cref="long.MaxValue"/>: none is, or the event loop sees to it.
