@@ -36,20 +36,26 @@ internal sealed unsafe partial class BlockTranslator
         if (instruction.Mnemonic == Mnemonic.Loop)
         {
             _code.Lea(GuestRegisters.Counter, GuestRegisters.Counter, -1);
-            _code.Move(Rcx, GuestRegisters.Counter);
-            byte* done = _code.JumpShortIfRcxZero();
-            EmitDirectExit(_code.JumpForward(), target);
-            _code.LandShort(done);
-            return false;
         }
 
         _code.Move(Rcx, GuestRegisters.Counter);
+        EmitCounterJump(instruction.Mnemonic == Mnemonic.Loop, target);
+        return false;
+    }
+
+    // The counter is in RCX: LOOP jumps unless it is 0, JCXZ if it is.
+    private void EmitCounterJump(bool isLoop, int target)
+    {
         byte* zero = _code.JumpShortIfRcxZero();
-        byte* over = _code.JumpShort();
-        _code.LandShort(zero);
+        byte* over = zero;
+        if (!isLoop)
+        {
+            over = _code.JumpShort();
+            _code.LandShort(zero);
+        }
+
         EmitDirectExit(_code.JumpForward(), target);
         _code.LandShort(over);
-        return false;
     }
 
     // Whether the distance of a direct jump's target from the page fits an address computation.

@@ -96,18 +96,13 @@ internal sealed unsafe partial class BlockTranslator
         if (isLoop)
         {
             EmitCountDown(isNarrow);
-            byte* done = _code.JumpShortIfRcxZero();
-            EmitDirectExit(_code.JumpForward(), target);
-            _code.LandShort(done);
-            return false;
+        }
+        else
+        {
+            EmitCounter(isNarrow, GuestRegisters.Counter);
         }
 
-        EmitCounter(isNarrow, GuestRegisters.Counter);
-        byte* zero = _code.JumpShortIfRcxZero();
-        byte* over = _code.JumpShort();
-        _code.LandShort(zero);
-        EmitDirectExit(_code.JumpForward(), target);
-        _code.LandShort(over);
+        EmitCounterJump(isLoop, target);
         return false;
     }
 

@@ -45,13 +45,15 @@ internal sealed unsafe class JumpCache
     /// <summary>See <see cref="SlotBits"/>.</summary>
     internal const int FoldBits = 4;
 
+    /// <summary>How many epochs there are before they repeat.</summary>
+    internal const ulong EpochCount = LowEpochs << (64 - HighEpochShift);
+
     private const int TranslatedModes = 3;
     private const ulong UnusedInSlot0 = unchecked((ulong)-16L);
     private const int PageShift = 12;
     private const int FewEntries = 1024;
     private const ulong LowEpochs = 1 << PageShift;
     private const int HighEpochShift = 48;
-    private const ulong EpochCount = LowEpochs << (64 - HighEpochShift);
 
     private readonly byte* _tables;
     private readonly ulong* _epochs;
@@ -224,12 +226,16 @@ internal sealed unsafe class JumpCache
         Forget(mode);
     }
 
+    /// <summary>The epoch after so many times: of the bits that linear page addresses lack, see
+    /// <see cref="Epoch"/>.</summary>
+    internal static ulong EpochOf(ulong forgotten)
+        => (forgotten % LowEpochs) | (forgotten / LowEpochs << HighEpochShift);
+
     // Jumps and returns that know their target must not be believed.
     private void Forget(int mode)
     {
         _forgotten[mode] = (_forgotten[mode] + 1) % EpochCount;
-        ulong high = _forgotten[mode] / LowEpochs;
-        _epochs[mode] = 1 - ((_forgotten[mode] % LowEpochs) | (high << HighEpochShift));
+        _epochs[mode] = 1 - EpochOf(_forgotten[mode]);
         if (_forgotten[mode] == 0)
         {
             OnRepeat?.Invoke();

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Numerics;
 using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.Translation;
@@ -40,6 +41,25 @@ public sealed unsafe class JumpCacheTests : IDisposable
         Assert.Equal(Code, Find(TlbMode.User, Rip));
         Assert.Equal(0ul, Find(TlbMode.Supervisor, Rip));
         Assert.Equal(0ul, Find(TlbMode.User, Rip + 1));
+    }
+
+    [Fact]
+    public void No_two_epochs_are_as_far_apart_as_two_pages()
+    {
+        ulong[] times = [0, 1, 2, 4095, 4096, 4097, 8191, 8192, 1 << 20, (1 << 20) + 1, JumpCache.EpochCount - 1];
+        ulong[] pages =
+        [
+            0, 0x1000, 0x2000, 0x40_0000, 0x7FFF_FFFF_F000, 0xFFFF_8000_0000_0000, 0xFFFF_FFFF_8100_0000,
+            0xFFFF_FFFF_FFFF_F000,
+        ];
+        var seen = new HashSet<ulong>();
+        foreach (ulong time in times)
+        {
+            foreach (ulong page in pages)
+            {
+                Assert.True(seen.Add(JumpCache.EpochOf(time) - page), $"{time} {page:x}");
+            }
+        }
     }
 
     [Fact]
