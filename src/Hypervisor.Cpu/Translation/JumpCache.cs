@@ -229,7 +229,7 @@ internal sealed unsafe class JumpCache
     /// <summary>The epoch after so many times: of the bits that linear page addresses lack, see
     /// <see cref="Epoch"/>.</summary>
     internal static ulong EpochOf(ulong forgotten)
-        => (forgotten % LowEpochs) | (forgotten / LowEpochs << HighEpochShift);
+        => (forgotten % LowEpochs) | ((forgotten / LowEpochs) << HighEpochShift);
 
     // Jumps and returns that know their target must not be believed.
     private void Forget(int mode)
