@@ -44,6 +44,18 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     /// <summary>Called when there is room again after a refusal. Any thread; must not block.</summary>
     public Action OnRoom { get; set; } = static () => { };
 
+    /// <summary>Bytes kept; never more than the most.</summary>
+    public int KeptBytes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _frames.UsedBytes;
+            }
+        }
+    }
+
     /// <summary>Takes a frame that the guest sends now. False: there is no room; the caller keeps it.</summary>
     /// <param name="queue">Queue of the NIC, for <see cref="TryTake"/>.</param>
     /// <param name="frame">The frame with its header.</param>
