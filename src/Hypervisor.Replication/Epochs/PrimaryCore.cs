@@ -249,6 +249,11 @@ internal sealed partial class PrimaryCore
     /// <param name="nowNanos">Now.</param>
     public void OnOutputWaiting(ulong epoch, long nowNanos)
     {
+        if (!IsReplicating || epoch > _epochs.OpenEpoch + 1)
+        {
+            return; // of an earlier life of the pair
+        }
+
         _outputEpoch = Math.Max(_outputEpoch, epoch);
         TryCut(nowNanos);
     }

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
@@ -32,6 +33,7 @@ internal sealed class CaptureRun : IEpochTagObserver
     private readonly Inbox<PrimaryEvent> _inbox;
     private readonly ChunkPool _ramPool = new(RamChunks, ChunkBytes);
     private readonly ChunkPool _diskPool = new(DiskChunks, ChunkBytes);
+    private readonly Stack<Chunk> _rented = new(RangeBytes / PieceBytes); // for the range that is being copied
     private readonly byte[] _range = new byte[RangeBytes]; // of a disk, as it was read
     private bool _isStopped;
 
@@ -98,7 +100,20 @@ internal sealed class CaptureRun : IEpochTagObserver
     /// <summary>Copies a range of a disk in order with the guest's writes. False when it cannot go on.</summary>
     public bool TryCopyRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
     {
+        // Waited for here: OnCopied is called where requests of the guest, and so all of its vCPUs, would wait as well.
+        while (_rented.Count < RangeBytes / PieceBytes)
+        {
+            if (_diskPool.Rent() is not { } chunk)
+            {
+                ReturnRented();
+                return false;
+            }
+
+            _rented.Push(chunk);
+        }
+
         bool isObserved = disk.TryCopyRange(offsetBytes, _range.AsMemory(0, lengthBytes), out BlockStatus status);
+        ReturnRented();
         if (isObserved && status != BlockStatus.Ok)
         {
             Post(
@@ -151,12 +166,7 @@ internal sealed class CaptureRun : IEpochTagObserver
             }
             else
             {
-                Chunk? chunk = _diskPool.Rent(); // waiting here holds the guest's requests back (rule 23)
-                if (chunk is null)
-                {
-                    return;
-                }
-
+                Chunk chunk = _rented.Pop();
                 count = Math.Min(rest.Length, PieceBytes);
                 rest[..count].CopyTo(chunk.Free);
                 chunk.Advance(count);
@@ -171,6 +181,14 @@ internal sealed class CaptureRun : IEpochTagObserver
     /// <inheritdoc/>
     public void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status)
         => Post(PrimaryEventKind.Failure, text: $"disk {disk}: a {operation} of the guest ended with {status}");
+
+    private void ReturnRented()
+    {
+        while (_rented.TryPop(out Chunk? chunk))
+        {
+            chunk.Dispose();
+        }
+    }
 
     private void Tag(int disk, ulong epoch, BlockOperation operation, long offset, long length, Chunk? chunk)
     {

@@ -9,6 +9,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
+using System.Threading;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Failover;
 
@@ -27,6 +28,7 @@ public sealed class EtcdWitness : Witness
 
     private readonly EtcdAddress _address;
     private readonly HttpClient _http;
+    private readonly TimeSpan _patienceEach; // for all that one member is asked, log-in and second try included
     private readonly X509Certificate2Collection _authorities = [];
     private readonly X509Certificate2? _certificate;
     private int _endpoint; // the one that answered last
@@ -45,6 +47,7 @@ public sealed class EtcdWitness : Witness
     internal EtcdWitness(EtcdAddress address, TimeSpan patience)
     {
         _address = address ?? throw new ArgumentNullException(nameof(address));
+        _patienceEach = patience / address.Endpoints.Count;
         var tls = new SslClientAuthenticationOptions();
         if (address.AuthorityFile is { } authorities)
         {
@@ -68,10 +71,9 @@ public sealed class EtcdWitness : Witness
             SslOptions = tls,
             AllowAutoRedirect = false,
             UseProxy = false,
-            ConnectTimeout = patience / address.Endpoints.Count,
         })
         {
-            Timeout = patience / address.Endpoints.Count,
+            Timeout = Timeout.InfiniteTimeSpan,
             MaxResponseContentBufferSize = AnswerBytesMax,
         };
     }
@@ -96,9 +98,10 @@ public sealed class EtcdWitness : Witness
         for (int attempt = 0; attempt < _address.Endpoints.Count; attempt++)
         {
             Uri endpoint = _address.Endpoints[_endpoint];
+            using var end = new CancellationTokenSource(_patienceEach);
             try
             {
-                return EtcdMessage.Read(Send(endpoint, path, question), request);
+                return EtcdMessage.Read(Send(endpoint, path, question, end.Token), request);
             }
             catch (Exception e) when (IsFailure(e))
             {
@@ -119,32 +122,34 @@ public sealed class EtcdWitness : Witness
     private static string Describe(Exception e)
         => e is OperationCanceledException ? "no answer in time" : (e.InnerException ?? e).Message;
 
-    private byte[] Send(Uri endpoint, string path, byte[] question)
+    private byte[] Send(Uri endpoint, string path, byte[] question, CancellationToken end)
     {
         if (_address.User is null)
         {
-            return Post(endpoint, path, question, out HttpStatusCode status) ?? throw Refused(status);
+            return Post(endpoint, path, question, end, out HttpStatusCode status) ?? throw Refused(status);
         }
 
-        // A token runs out after some minutes, or when a member forgets it.
+        // A token runs out after some minutes, or when a member forgets it (401), or when users or roles change: one
+        // that carries an old revision of those is a bad request.
         for (bool isFresh = false; ; isFresh = true)
         {
             if (_token is null || isFresh)
             {
                 byte[] login = EtcdMessage.WriteLogin(_address.User, _address.Password ?? "");
-                byte[] welcome = Post(endpoint, EtcdMessage.LoginPath, login, out HttpStatusCode refusal)
+                byte[] welcome = Post(endpoint, EtcdMessage.LoginPath, login, end, out HttpStatusCode refusal)
                     ?? throw Refused(refusal);
                 _token = EtcdMessage.ReadToken(welcome);
             }
 
-            byte[]? answer = Post(endpoint, path, question, out HttpStatusCode status);
+            byte[]? answer = Post(endpoint, path, question, end, out HttpStatusCode status);
             if (answer is not null)
             {
                 return answer;
             }
 
-            if (isFresh || status != HttpStatusCode.Unauthorized)
+            if (isFresh || status is not (HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest))
             {
+                _token = null;
                 throw Refused(status);
             }
         }
@@ -154,7 +159,8 @@ public sealed class EtcdWitness : Witness
         => new($"answered {(int)status} {status}");
 
     // Null: refused with that status.
-    private byte[]? Post(Uri endpoint, string path, byte[] body, out HttpStatusCode status)
+    private byte[]? Post(
+        Uri endpoint, string path, byte[] body, CancellationToken end, out HttpStatusCode status)
     {
         using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(endpoint, path));
         message.Content = new ByteArrayContent(body);
@@ -165,7 +171,7 @@ public sealed class EtcdWitness : Witness
         }
 
         // Without streaming the client's own limit bounds what a hostile member can make it keep.
-        using HttpResponseMessage answer = _http.Send(message, HttpCompletionOption.ResponseContentRead);
+        using HttpResponseMessage answer = _http.Send(message, HttpCompletionOption.ResponseContentRead, end);
         status = answer.StatusCode;
         using Stream content = answer.Content.ReadAsStream();
         byte[] bytes = new byte[content.Length];

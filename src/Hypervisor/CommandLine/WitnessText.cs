@@ -15,6 +15,7 @@ internal sealed record WitnessText(string Text, string? File, EtcdAddress? Etcd)
 {
     private const string FilePrefix = "file:";
     private const string EtcdPrefix = "etcd:";
+    private const int EndpointsMax = 9; // larger than a cluster gets; each has its share of the time
     private const string DefaultKey = "hypervisor/witness";
     private const string Allowed = "file:PATH, etcd:http://HOST:2379[,http://HOST:2379…][,key=NAME][,user=NAME,"
         + "password-file=PATH][,cacert=PATH][,cert=PATH,cert-key=PATH]";
@@ -64,7 +65,9 @@ internal sealed record WitnessText(string Text, string? File, EtcdAddress? Etcd)
             if (part.StartsWith("http://", StringComparison.Ordinal)
                 || part.StartsWith("https://", StringComparison.Ordinal))
             {
-                endpoints.Add(Uri.TryCreate(part, UriKind.Absolute, out Uri? endpoint) && endpoint.AbsolutePath == "/"
+                endpoints.Add(
+                    Uri.TryCreate(part, UriKind.Absolute, out Uri? endpoint)
+                        && endpoint is { PathAndQuery: "/", UserInfo: "", Fragment: "" }
                     ? endpoint
                     : throw new UsageException($"{where}: '{part}' is no address; allowed: http://HOST:2379"));
             }
@@ -76,9 +79,11 @@ internal sealed record WitnessText(string Text, string? File, EtcdAddress? Etcd)
 
         var list = PropertyList.Parse(
             where, string.Join(',', rest), "key", "user", "password-file", "cacert", "cert", "cert-key");
-        if (endpoints.Count == 0)
+        if (endpoints.Count is 0 or > EndpointsMax)
         {
-            throw new UsageException($"{where}: etcd has no address; allowed: {Allowed}");
+            throw new UsageException(endpoints.Count == 0
+                ? $"{where}: etcd has no address; allowed: {Allowed}"
+                : $"{where}: etcd has {endpoints.Count} addresses; allowed: up to {EndpointsMax}");
         }
 
         if (list.Find("cert") is null != list.Find("cert-key") is null)
