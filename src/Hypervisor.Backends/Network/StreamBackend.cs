@@ -116,7 +116,9 @@ public sealed class StreamBackend : INetworkBackend
         }
 
         _incomingStart = _incomingEnd = 0;
-        Volatile.Write(ref _peer, peer); // pairs with Send and Stop
+        // A full fence. Pairs with Stop, which ends first and then looks for the peer; here it is the other way round,
+        // so one of the two sees the other.
+        Interlocked.Exchange(ref _peer, peer);
         if (_ending.Task.IsCompleted)
         {
             peer.Dispose(); // stopped meanwhile, before it was to be seen
