@@ -53,18 +53,32 @@ public sealed unsafe partial class HostEvent : IDisposable
     public static void WakeThisThreadOnTime() => _ = ControlProcess(SetTimerSlack, nanos: 1, 0, 0, 0);
 
     /// <summary>Waits until a file can be read, or the flag is set, which stays so.</summary>
+    /// <remarks>A file that is of no more use (its interface was deleted) is not waited for: only the flag is.</remarks>
     /// <returns>False when the flag is set.</returns>
     internal bool WaitOr(int file)
     {
         PollFile* files = stackalloc PollFile[2];
         files[0] = new PollFile { File = file, Events = PollIn };
         files[1] = new PollFile { File = _file, Events = PollIn };
-        while (Poll(files, 2, null, null) <= 0)
+        while (true)
         {
-            // A signal came first.
-        }
+            if (Poll(files, 2, null, null) <= 0)
+            {
+                continue; // a signal came first
+            }
 
-        return files[1].Returned == 0;
+            if (files[1].Returned != 0)
+            {
+                return false;
+            }
+
+            if ((files[0].Returned & PollIn) != 0)
+            {
+                return true;
+            }
+
+            files[0].File = -1; // an error, which would be told again and again: ppoll ignores the file from now on
+        }
     }
 
     /// <inheritdoc/>
