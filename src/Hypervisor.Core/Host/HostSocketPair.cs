@@ -16,10 +16,17 @@ public static unsafe partial class HostSocketPair
     public static void Create(out int ours, out int childs)
     {
         int* pair = stackalloc int[2];
-        if (MakePair(Unix, Stream | CloseOnExec, 0, pair) != 0 || Control(pair[1], SetDescriptorFlags, 0) != 0)
+        if (MakePair(Unix, Stream | CloseOnExec, 0, pair) != 0)
         {
-            throw new HostException(
-                $"cannot create a pair of sockets: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
+            throw Failure();
+        }
+
+        if (Control(pair[1], SetDescriptorFlags, 0) != 0)
+        {
+            HostException failure = Failure();
+            Close(pair[0]);
+            Close(pair[1]);
+            throw failure;
         }
 
         ours = pair[0];
@@ -28,6 +35,9 @@ public static unsafe partial class HostSocketPair
 
     /// <summary>Closes one of the two.</summary>
     public static void Close(int descriptor) => _ = CloseFile(descriptor);
+
+    private static HostException Failure()
+        => new($"cannot create a pair of sockets: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
 
     [LibraryImport("libc", EntryPoint = "socketpair", SetLastError = true)]
     private static partial int MakePair(int domain, int type, int protocol, int* pair);

@@ -135,7 +135,15 @@ public sealed unsafe partial class HostTap : IDisposable
                 + "allowed: one that nobody uses and that is yours, or a new one with CAP_NET_ADMIN");
         }
 
-        return new HostTap(file);
+        try
+        {
+            return new HostTap(file);
+        }
+        catch (HostException)
+        {
+            _ = Close(file); // no descriptor was left for its event
+            throw;
+        }
     }
 
     // struct ifreq: name 16 bytes | flags i16 | unused up to 40 bytes.
