@@ -3,6 +3,7 @@ using System.ComponentModel;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
+using System.Threading;
 using System.Threading.Tasks;
 using Hypervisor.Core.Host;
 
@@ -19,6 +20,10 @@ public sealed class PasstPeer : INetworkPeers
     private const string Program = "passt";
     private const int StartAgainMillis = 1000;
     private const int EarlyEndMillis = 200;
+
+    // Held while the child's end may be inherited: another NIC's passt, started meanwhile on another thread, would keep
+    // it open, and neither end would ever see the other one close. Nothing else is taken inside.
+    private static readonly Lock s_inheriting = new();
 
     private readonly NetworkOptions _options;
     private readonly Action<string> _report;
@@ -74,7 +79,7 @@ public sealed class PasstPeer : INetworkPeers
     public void Dispose()
     {
         _waiting?.Dispose(); // it ends when its socket is closed
-        _process?.Dispose();
+        Volatile.Read(ref _process)?.Dispose(); // pairs with StartChild
     }
 
     private static void CheckProgram()
@@ -110,30 +115,36 @@ public sealed class PasstPeer : INetworkPeers
 
     private Socket StartChild()
     {
-        HostSocketPair.Create(out int ours, out int childs);
-        var socket = new Socket(new SafeSocketHandle(ours, ownsHandle: true));
-        try
+        Socket socket;
+        Process process;
+        lock (s_inheriting)
         {
-            _process?.Dispose();
-            _process = Run(Words(childs), TakeLine);
-        }
-        catch (HostException)
-        {
-            socket.Dispose();
-            throw;
-        }
-        finally
-        {
-            HostSocketPair.Close(childs); // the child has its own
+            HostSocketPair.Create(out int ours, out int childs);
+            socket = new Socket(new SafeSocketHandle(ours, ownsHandle: true));
+            try
+            {
+                process = Run(Words(childs), TakeLine);
+            }
+            catch (HostException)
+            {
+                socket.Dispose();
+                throw;
+            }
+            finally
+            {
+                HostSocketPair.Close(childs); // the child has its own
+            }
         }
 
-        if (_process.WaitForExit(EarlyEndMillis))
+        if (process.WaitForExit(EarlyEndMillis))
         {
-            _process.WaitForExit(); // for its last words
+            process.WaitForExit(); // for its last words
+            process.Dispose();
             socket.Dispose();
             throw new HostException($"{Program} ended at once: {_lastWords}");
         }
 
+        Interlocked.Exchange(ref _process, process)?.Dispose(); // pairs with Dispose, which must not see it any earlier
         return socket;
     }
 
