@@ -1,8 +1,7 @@
 using System;
-using System.Net;
-using System.Net.Sockets;
 using System.Threading;
 using System.Threading.Tasks;
+using Hypervisor.Backends.Network;
 using Hypervisor.Core.Host;
 
 namespace Hypervisor.Backends.Console;
@@ -13,25 +12,16 @@ namespace Hypervisor.Backends.Console;
 /// <remarks>Output without a peer is dropped, like that of a line without a cable.</remarks>
 public sealed class TcpStream : IByteStream
 {
-    private const int CallAgainMillis = 1000;
-
-    private readonly string _host;
-    private readonly int _port;
-    private readonly TcpListener? _listener;
+    private readonly PeerSocket _peer;
     private readonly OutputQueue _output;
     private readonly InputPump _pump = new();
-    private readonly TaskCompletionSource _ending = new();
     private readonly TaskCompletionSource _firstPeer = new();
     private readonly bool _waitsForPeer;
 
-    // Written by the connection thread, read by the output thread; Volatile both ways.
-    private Socket? _peer;
-
-    private TcpStream(string host, int port, TcpListener? listener, bool waitsForPeer)
+    private TcpStream(INetworkPeers peers, int port, bool waitsForPeer)
     {
-        _host = host;
-        _port = port;
-        _listener = listener;
+        _peer = new PeerSocket(peers);
+        Port = port;
         _waitsForPeer = waitsForPeer;
         _output = new OutputQueue("serial-tcp", Send);
     }
@@ -40,10 +30,10 @@ public sealed class TcpStream : IByteStream
     public Func<ReadOnlyMemory<byte>, int>? OnInput { get; set; }
 
     /// <summary>Port that the peer reaches this end at, or that this end calls.</summary>
-    public int Port => _listener is null ? _port : ((IPEndPoint)_listener.LocalEndpoint).Port;
+    public int Port { get; }
 
     /// <summary>Calls <paramref name="host"/>, again and again until somebody answers.</summary>
-    public static TcpStream Call(string host, int port) => new(host, port, null, waitsForPeer: false);
+    public static TcpStream Call(string host, int port) => new(new CalledPeer(host, port), port, waitsForPeer: false);
 
     /// <summary>Listens for a peer.</summary>
     /// <param name="host">Local name or address.</param>
@@ -52,16 +42,8 @@ public sealed class TcpStream : IByteStream
     /// <exception cref="HostException">The address or the port cannot be used.</exception>
     public static TcpStream Listen(string host, int port, bool waitsForPeer)
     {
-        try
-        {
-            var listener = new TcpListener(Dns.GetHostAddresses(host)[0], port);
-            listener.Start(1);
-            return new TcpStream(host, port, listener, waitsForPeer);
-        }
-        catch (SocketException error)
-        {
-            throw new HostException($"serial tcp:{host}:{port}: cannot listen: {error.Message}");
-        }
+        var peers = new ListeningPeers(host, port, "serial tcp:");
+        return new TcpStream(peers, peers.Port, waitsForPeer);
     }
 
     /// <inheritdoc/>
@@ -81,79 +63,30 @@ public sealed class TcpStream : IByteStream
     public void Dispose()
     {
         _output.Dispose();
-        _ending.TrySetResult();
         _firstPeer.TrySetResult();
         _pump.Stop();
-        _listener?.Dispose();
-        Volatile.Read(ref _peer)?.Dispose();
+        _peer.Dispose();
     }
 
     private void Run()
     {
         byte[] bytes = new byte[1024];
-        while (!_ending.Task.IsCompleted)
+        while (_peer.TryConnect())
         {
-            using Socket? peer = TryConnect();
-            if (peer is null)
-            {
-                _ending.Task.Wait(CallAgainMillis);
-                continue;
-            }
-
-            peer.NoDelay = true;
-            Volatile.Write(ref _peer, peer);
             _firstPeer.TrySetResult();
             int length;
-            while ((length = Receive(peer, bytes)) > 0)
+            while ((length = _peer.Receive(bytes)) > 0)
             {
                 _pump.Deliver(OnInput, bytes.AsMemory(0, length));
             }
 
-            Volatile.Write(ref _peer, null);
-        }
-    }
-
-    private Socket? TryConnect()
-    {
-        try
-        {
-            return _listener is not null
-                ? _listener.AcceptSocket()
-                : new TcpClient(_host, _port).Client;
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException or InvalidOperationException)
-        {
-            return null;
-        }
-    }
-
-    private static int Receive(Socket peer, byte[] bytes)
-    {
-        try
-        {
-            return peer.Receive(bytes);
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException)
-        {
-            return 0;
+            _peer.Disconnect();
         }
     }
 
     private bool Send(ReadOnlySpan<byte> bytes)
     {
-        Socket? peer = Volatile.Read(ref _peer);
-        try
-        {
-            while (peer is not null && !bytes.IsEmpty)
-            {
-                bytes = bytes[peer.Send(bytes)..];
-            }
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException)
-        {
-            // This peer is gone; its thread waits for the next one.
-        }
-
+        _peer.Send(bytes);
         return true;
     }
 }

@@ -13,9 +13,11 @@ public sealed class CalledPeer(string host, int port) : INetworkPeers
     {
         while (!ending.IsCompleted)
         {
-            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            Socket? socket = null;
             try
             {
+                socket = new Socket(SocketType.Stream, ProtocolType.Tcp); // fails when there is no descriptor left
+                PeerSocket.SetUpTcp(socket);
                 Task calling = socket.ConnectAsync(host, port);
                 if (Task.WaitAny(calling, ending) == 0)
                 {
@@ -28,7 +30,7 @@ public sealed class CalledPeer(string host, int port) : INetworkPeers
                 ending.Wait(CallAgainMillis);
             }
 
-            socket.Dispose();
+            socket?.Dispose();
         }
 
         return null;

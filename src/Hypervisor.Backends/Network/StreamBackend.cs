@@ -1,8 +1,5 @@
 using System;
 using System.Buffers.Binary;
-using System.Net.Sockets;
-using System.Threading;
-using System.Threading.Tasks;
 
 namespace Hypervisor.Backends.Network;
 
@@ -18,24 +15,20 @@ public sealed class StreamBackend : INetworkBackend
     private const int LengthBytes = sizeof(uint);
     private const int OutgoingBytes = 256 << 10;
 
-    private readonly INetworkPeers _peers;
+    private readonly PeerSocket _peer;
     private readonly byte[] _incoming = new byte[LengthBytes + NetworkPort.FrameBytesMax];
     private readonly byte[] _outgoing = new byte[OutgoingBytes];
     private readonly byte[] _frame = new byte[NetworkPort.FrameBytesMax];
     private readonly byte[] _segment = new byte[NetworkPort.FrameBytesMax];
     private readonly SoftwareOffload.FrameSink _sink;
-    private readonly TaskCompletionSource _ending = new();
     private int _incomingStart; // bytes of _incoming that hold something: receiver's thread only
     private int _incomingEnd;
     private int _outgoingEnd;   // sender's thread only
 
-    // Written by the receiver's thread, read by the sender's and by who stops it; Volatile both ways.
-    private Socket? _peer;
-
     /// <summary>Makes a backend that owns its source of peers.</summary>
     public StreamBackend(INetworkPeers peers)
     {
-        _peers = peers;
+        _peer = new PeerSocket(peers);
         _sink = Gather;
     }
 
@@ -60,10 +53,10 @@ public sealed class StreamBackend : INetworkBackend
     /// <inheritdoc/>
     public int Receive(int queue, Span<byte> target)
     {
-        Socket? peer = Volatile.Read(ref _peer);
-        if (peer is null)
+        if (!_peer.IsConnected)
         {
-            return TryConnect() ? 0 : -1;
+            _incomingStart = _incomingEnd = 0;
+            return _peer.TryConnect() ? 0 : -1;
         }
 
         int length = TakeFrame(target);
@@ -72,10 +65,9 @@ public sealed class StreamBackend : INetworkBackend
             return length;
         }
 
-        if (length < 0 || !TryFill(peer))
+        if (length < 0 || !TryFill())
         {
-            Volatile.Write(ref _peer, null); // pairs with Send and Stop
-            peer.Dispose();
+            _peer.Disconnect();
         }
 
         return 0;
@@ -84,8 +76,7 @@ public sealed class StreamBackend : INetworkBackend
     /// <inheritdoc/>
     public void Send(int queue, ReadOnlySpan<byte> frame)
     {
-        Socket? peer = Volatile.Read(ref _peer);
-        if (peer is null)
+        if (!_peer.IsConnected)
         {
             return;
         }
@@ -97,35 +88,10 @@ public sealed class StreamBackend : INetworkBackend
     }
 
     /// <inheritdoc/>
-    public void Stop()
-    {
-        _ending.TrySetResult();
-        _peers.Dispose();
-        Volatile.Read(ref _peer)?.Dispose();
-    }
+    public void Stop() => _peer.Dispose();
 
     /// <inheritdoc/>
     public void Dispose() => Stop();
-
-    private bool TryConnect()
-    {
-        Socket? peer = _peers.Wait(_ending.Task);
-        if (peer is null)
-        {
-            return false;
-        }
-
-        _incomingStart = _incomingEnd = 0;
-        // A full fence. Pairs with Stop, which ends first and then looks for the peer; here it is the other way round,
-        // so one of the two sees the other.
-        Interlocked.Exchange(ref _peer, peer);
-        if (_ending.Task.IsCompleted)
-        {
-            peer.Dispose(); // stopped meanwhile, before it was to be seen
-        }
-
-        return true;
-    }
 
     // The next whole frame, behind an empty header; 0 when there is none yet, -1 when the peer does not speak so.
     private int TakeFrame(Span<byte> target)
@@ -154,21 +120,14 @@ public sealed class StreamBackend : INetworkBackend
         return VnetHeader.Bytes + (int)length;
     }
 
-    private bool TryFill(Socket peer)
+    private bool TryFill()
     {
         _incoming.AsSpan(_incomingStart, _incomingEnd - _incomingStart).CopyTo(_incoming);
         _incomingEnd -= _incomingStart;
         _incomingStart = 0;
-        try
-        {
-            int count = peer.Receive(_incoming.AsSpan(_incomingEnd));
-            _incomingEnd += count;
-            return count > 0;
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException)
-        {
-            return false;
-        }
+        int count = _peer.Receive(_incoming.AsSpan(_incomingEnd));
+        _incomingEnd += count;
+        return count > 0;
     }
 
     private void Gather(ReadOnlySpan<byte> frame)
@@ -185,19 +144,7 @@ public sealed class StreamBackend : INetworkBackend
 
     private void Flush()
     {
-        Socket? peer = Volatile.Read(ref _peer);
-        ReadOnlySpan<byte> bytes = _outgoing.AsSpan(0, _outgoingEnd);
+        _peer.Send(_outgoing.AsSpan(0, _outgoingEnd));
         _outgoingEnd = 0;
-        try
-        {
-            while (peer is not null && !bytes.IsEmpty)
-            {
-                bytes = bytes[peer.Send(bytes)..];
-            }
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException)
-        {
-            // This peer is gone; the receiver's thread waits for the next one.
-        }
     }
 }

@@ -1,13 +1,13 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading.Tasks;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.CommandLine;
+using Hypervisor.Core.Host;
 using Hypervisor.Core.Time;
 using Hypervisor.Machine;
 using Hypervisor.Replication.Session;
@@ -111,7 +111,7 @@ internal sealed class StandbySession : IDisposable
     {
         try
         {
-            return IPAddress.TryParse(host, out IPAddress? address) ? address : Dns.GetHostAddresses(host).First();
+            return HostAddress.Resolve(host);
         }
         catch (SocketException error)
         {
