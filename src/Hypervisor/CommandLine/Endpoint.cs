@@ -6,8 +6,12 @@ namespace Hypervisor.CommandLine;
 /// <summary>A TCP address as typed: `HOST:PORT`, an IPv6 address in brackets.</summary>
 internal readonly record struct Endpoint(string Host, int Port)
 {
+    private const int HostLengthMax = 253; // of a name in DNS; .NET throws when it looks up a longer one
+
     /// <summary>Parses `HOST:PORT`; <paramref name="portMin"/> 0 lets the host choose one.</summary>
-    /// <exception cref="UsageException">No host, no port, or no number from 1 to 65535.</exception>
+    /// <exception cref="UsageException">
+    /// No host or a longer one than DNS has, no port, or no number from 1 to 65535.
+    /// </exception>
     public static Endpoint Parse(string where, string text, int portMin = 1)
     {
         int colon = text.LastIndexOf(':');
@@ -23,6 +27,12 @@ internal readonly record struct Endpoint(string Host, int Port)
 
         bool isPort = int.TryParse(
             text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int port);
+        if (host.Length > HostLengthMax)
+        {
+            throw new UsageException(
+                $"{where}: a host's name of {host.Length} characters is too long; allowed: {HostLengthMax}");
+        }
+
         return host.Length > 0 && isPort && port >= portMin && port <= ushort.MaxValue
             ? new Endpoint(host, port)
             : throw new UsageException(

@@ -9,6 +9,8 @@ public sealed class BadInputTests
 {
     private const int Usage = 2;
     private const int Failure = 1;
+    private const string Fifty = "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh";
+    private const string LongHost = Fifty + Fifty + Fifty + Fifty + Fifty + "hhhh";
     private const string Pair = "run --drive file=a --standby h:7 --witness file:w";
 
     [Theory]
@@ -52,6 +54,7 @@ public sealed class BadInputTests
     [InlineData("run --net socket,listen=h:1,fd=3", "must be said once", "listen=, connect= or fd=")]
     [InlineData("run --net socket,fd=1", "fd=1 does not fit", "from 3")]
     [InlineData("run --net socket,connect=h", "'h' is not an address", "HOST:PORT")]
+    [InlineData("run --net socket,connect=" + LongHost + ":1", "of 254 characters is too long", "allowed: 253")]
     [InlineData("run --net user --net none", "there are other NICs", "alone")]
     [InlineData("run --net user,mac=02:00:00:00:00:01 --net user,mac=02:00:00:00:00:01", "is taken", "another mac=")]
     [InlineData("run --net user --net user --net user --net user --net user", "5 NICs are too many", "allowed: 4")]
@@ -80,7 +83,7 @@ public sealed class BadInputTests
     [InlineData("run --drive file=a --standby h:7 --witness etcd:w", "'w' is not understood", "key=, user=")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:key=w", "etcd has no address", "etcd:http://HOST")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1/v3", "'http://h:1/v3' is no", "HOST:2379")]
-    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://u:p@h:1", "'http://u:p@h:1' is no", "HOST:2379")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://u:p@h:1", "'http://u:p@h:1' is no", "HOST")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1?x", "'http://h:1?x' is no", "HOST:2379")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,user=u", "user= and password", "both")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,cert=u", "cert= and cert-key=", "both")]
