@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Core;
 
@@ -23,21 +22,11 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
 
     // Protects everything below, and the order at the sink; taken inside the bus lock.
     private readonly Lock _lock = new();
-    private readonly Queue<(ulong Epoch, long EndOffset)> _closed = new();
+    private readonly EpochMarks _marks = new(); // in bytes
     private byte[] _ring = new byte[FirstBytes]; // byte at offset o lies at o % length; a power of two
     private long _releasedOffset;
     private long _endOffset;
-    private ulong _openEpoch;
-    private Mode _mode;
     private bool _hasOverflown;
-    private bool _hasHeld; // in the open epoch
-
-    private enum Mode
-    {
-        Passing,
-        Holding,
-        Dropping,
-    }
 
     /// <inheritdoc/>
     public Func<ReadOnlyMemory<byte>, int>? OnInput
@@ -79,18 +68,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     {
         lock (_lock)
         {
-            if (_mode == Mode.Holding)
-            {
-                Check.That(epoch == _openEpoch + 1);
-                _closed.Enqueue((_openEpoch, _endOffset));
-            }
-            else if (_mode == Mode.Passing)
-            {
-                _mode = Mode.Holding;
-            }
-
-            _openEpoch = epoch;
-            _hasHeld = false;
+            _marks.Begin(epoch, _endOffset);
         }
     }
 
@@ -103,17 +81,7 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
         lock (_lock)
         {
             firstOffset = _releasedOffset;
-            foreach ((ulong closed, long end) in _closed)
-            {
-                if (closed == epoch)
-                {
-                    return (int)(end - firstOffset);
-                }
-
-                firstOffset = end;
-            }
-
-            return 0;
+            return _marks.TryFind(epoch, ref firstOffset, out long end) ? (int)(end - firstOffset) : 0;
         }
     }
 
@@ -142,10 +110,9 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     {
         lock (_lock)
         {
-            while (_closed.TryPeek(out (ulong Epoch, long EndOffset) closed) && closed.Epoch <= epoch)
+            if (_marks.TryRelease(epoch, out long end))
             {
-                _ = _closed.Dequeue();
-                LetOut(closed.EndOffset);
+                LetOut(end);
             }
         }
     }
@@ -155,9 +122,8 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     {
         lock (_lock)
         {
-            _closed.Clear();
+            _marks.End(OutboxMode.Passing);
             LetOut(_endOffset);
-            _mode = Mode.Passing;
         }
     }
 
@@ -166,9 +132,8 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     {
         lock (_lock)
         {
-            _closed.Clear();
+            _marks.End(OutboxMode.Dropping);
             _endOffset = _releasedOffset;
-            _mode = Mode.Dropping;
         }
     }
 
@@ -177,27 +142,25 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
     {
         bool overflows = false;
         bool isFirst = false;
-        ulong epoch;
+        ulong epoch = 0;
         lock (_lock)
         {
-            epoch = _openEpoch;
-            switch (_mode)
+            switch (_marks.Mode)
             {
-                case Mode.Passing:
+                case OutboxMode.Passing:
                     _endOffset += bytes.Length;
                     _releasedOffset = _endOffset;
                     inner.Write(bytes);
                     break;
-                case Mode.Holding when bytes.Length <= heldBytesMax - (_endOffset - _releasedOffset):
+                case OutboxMode.Holding when bytes.Length <= heldBytesMax - (_endOffset - _releasedOffset):
                     Hold(bytes);
-                    isFirst = !_hasHeld && bytes.Length > 0;
-                    _hasHeld |= isFirst;
+                    isFirst = bytes.Length > 0 && _marks.Hold(out epoch);
                     break;
-                case Mode.Holding:
+                case OutboxMode.Holding:
                     overflows = !_hasOverflown;
                     _hasOverflown = true;
                     break;
-                case Mode.Dropping:
+                case OutboxMode.Dropping:
                     break;
             }
         }

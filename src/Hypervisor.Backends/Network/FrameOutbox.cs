@@ -1,7 +1,5 @@
 using System;
-using System.Collections.Generic;
 using System.Threading;
-using Hypervisor.Core;
 
 namespace Hypervisor.Backends.Network;
 
@@ -20,20 +18,10 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
 {
     // Protects everything below; taken inside the bus lock, and nothing is called while it is held.
     private readonly Lock _lock = new();
-    private readonly Queue<(ulong Epoch, long End)> _closed = new();
+    private readonly EpochMarks _marks = new(); // in frames
     private readonly FrameRing _frames = new(bytesMax);
     private long _releasedEnd; // frames before this one may leave
-    private ulong _openEpoch;
-    private Mode _mode;
     private bool _isRefusing;
-    private bool _hasHeld; // in the open epoch
-
-    private enum Mode
-    {
-        Passing,
-        Holding,
-        Dropping,
-    }
 
     /// <inheritdoc/>
     public Action<ulong> OnHeld { get; set; } = static _ => { };
@@ -62,11 +50,11 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     public bool TryAdd(int queue, ReadOnlySpan<byte> frame)
     {
         bool isReleased;
-        bool isFirst;
-        ulong epoch;
+        bool isFirst = false;
+        ulong epoch = 0;
         lock (_lock)
         {
-            if (_mode == Mode.Dropping)
+            if (_marks.Mode == OutboxMode.Dropping)
             {
                 return true;
             }
@@ -77,11 +65,9 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
                 return false;
             }
 
-            isReleased = _mode == Mode.Passing;
+            isReleased = _marks.Mode == OutboxMode.Passing;
             _releasedEnd = isReleased ? _frames.End : _releasedEnd;
-            isFirst = !isReleased && !_hasHeld;
-            _hasHeld |= isFirst;
-            epoch = _openEpoch;
+            isFirst = !isReleased && _marks.Hold(out epoch);
         }
 
         if (isReleased)
@@ -128,18 +114,7 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     {
         lock (_lock)
         {
-            if (_mode == Mode.Holding)
-            {
-                Check.That(epoch == _openEpoch + 1);
-                _closed.Enqueue((_openEpoch, _frames.End));
-            }
-            else if (_mode == Mode.Passing)
-            {
-                _mode = Mode.Holding;
-            }
-
-            _openEpoch = epoch;
-            _hasHeld = false;
+            _marks.Begin(epoch, _frames.End);
         }
     }
 
@@ -148,11 +123,7 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     {
         lock (_lock)
         {
-            while (_closed.TryPeek(out (ulong Epoch, long End) closed) && closed.Epoch <= epoch)
-            {
-                _ = _closed.Dequeue();
-                _releasedEnd = closed.End;
-            }
+            _releasedEnd = _marks.TryRelease(epoch, out long end) ? end : _releasedEnd;
         }
 
         OnReleased();
@@ -163,9 +134,8 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     {
         lock (_lock)
         {
-            _closed.Clear();
+            _marks.End(OutboxMode.Passing);
             _releasedEnd = _frames.End;
-            _mode = Mode.Passing;
         }
 
         OnReleased();
@@ -178,9 +148,8 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
         bool hasRoom;
         lock (_lock)
         {
-            _closed.Clear();
+            _marks.End(OutboxMode.Dropping);
             _frames.Clear();
-            _mode = Mode.Dropping;
             hasRoom = EndsRefusal();
         }
 
