@@ -11,7 +11,7 @@ namespace Hypervisor.Backends.Network;
 /// csum_offset u16 | num_buffers u16
 /// </code>
 /// </remarks>
-/// <param name="Flags"><see cref="NeedsChecksum"/>, <see cref="DataValid"/>.</param>
+/// <param name="Flags"><see cref="NeedsChecksum"/>; others are kept as they are.</param>
 /// <param name="GsoType"><see cref="GsoNone"/>, <see cref="GsoTcp4"/>, <see cref="GsoTcp6"/>; with
 /// <see cref="GsoEcn"/>.</param>
 /// <param name="HeadersBytes">Length of the headers up to the payload; a hint.</param>
@@ -31,9 +31,6 @@ public readonly record struct VnetHeader(
 
     /// <summary>Flag: the checksum is to be completed.</summary>
     public const byte NeedsChecksum = 1;
-
-    /// <summary>Flag: the checksum was looked at and is right.</summary>
-    public const byte DataValid = 2;
 
     /// <summary>An ordinary frame.</summary>
     public const byte GsoNone = 0;

@@ -222,6 +222,8 @@ public sealed class VirtioNet : VirtioDevice
 
     internal bool Has(ulong feature) => Transport.Negotiation.Has(feature);
 
+    internal bool HasAll(ulong features) => (features & ~Transport.Negotiation.Accepted) == 0;
+
     internal Virtqueue Queue(int index) => Transport.Queue(index);
 
     internal bool CanServe(int index)
@@ -259,10 +261,13 @@ public sealed class VirtioNet : VirtioDevice
         return true;
     }
 
-    /// <summary>Takes from the driver what it does itself in received frames. False: not agreed on.</summary>
+    /// <summary>
+    /// Takes from the driver what it does itself in received frames. False: not agreed on, or one needs another.
+    /// </summary>
     internal bool TrySetGuestOffloads(ulong offloads)
     {
-        if ((offloads & ~(Transport.Negotiation.Accepted & Protocol.GuestOffloads)) != 0)
+        bool isOffered = (offloads & ~Protocol.GuestOffloads) == 0;
+        if (!isOffered || !HasAll(offloads) || !AreFeaturesSound(offloads))
         {
             return false;
         }
@@ -281,24 +286,12 @@ public sealed class VirtioNet : VirtioDevice
         // A large packet is cut up by who takes it; everything else must fit. Spec: 5.1.4.1.
         bool fits = header.GsoType != VnetHeader.GsoNone || !Has(Protocol.Mtu)
             || frame.Length <= LinkHeaderBytes + VlanBytes + _options.MtuBytes;
-        return fits && IsGsoTaken(header.GsoType) && _filter.Takes(frame, Mac, Has(Protocol.ControlVlan));
+        bool isGsoTaken = (Protocol.GsoFeaturesOfGuest(header.GsoType) & ~_guestOffloads) == 0;
+        return fits && isGsoTaken && _filter.Takes(frame, Mac, Has(Protocol.ControlVlan));
     }
 
     /// <summary>Whether the driver takes frames whose checksum it has to complete, or need not look at.</summary>
     internal bool TakesPartialChecksums => (_guestOffloads & Protocol.GuestChecksum) != 0;
-
-    private bool IsGsoTaken(byte type)
-    {
-        ulong needed = (type & ~VnetHeader.GsoEcn) switch
-        {
-            VnetHeader.GsoNone => 0,
-            VnetHeader.GsoTcp4 => Protocol.GuestTcp4,
-            VnetHeader.GsoTcp6 => Protocol.GuestTcp6,
-            _ => ulong.MaxValue,
-        };
-        needed |= (type & VnetHeader.GsoEcn) != 0 ? Protocol.GuestEcn : 0;
-        return (needed & ~_guestOffloads) == 0;
-    }
 
     private void ConfigurePort()
     {

@@ -1,3 +1,5 @@
+using Hypervisor.Backends.Network;
+
 namespace Hypervisor.Devices.Virtio;
 
 /// <summary>Numbers of the network device. Spec: VIRTIO 1.2, section 5.1.</summary>
@@ -15,6 +17,9 @@ internal static class VirtioNetProtocol
 
     /// <summary>What a driver may switch on and off while it runs.</summary>
     public const ulong GuestOffloads = GuestChecksum | GuestTcp4 | GuestTcp6 | GuestEcn;
+
+    // HOST_TSO4 to HOST_ECN lie so many bits above their GUEST_ counterparts.
+    private const int HostFeatureShift = 4;
 
     // Status field of the configuration structure. Spec: 5.1.4.
     public const ushort LinkUp = 1, Announce = 2;
@@ -38,4 +43,20 @@ internal static class VirtioNetProtocol
         (GuestAnnounce, ControlQueue), (MultiQueue, ControlQueue), (ControlMac, ControlQueue),
         (ControlGuestOffloads, ControlQueue),
     ];
+
+    /// <summary>What the driver must have agreed to before a frame of this GSO type is given to it.</summary>
+    /// <returns>Feature bits; all of them for a type that is never offered.</returns>
+    public static ulong GsoFeaturesOfGuest(byte gsoType) => gsoType switch
+    {
+        VnetHeader.GsoNone => 0,
+        VnetHeader.GsoTcp4 => GuestTcp4,
+        VnetHeader.GsoTcp6 => GuestTcp6,
+        VnetHeader.GsoTcp4 | VnetHeader.GsoEcn => GuestTcp4 | GuestEcn,
+        VnetHeader.GsoTcp6 | VnetHeader.GsoEcn => GuestTcp6 | GuestEcn,
+        _ => ulong.MaxValue,
+    };
+
+    /// <summary>What must have been agreed on before the driver may send a frame of this GSO type.</summary>
+    /// <returns>Feature bits; more than there are for a type that is never offered.</returns>
+    public static ulong GsoFeaturesOfHost(byte gsoType) => GsoFeaturesOfGuest(gsoType) << HostFeatureShift;
 }

@@ -1,12 +1,11 @@
 using System;
-using System.Threading;
 using Hypervisor.Backends.Network;
 
 namespace Hypervisor.Devices.Virtio;
 
 /// <summary>Brings frames from the port into a receive queue. Spec: VIRTIO 1.2, section 5.1.6.4.</summary>
 internal sealed class VirtioNetReceiver(VirtioNet owner, DeviceContext context, INetworkPort port, int pair)
-    : IPostedWork
+    : PostedOnce(context.EventLoop)
 {
     private const int FramesPerHold = 256; // a network that never rests must not hold the bus lock for ever
 
@@ -14,7 +13,6 @@ internal sealed class VirtioNetReceiver(VirtioNet owner, DeviceContext context, 
     private readonly VirtqueueChain _next = new();
     private readonly (ushort Head, uint WrittenBytes)[] _filled = new (ushort, uint)[VirtioNet.QueueSize];
     private readonly byte[] _frame = new byte[NetworkPort.FrameBytesMax];
-    private int _isPosted; // 0 or 1: so that a burst of frames posts once
 
     private enum Result
     {
@@ -26,23 +24,6 @@ internal sealed class VirtioNetReceiver(VirtioNet owner, DeviceContext context, 
     }
 
     private int Index => 2 * pair;
-
-    /// <summary>Has the event loop look for frames. Any thread.</summary>
-    public void Post()
-    {
-        // Pairs with RunPosted: what came after that reset it is posted for again.
-        if (Interlocked.Exchange(ref _isPosted, 1) == 0)
-        {
-            context.EventLoop.Post(this);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void RunPosted()
-    {
-        Interlocked.Exchange(ref _isPosted, 0); // pairs with Post
-        Deliver();
-    }
 
     /// <summary>Delivers what waits, as far as there are buffers for it.</summary>
     public void Deliver()
@@ -78,6 +59,9 @@ internal sealed class VirtioNetReceiver(VirtioNet owner, DeviceContext context, 
         Finish(hasDelivered);
         Post();
     }
+
+    /// <inheritdoc/>
+    protected override void Run() => Deliver();
 
     private void Finish(bool hasDelivered)
     {

@@ -1,5 +1,4 @@
 using System;
-using System.Threading;
 using Hypervisor.Backends.Network;
 using Protocol = Hypervisor.Devices.Virtio.VirtioNetProtocol;
 
@@ -7,35 +6,14 @@ namespace Hypervisor.Devices.Virtio;
 
 /// <summary>Brings frames from a transmit queue to the port. Spec: VIRTIO 1.2, section 5.1.6.2.</summary>
 internal sealed class VirtioNetSender(VirtioNet owner, DeviceContext context, INetworkPort port, int pair)
-    : IPostedWork
+    : PostedOnce(context.EventLoop)
 {
     private const int FrameBytesMin = VnetHeader.Bytes + 14;
 
     private readonly VirtqueueChain _chain = new();
     private readonly byte[] _frame = new byte[NetworkPort.FrameBytesMax];
-    private int _isPosted; // 0 or 1
 
     private int Index => (2 * pair) + 1;
-
-    /// <summary>Has the event loop look into the queue. Any thread.</summary>
-    public void Post()
-    {
-        // Pairs with RunPosted: what came after that reset it is posted for again.
-        if (Interlocked.Exchange(ref _isPosted, 1) == 0)
-        {
-            context.EventLoop.Post(this);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void RunPosted()
-    {
-        Interlocked.Exchange(ref _isPosted, 0); // pairs with Post
-        if (owner.CanServe(Index))
-        {
-            Serve();
-        }
-    }
 
     /// <summary>Sends what waits, as far as there is room for it; the rest stays in the queue (rule 23).</summary>
     public void Serve()
@@ -84,6 +62,15 @@ internal sealed class VirtioNetSender(VirtioNet owner, DeviceContext context, IN
         }
     }
 
+    /// <inheritdoc/>
+    protected override void Run()
+    {
+        if (owner.CanServe(Index))
+        {
+            Serve();
+        }
+    }
+
     // False: no room. What is no frame is taken and goes nowhere.
     private bool TrySend()
     {
@@ -103,15 +90,8 @@ internal sealed class VirtioNetSender(VirtioNet owner, DeviceContext context, IN
         int length = frame.Length - VnetHeader.Bytes;
         bool needsChecksum = (header.Flags & VnetHeader.NeedsChecksum) != 0 && owner.Has(Protocol.Checksum);
         bool isGso = header.GsoType != VnetHeader.GsoNone;
-        ulong needed = (header.GsoType & ~VnetHeader.GsoEcn) switch
-        {
-            VnetHeader.GsoTcp4 => Protocol.HostTcp4,
-            VnetHeader.GsoTcp6 => Protocol.HostTcp6,
-            _ => 0,
-        };
-        bool isKnown = !isGso || (needed != 0 && owner.Has(needed)
-            && ((header.GsoType & VnetHeader.GsoEcn) == 0 || owner.Has(Protocol.HostEcn)));
-        bool isSound = isKnown && (!isGso || (needsChecksum && header.SegmentBytes != 0))
+        bool isSound = owner.HasAll(Protocol.GsoFeaturesOfHost(header.GsoType))
+            && (!isGso || (needsChecksum && header.SegmentBytes != 0))
             && (!needsChecksum || header.ChecksumStart + header.ChecksumOffset <= length - sizeof(ushort));
         VnetHeader outgoing = !isSound || !needsChecksum
             ? default

@@ -213,20 +213,6 @@ public sealed class VirtioNetControlTests : IDisposable
     }
 
     [Fact]
-    public void Guest_offloads_are_switched_while_it_runs()
-    {
-        var driver = new NetDriver(_bench, NetDriver.Everything | NetDriver.MultiQueue, pairs: 2);
-        Assert.Equal(
-            NetworkOffloads.Checksum | NetworkOffloads.Tcp4 | NetworkOffloads.Tcp6, _network.Configuration.Offloads);
-
-        Assert.Equal(NetDriver.Ok, driver.Command(5, 0, (byte)NetDriver.GuestChecksum, 0, 0, 0, 0, 0, 0, 0));
-
-        Assert.Equal(NetworkOffloads.Checksum, _network.Configuration.Offloads);
-        driver.Pci.Status = 0;
-        Assert.Equal((NetworkOffloads.None, 1), _network.Configuration);
-    }
-
-    [Fact]
     public void Takeover_is_announced_by_the_host_and_by_the_guest()
     {
         var primary = new NetDriver(_bench, NetDriver.Everything | NetDriver.MultiQueue, pairs: 2);
