@@ -53,7 +53,7 @@ public sealed unsafe partial class HostEvent : IDisposable
     public static void WakeThisThreadOnTime() => _ = ControlProcess(SetTimerSlack, nanos: 1, 0, 0, 0);
 
     /// <summary>Waits until a file can be read, or the flag is set, which stays so.</summary>
-    /// <remarks>A file that is of no more use (its interface was deleted) is not waited for: only the flag is.</remarks>
+    /// <remarks>A file of no more use (its interface was deleted) is not waited for: only the flag is.</remarks>
     /// <returns>False when the flag is set.</returns>
     internal bool WaitOr(int file)
     {
