@@ -50,7 +50,7 @@ public sealed class FrameOutbox(int bytesMax) : IEpochOutbox
     public bool TryAdd(int queue, ReadOnlySpan<byte> frame)
     {
         bool isReleased;
-        bool isFirst = false;
+        bool isFirst;
         ulong epoch = 0;
         lock (_lock)
         {

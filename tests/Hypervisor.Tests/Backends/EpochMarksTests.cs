@@ -11,7 +11,7 @@ public sealed class EpochMarksTests
     public void Rule_03_epochs_are_released_in_order_up_to_the_one_that_is_named()
     {
         _marks.Begin(4, 10);
-        _marks.Begin(5, 20);
+        _marks.Begin(5, 15);
         _marks.Begin(6, 20);
         _marks.Begin(7, 35);
 

@@ -14,7 +14,11 @@ public sealed class PeerSocketTests : IDisposable
 
     public PeerSocketTests() => _socket = new PeerSocket(_peers);
 
-    public void Dispose() => _socket.Dispose();
+    public void Dispose()
+    {
+        _socket.Dispose();
+        _peers.Dispose();
+    }
 
     [Fact]
     public void Bytes_go_both_ways_and_what_has_no_peer_is_lost()
