@@ -34,6 +34,50 @@ public sealed class PeersTests
         Assert.Null(await waiting);
     }
 
+    [Fact]
+    public void Port_can_be_listened_at_again_although_a_connection_of_it_lingers()
+    {
+        using var first = new ListeningPeers("127.0.0.1", 0);
+        using var caller = new TcpClient("127.0.0.1", first.Port);
+        first.Wait(_ending.Task)!.Dispose(); // who closes first keeps the connection for a minute
+        Assert.Equal(0, caller.Client.Receive(new byte[1]));
+        caller.Dispose();
+        int port = first.Port;
+        first.Dispose();
+
+        using var second = new ListeningPeers("127.0.0.1", port);
+
+        Assert.Equal(port, second.Port);
+    }
+
+    [Fact]
+    public async Task Call_ends_with_what_it_is_for()
+    {
+        using var silent = new ListeningPeers("127.0.0.1", 0);
+        int port = silent.Port;
+        silent.Dispose(); // nobody is there: it calls again and again
+        using var called = new CalledPeer("127.0.0.1", port);
+        Task<Socket?> calling = Task.Run(() => called.Wait(_ending.Task));
+
+        _ending.SetResult();
+
+        Assert.Null(await calling);
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0")]
+    [InlineData("::")]
+    [InlineData("no.such.name.invalid")]
+    public async Task Call_of_nobody_throws_nothing(string host)
+    {
+        using var called = new CalledPeer(host, 1);
+        Task<Socket?> calling = Task.Run(() => called.Wait(_ending.Task));
+        await Task.WhenAny(calling, Task.Delay(300, TestContext.Current.CancellationToken));
+        _ending.SetResult();
+
+        Assert.Null(await calling);
+    }
+
     private static (bool NoDelay, int KeepAlive, int Time, int Interval, int Count) SetUp(Socket socket) => (
         socket.NoDelay,
         (int)socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive)! == 0 ? 0 : 1,
