@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using Hypervisor.Cpu;
 using Hypervisor.Cpu.Interrupts;
@@ -38,16 +39,18 @@ public sealed unsafe class EventsOfPeersTests
         int lost = 0;
         int taken = 0;
         const int Count = 200_000;
+        const long LostAfterMillis = 20_000;
         var other = new Thread(() =>
         {
             for (int i = 0; i < Count; i++)
             {
                 program.Vcpu.SetEvent(EventBytes.Interrupt);
                 var spin = default(SpinWait);
-                for (int tries = 0; Volatile.Read(ref taken) <= i; tries++)
+                long start = Environment.TickCount64;
+                while (Volatile.Read(ref taken) <= i)
                 {
                     spin.SpinOnce(sleep1Threshold: -1);
-                    if (tries > 100_000)
+                    if (Environment.TickCount64 - start > LostAfterMillis)
                     {
                         lost++;
                         return;
