@@ -31,7 +31,7 @@ internal static unsafe class EvexGather
         op->Source = (byte)(instruction.OpMask - Register.K0);
         op->Extra = (byte)instruction.MemoryIndex.GetNumber();
         op->OperandBytes = (byte)data.GetSize();
-        op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        op->ScaleShift = OperandLowering.ScaleShift(instruction);
         op->Immediate = (ulong)(count | (dataBytes << 8) | (indexBytes << 16));
         bool isOverlapping = !isStore && op->Destination == op->Extra;
         if (instruction.HasOpMask && !isOverlapping && HostFeatures.IsOffered(context.Vcpu, instruction.Code))

@@ -65,7 +65,7 @@ internal sealed unsafe partial class BlockTranslator
     private bool TryEmitCopy(in Instruction original)
     {
         bool isWide = WideTable.Has(original.Code);
-        if (isWide && !_variant.HasWide)
+        if (InstructionTable.HasBadLock(original) || (isWide && !_variant.HasWide))
         {
             return false;
         }
@@ -151,11 +151,6 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        if (original.HasLockPrefix && !hasMemory)
-        {
-            return false; // #UD
-        }
-
         if (hasHighByte && _variant.IsLegacy)
         {
             return TryEmitHighByte(original, ref instruction, hasMemory, isWrite, needsRex);
@@ -207,8 +202,7 @@ internal sealed unsafe partial class BlockTranslator
         int size = original.MemorySize.GetSize();
         bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
             && original.Op1Kind == OpKind.Register;
-        bool badLock = original.HasLockPrefix && !IsLockable(original);
-        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || IsStoreToCode(original, isWrite)
+        if (size is 0 or > 64 || isBitString || !IsAddressable(original) || IsStoreToCode(original, isWrite)
             || _spilledCount > (_readsCounter ? 1 : 2))
         {
             return false;
@@ -239,10 +233,6 @@ internal sealed unsafe partial class BlockTranslator
         StoreTemporaries();
         return true;
     }
-
-    private static bool IsLockable(in Instruction instruction)
-        => (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.Lockable) != 0
-            && instruction.Op0Kind == OpKind.Memory;
 
     private static void SetDisplacement(ref Instruction instruction, int displacement)
     {

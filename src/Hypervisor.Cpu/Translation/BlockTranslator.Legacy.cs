@@ -112,7 +112,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isPlain = hasBase && !hasIndex && displacement == 0;
         if (!isPlain)
         {
-            int shift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+            int shift = OperandLowering.ScaleShift(instruction);
             _code.LeaIndexed(wide: false, target, baseRegister, index, shift, displacement);
             baseRegister = target;
         }
@@ -214,8 +214,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitHighByteWithMemory(in Instruction original, ref Instruction instruction, bool isWrite)
     {
-        bool badLock = original.HasLockPrefix && !IsLockable(original);
-        if (badLock || IsStoreToCode(original, isWrite))
+        if (IsStoreToCode(original, isWrite))
         {
             return false;
         }

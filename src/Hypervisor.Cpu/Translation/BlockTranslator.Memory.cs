@@ -91,7 +91,7 @@ internal sealed unsafe partial class BlockTranslator
             return baseRegister;
         }
 
-        int shift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        int shift = OperandLowering.ScaleShift(instruction);
         _code.LeaIndexed(isWide, R9, baseRegister, index, shift, displacement);
         return R9;
     }
