@@ -97,7 +97,7 @@ internal sealed unsafe partial class BlockTranslator
             if (kind == OpKind.Memory)
             {
                 hasMemory = true;
-                isWrite = IsWritten(info.GetOpAccess(i));
+                isWrite = VectorUse.IsWritten(info.GetOpAccess(i));
             }
             else if (kind == OpKind.Register)
             {
@@ -118,7 +118,7 @@ internal sealed unsafe partial class BlockTranslator
                 {
                     hasHighByte = true;
                     _readsHighCounter |= register == Register.CH;
-                    _writesHighCounter |= register == Register.CH && IsWritten(info.GetOpAccess(i));
+                    _writesHighCounter |= register == Register.CH && VectorUse.IsWritten(info.GetOpAccess(i));
                 }
                 else if (register.IsST() || register.IsMM())
                 {
@@ -275,7 +275,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isMerged = register.GetSize() < 4 || access is not OpAccess.Write
             || instruction.Mnemonic is Mnemonic.Bsf or Mnemonic.Bsr; // they leave it alone when there is no bit
         _spilledRead |= isMerged ? 1u << slot : 0;
-        _spilledWritten |= IsWritten(access) ? 1u << slot : 0;
+        _spilledWritten |= VectorUse.IsWritten(access) ? 1u << slot : 0;
         return true;
     }
 
@@ -361,7 +361,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.Move(Rcx, GuestRegisters.Counter);
         }
 
-        LoadVectors();
+        _vectors.Load(_code, State);
         Encode(instruction);
         StoreVectors();
         if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri
@@ -383,7 +383,4 @@ internal sealed unsafe partial class BlockTranslator
 
     private void Encode(in Instruction instruction)
         => Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
-
-    private static bool IsWritten(OpAccess access) => access is OpAccess.Write or OpAccess.CondWrite
-        or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
 }

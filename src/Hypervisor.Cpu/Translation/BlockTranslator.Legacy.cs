@@ -188,7 +188,7 @@ internal sealed unsafe partial class BlockTranslator
             }
 
             host = HostOf(register);
-            isWritten |= IsWritten(info.GetOpAccess(i));
+            isWritten |= VectorUse.IsWritten(info.GetOpAccess(i));
             instruction.SetOpRegister(i, GuestRegisters.Named(register, Rcx));
         }
 
