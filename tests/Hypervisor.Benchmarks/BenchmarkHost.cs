@@ -20,6 +20,11 @@ internal static class BenchmarkHost
             + $"{RuntimeInformation.FrameworkDescription}, hv {version}. Load average at the start {LoadAverage()}. ";
     }
 
+    /// <summary>Memory and kernel of the guests that boot what the kit's build.sh made.</summary>
+    /// <param name="files">Folder of that.</param>
+    public static string DescribeGuest(string files)
+        => $"512 MiB, {File.ReadLines(Path.Combine(files, "manifest.txt")).First()}";
+
     /// <summary>Load average over 1, 5 and 15 minutes.</summary>
     public static string LoadAverage() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
 

@@ -13,22 +13,23 @@ internal sealed class Measurement(string name, string root)
     public string Page => Path.Combine(root, "docs", "performance.md");
 
     /// <summary>Runs the command; what is wrong with its words or its runs becomes one line and an exit code.</summary>
-    public static int Guard(string name, Func<int> run)
+    /// <param name="name">The command's name.</param>
+    /// <param name="paths">What its first words are, with blanks between: those that run.sh adds.</param>
+    /// <param name="usage">What a user may say after them.</param>
+    /// <param name="words">The words after the name.</param>
+    /// <param name="run">Gets the first words and the others.</param>
+    public static int Run(
+        string name, string paths, string usage, ReadOnlySpan<string> words, Func<string[], string[], int> run)
     {
-        try
+        int pathCount = paths.Split(' ').Length;
+        if (words.Length < pathCount)
         {
-            return run();
-        }
-        catch (FormatException error)
-        {
-            Console.Error.WriteLine($"bench {name}: {error.Message}");
+            Console.Error.WriteLine($"usage: {name} {paths}; {usage}");
             return 2;
         }
-        catch (InvalidOperationException error)
-        {
-            Console.Error.WriteLine($"bench {name}: {error.Message}");
-            return 1;
-        }
+
+        string[] pathWords = words[..pathCount].ToArray(), optionWords = words[pathCount..].ToArray();
+        return Guard(name, () => run(pathWords, optionWords));
     }
 
     /// <summary>Makes the folder of results: <paramref name="folder"/>, or a new one named by the time.</summary>
@@ -66,5 +67,23 @@ internal sealed class Measurement(string name, string root)
         Console.WriteLine(section);
         Array.ForEach(pages, page => PerformancePage.Put(page, section));
         Console.Error.WriteLine($"bench {name}: results in {results}, report in {pages[^1]}");
+    }
+
+    private static int Guard(string name, Func<int> run)
+    {
+        try
+        {
+            return run();
+        }
+        catch (FormatException error)
+        {
+            Console.Error.WriteLine($"bench {name}: {error.Message}");
+            return 2;
+        }
+        catch (InvalidOperationException error)
+        {
+            Console.Error.WriteLine($"bench {name}: {error.Message}");
+            return 1;
+        }
     }
 }

@@ -54,12 +54,12 @@ internal sealed partial class PrimaryCore
         PrimaryState.Ended or PrimaryState.Demoted or PrimaryState.Stopped => long.MaxValue,
     };
 
-    // The cut and its capture are the primary's own work; comparing and flushing a whole disk is the standby's.
     // A word of the standby may wait behind all that it is still to write: while the link takes what is copied, it is
     // no silence. And while it answers, the copy may find nothing to send for a while.
     private long CopyDeadlineNanos => Math.Min(
         Math.Max(_lastHeardNanos, _progressNanos) + _options.ProgressNanos, _progressNanos + _options.SyncNanos);
 
+    // The cut and its capture are the primary's own work; comparing and flushing a whole disk is the standby's.
     private long SyncLimitNanos => _isCopyDoneSent ? _options.SyncNanos : _options.ProgressNanos;
 
     private long ProtectedDeadlineNanos
@@ -197,11 +197,14 @@ internal sealed partial class PrimaryCore
     {
         if (State == PrimaryState.Deciding)
         {
-            CloseLink($"no word from the standby for {_options.ProgressNanos} ns");
+            CloseLink($"no word from the standby for {nowNanos - _lastHeardNanos} ns");
         }
         else
         {
-            LoseStandby($"no progress for {_options.ProgressNanos} ns while {State}", nowNanos);
+            // Of the two limits the one that passed says what it is counted from.
+            bool isSyncOver = nowNanos >= _progressNanos + _options.SyncNanos;
+            long sinceNanos = isSyncOver ? _progressNanos : SilenceDeadlineNanos - _options.ProgressNanos;
+            LoseStandby($"no progress for {nowNanos - sinceNanos} ns while {State}", nowNanos);
         }
     }
 

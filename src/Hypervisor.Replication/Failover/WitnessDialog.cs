@@ -1,5 +1,3 @@
-using System;
-
 namespace Hypervisor.Replication.Failover;
 
 /// <summary>
@@ -69,7 +67,4 @@ internal sealed class WitnessDialog(long retryNanos, long timeoutNanos)
             WitnessOutcome.Conflict => _request.Desired.Equals(answer.Current),
             WitnessOutcome.Unreachable => false,
         };
-
-    /// <summary>The earlier of two deadlines.</summary>
-    public long Earlier(long otherNanos) => Math.Min(_dueNanos, otherNanos);
 }

@@ -19,9 +19,6 @@ internal sealed class ChunkPool(int countMax, int chunkBytes)
     private int _created;
     private volatile bool _isBroken; // set by Break before it releases the waiters
 
-    /// <summary>Size of each chunk.</summary>
-    public int ChunkBytes => chunkBytes;
-
     /// <summary>An empty chunk; null once the pool is broken. Waits while all chunks are on their way.</summary>
     public Chunk? Rent()
     {

@@ -52,7 +52,6 @@ internal sealed class CaptureThread : IDisposable
         Copy,
         Cut,
         Close,
-        Call,
         Quit,
     }
 
@@ -114,8 +113,6 @@ internal sealed class CaptureThread : IDisposable
                     _guest.Pause(); // no thread may be inside the copier when its memory goes
                     command.Run!.Copier.Dispose();
                     _guest.Settle();
-                    break;
-                case Kind.Call:
                     break;
                 case Kind.Quit:
                     return;

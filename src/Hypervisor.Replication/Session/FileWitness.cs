@@ -20,9 +20,6 @@ public sealed class FileWitness(string path, IHostClock clock) : Witness
     private const long LockNanosMax = 500_000_000;
     private const int RetryMillis = 1;
 
-    /// <summary>Path of the record.</summary>
-    public string Path => path;
-
     private protected override WitnessAnswer Ask(in WitnessRequest request)
     {
         try

@@ -1,6 +1,5 @@
 using System;
 using System.IO;
-using System.Linq;
 
 namespace Hypervisor.Benchmarks.Kit;
 
@@ -12,25 +11,14 @@ internal static class KitProgram
     /// ROOT the checkout.
     /// </summary>
     public static int Run(ReadOnlySpan<string> words)
-    {
-        const int PathWords = 4;
-        if (words.Length < PathWords)
+        => Measurement.Run("kit", "HV KIT CACHE ROOT", KitOptions.Usage, words, (paths, optionWords) =>
         {
-            Console.Error.WriteLine($"usage: kit HV KIT CACHE ROOT; {KitOptions.Usage}");
-            return 2;
-        }
-
-        string cache = words[2], root = words[3];
-        var paths = new KitPaths(
-            words[0], words[1], Path.Combine(cache, "kit"), Path.Combine(cache, "kit-tools", "qemu-system-x86_64"));
-        string command = string.Join(' ', words[PathWords..]!);
-        string[] optionWords = words[PathWords..].ToArray();
-        return Measurement.Guard("kit", () =>
-        {
+            string cache = paths[2], root = paths[3];
+            var kit = new KitPaths(
+                paths[0], paths[1], Path.Combine(cache, "kit"), Path.Combine(cache, "kit-tools", "qemu-system-x86_64"));
             var options = KitOptions.Parse(optionWords);
-            return Measure(options, Select(options, paths), paths, root, command);
+            return Measure(options, Select(options, kit), kit, root, string.Join(' ', optionWords));
         });
-    }
 
     private static KitSelection Select(KitOptions options, KitPaths paths)
     {
@@ -68,7 +56,7 @@ internal static class KitProgram
     private static string Versions(KitPaths paths, KitOptions options)
     {
         string qemu = HostCommand.Output(paths.Qemu, "--version").Split('\n')[0];
-        string kernel = File.ReadLines(Path.Combine(paths.Files, "manifest.txt")).First();
-        return $"Engine of hv: {options.Engine ?? "its default"}. {qemu}, `-accel tcg`. Guests: 512 MiB, {kernel}.";
+        string guest = BenchmarkHost.DescribeGuest(paths.Files);
+        return $"Engine of hv: {options.Engine ?? "its default"}. {qemu}, `-accel tcg`. Guests: {guest}.";
     }
 }

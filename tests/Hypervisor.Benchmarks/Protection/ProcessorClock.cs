@@ -17,7 +17,7 @@ internal readonly record struct ProcessorClock(double Busy, double Ours, double 
     private const int UserField = 11, SystemField = 12; // counted behind the name, which may hold blanks
     private const string VcpuName = ": vCPU ";
 
-    /// <summary>Reads it now; processes that are gone count nothing.</summary>
+    /// <summary>Reads it now; processes and threads that are gone count nothing.</summary>
     public static ProcessorClock Read(params int[] processes)
     {
         double[] all =
@@ -26,15 +26,41 @@ internal readonly record struct ProcessorClock(double Busy, double Ours, double 
                 .Skip(1).Take(AccountedFields).Select(Ticks),
         ];
         double busy = all.Sum() - all[IdleField] - all[WaitField];
-        double vcpu = Directory.EnumerateDirectories($"/proc/{processes[0]}/task")
-            .Select(task => File.ReadAllText(Path.Combine(task, "stat")))
-            .Where(stat => stat.Contains(VcpuName, StringComparison.Ordinal)).Sum(Used);
-        double ours = processes.Sum(process => Used(File.ReadAllText($"/proc/{process}/stat")));
+        double vcpu = Threads(processes[0]).Sum(thread => Used(thread, VcpuName));
+        double ours = processes.Sum(process => Used($"/proc/{process}"));
         return new ProcessorClock(busy / TicksPerSecond, ours / TicksPerSecond, vcpu / TicksPerSecond);
     }
 
-    private static double Used(string stat)
+    private static string[] Threads(int process)
     {
+        try
+        {
+            return Directory.GetDirectories($"/proc/{process}/task");
+        }
+        catch (IOException)
+        {
+            return []; // it ended between two looks
+        }
+    }
+
+    // Ticks of a process or a thread; 0 when its name does not hold the one asked for.
+    private static double Used(string folder, string name = "")
+    {
+        string stat;
+        try
+        {
+            stat = File.ReadAllText(Path.Combine(folder, "stat"));
+        }
+        catch (IOException)
+        {
+            return 0; // it ended between two looks
+        }
+
+        if (!stat.Contains(name, StringComparison.Ordinal))
+        {
+            return 0;
+        }
+
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         return Ticks(fields[UserField]) + Ticks(fields[SystemField]);
     }

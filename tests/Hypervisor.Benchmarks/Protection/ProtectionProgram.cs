@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Linq;
 
 namespace Hypervisor.Benchmarks.Protection;
 
@@ -12,20 +11,12 @@ internal static class ProtectionProgram
     /// `protected HV CACHE ROOT [OPTIONS]`: HV is the program, CACHE what kit-files.sh made, ROOT the checkout.
     /// </summary>
     public static int Run(ReadOnlySpan<string> words)
-    {
-        const int PathWords = 3;
-        if (words.Length < PathWords)
+        => Measurement.Run("protected", "HV CACHE ROOT", ProtectionOptions.Usage, words, (paths, optionWords) =>
         {
-            Console.Error.WriteLine($"usage: protected HV CACHE ROOT; {ProtectionOptions.Usage}");
-            return 2;
-        }
-
-        string hv = words[0], files = Path.Combine(words[1], "kit"), root = words[2];
-        string[] optionWords = words[PathWords..].ToArray();
-        return Measurement.Guard(
-            "protected",
-            () => Measure(hv, files, root, ProtectionOptions.Parse(optionWords), string.Join(' ', optionWords)));
-    }
+            var options = ProtectionOptions.Parse(optionWords);
+            return Measure(
+                paths[0], Path.Combine(paths[1], "kit"), paths[2], options, string.Join(' ', optionWords));
+        });
 
     private static int Measure(string hv, string files, string root, ProtectionOptions options, string command)
     {
@@ -49,12 +40,11 @@ internal static class ProtectionProgram
         }
 
         var report = new ProtectionReport(runs);
-        string kernel = File.ReadLines(Path.Combine(files, "manifest.txt")).First();
         string section = measurement.Section(
             "Protection",
             command,
             "Primary and standby on one host, over loopback. The benchmark begins once the pair is protected.",
-            $"{head}Guests: 1 vCPU, 512 MiB, {kernel}, the kit's `{options.Benchmark.Rows[0]}`.",
+            $"{head}Guests: 1 vCPU, {BenchmarkHost.DescribeGuest(files)}, the kit's `{options.Benchmark.Rows[0]}`.",
             report.Write());
         measurement.Publish(section, results, options.Report ?? measurement.Page);
         return report.Faults.Count == 0 ? 0 : 1;

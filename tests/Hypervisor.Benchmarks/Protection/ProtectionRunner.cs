@@ -64,6 +64,21 @@ internal sealed partial class ProtectionRunner(string hv, string files, KitItem 
             "--append", $"console=ttyS0 quiet panic=-1 no_timer_check kb=sh,{benchmark.Word}",
             "--drive", $"file={disk},format=raw,cache=writeback", .. protection,
         ]);
+        try
+        {
+            return Measure(epoch, guest, standby);
+        }
+        finally
+        {
+            // Also of a run that broke: there it is needed most.
+            IEnumerable<string> log =
+                guest.Lines.Concat(standby?.Lines ?? []).Select(line => $"{line.Millis:F1} {line.Text}");
+            File.WriteAllLines(Path.Combine(results, name + ".log"), log);
+        }
+    }
+
+    private ProtectionRun Measure(string? epoch, HvProcess guest, HvProcess? standby)
+    {
         int[] processes = standby is null ? [guest.Id] : [guest.Id, standby.Id];
         _ = guest.WaitFor(ReadyLine(), s_patience);
         if (standby is not null)
@@ -86,9 +101,6 @@ internal sealed partial class ProtectionRunner(string hv, string files, KitItem 
             run = run.Read(guest.Lines, start, end);
         }
 
-        IEnumerable<string> log =
-            guest.Lines.Concat(standby?.Lines ?? []).Select(line => $"{line.Millis:F1} {line.Text}");
-        File.WriteAllLines(Path.Combine(results, name + ".log"), log);
         return run;
     }
 

@@ -15,18 +15,8 @@ internal static class SystemdProgram
     /// `systemd HV CACHE ROOT [--rounds N]`: HV is the program, CACHE what systemd-files.sh made, ROOT the checkout.
     /// </summary>
     public static int Run(ReadOnlySpan<string> words)
-    {
-        const int PathWords = 3;
-        if (words.Length < PathWords)
-        {
-            Console.Error.WriteLine($"usage: systemd HV CACHE ROOT; {Usage}");
-            return 2;
-        }
-
-        string hv = words[0], cache = words[1], root = words[2];
-        string[] optionWords = words[PathWords..].ToArray();
-        return Measurement.Guard("systemd", () => Measure(hv, cache, root, ParseRounds(optionWords)));
-    }
+        => Measurement.Run("systemd", "HV CACHE ROOT", Usage, words, (paths, optionWords) => Measure(
+            paths[0], paths[1], paths[2], ParseRounds(optionWords)));
 
     private static int ParseRounds(string[] words)
     {

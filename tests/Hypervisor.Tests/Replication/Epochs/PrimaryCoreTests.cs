@@ -324,6 +324,37 @@ public sealed class PrimaryCoreTests
         primary.Core.OnTick(primary.Now);
 
         Assert.Equal(PrimaryState.Alone, primary.Core.State);
+        Assert.Equal("no progress for 2100000000 ns while Copying", primary.Core.Reason);
+    }
+
+    [Fact]
+    public void Rule_31_standby_that_answers_but_takes_nothing_of_the_copy_for_two_minutes_is_lost()
+    {
+        RecordedPrimary primary = Copying();
+        for (int second = 1; second <= 119; second++)
+        {
+            AnswerHeartbeat(primary);
+        }
+
+        Assert.Equal(PrimaryState.Copying, primary.Core.State);
+        AnswerHeartbeat(primary);
+
+        Assert.Equal(PrimaryState.Alone, primary.Core.State);
+        Assert.Equal("no progress for 120000000000 ns while Copying", primary.Core.Reason);
+    }
+
+    // A second later a heartbeat is due, and the standby answers it at once.
+    private static void AnswerHeartbeat(RecordedPrimary primary)
+    {
+        primary.Now += 1_000_000_000;
+        primary.Core.OnTick(primary.Now);
+        primary.Core.OnMessage(new HeartbeatReplyMessage
+        {
+            Incarnation = RecordedPrimary.Incarnation,
+            EchoNanos = primary.Now,
+            CommittedEpoch = 0,
+            AppliedEpoch = 0,
+        }, primary.Now);
     }
 
     private static RecordedPrimary Copying()

@@ -7,6 +7,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading;
+using Hypervisor.Replication.Failover;
 
 namespace Hypervisor.Tests.Replication.Session;
 
@@ -14,6 +15,9 @@ namespace Hypervisor.Tests.Replication.Session;
 internal sealed class EtcdGateway : IDisposable
 {
     internal const string Password = "secret";
+
+    // What a conflict with no record shows.
+    private const string NothingFound = "\"responses\":[{\"response_range\":{\"header\":{}}}]";
 
     private readonly HttpListener _listener = new();
     private readonly HashSet<string> _tokens = [];
@@ -36,6 +40,11 @@ internal sealed class EtcdGateway : IDisposable
         Garbage,
         EmptyObject,
         Endless,
+        SucceededAsText,
+        SucceededAsNumber,
+        SucceededWithoutHeader,
+        ConflictWithoutResponses,
+        ShortRecord,
     }
 
     internal Uri Uri { get; }
@@ -43,8 +52,6 @@ internal sealed class EtcdGateway : IDisposable
     internal Fault Failure { get; set; }
 
     internal bool NeedsLogin { get; set; }
-
-    internal int Questions { get; private set; }
 
     internal string? LastKey { get; private set; }
 
@@ -83,7 +90,6 @@ internal sealed class EtcdGateway : IDisposable
 
     private void Answer(HttpListenerContext context)
     {
-        Questions++;
         JsonNode question = JsonNode.Parse(new StreamReader(context.Request.InputStream).ReadToEnd())!;
         string path = context.Request.Url!.AbsolutePath;
         switch (Failure)
@@ -93,15 +99,12 @@ internal sealed class EtcdGateway : IDisposable
                 return;
             case Fault.Silence:
                 return;
-            case Fault.Garbage:
-                Send(context, "<html>");
-                return;
-            case Fault.EmptyObject:
-                Send(context, "{}");
-                return;
-            case Fault.Endless:
-                Send(context, "{\"header\":{},\"kvs\":[" + new string(' ', 1 << 20) + "]}");
-                return;
+        }
+
+        if (Misshapen(Failure) is { } text)
+        {
+            Send(context, text);
+            return;
         }
 
         if (path == "/v3/auth/authenticate")
@@ -125,6 +128,28 @@ internal sealed class EtcdGateway : IDisposable
         {
             Send(context, answer);
         }
+    }
+
+    // Answers to a swap, each with one thing wrong: nothing else keeps them from being taken.
+    private static string? Misshapen(Fault fault) => fault switch
+    {
+        Fault.Garbage => "<html>",
+        Fault.EmptyObject => "{}",
+        Fault.Endless => $"{{\"header\":{{}},\"succeeded\":true{new string(' ', 1 << 20)}}}",
+        Fault.SucceededAsText => $"{{\"header\":{{}},\"succeeded\":\"true\",{NothingFound}}}",
+        Fault.SucceededAsNumber => $"{{\"header\":{{}},\"succeeded\":1,{NothingFound}}}",
+        Fault.SucceededWithoutHeader => "{\"succeeded\":true}",
+        Fault.ConflictWithoutResponses => "{\"header\":{}}",
+        Fault.ShortRecord => $"{{\"header\":{{}},\"responses\":[{{\"response_range\":{{\"header\":{{}}"
+            + $",\"kvs\":[{{\"value\":\"{Convert.ToBase64String(ShortRecord())}\"}}]}}}}]}}",
+        Fault.None or Fault.ServiceUnavailable or Fault.Silence or Fault.SilenceAfterSwap => null,
+    };
+
+    private static byte[] ShortRecord()
+    {
+        byte[] whole = new byte[WitnessRecord.Bytes];
+        WitnessContract.Record(Guid.Empty, 1).Write(whole);
+        return whole[..^1];
     }
 
     private string Swap(JsonNode question)

@@ -23,10 +23,10 @@ public sealed class EtcdWitnessTests : IDisposable
     public void Dispose() => _gateway.Dispose();
 
     [Fact]
-    public void Swap_needs_the_record_that_is_there()
+    public void Rule_27_swap_needs_the_record_that_is_there()
     {
         using var witness = new EtcdWitness(new EtcdAddress([_gateway.Uri], Key), s_patience);
-        CheckSwaps(witness);
+        WitnessContract.CheckSwaps(witness, _pair);
 
         Assert.Equal(Key, Encoding.UTF8.GetString(Convert.FromBase64String(_gateway.LastKey!)));
     }
@@ -61,8 +61,9 @@ public sealed class EtcdWitnessTests : IDisposable
                 Thread.Sleep(50);
             }
 
-            CheckSwaps(witness);
-            Assert.Equal(25, CountWins(() => new EtcdWitness(new EtcdAddress([client], Key + "/race"), s_patience)));
+            WitnessContract.CheckSwaps(witness, _pair);
+            Assert.Equal(WitnessContract.Rounds, WitnessContract.CountWins(
+                () => new EtcdWitness(new EtcdAddress([client], Key + "/race"), s_patience), _pair));
         }
         finally
         {
@@ -77,8 +78,13 @@ public sealed class EtcdWitnessTests : IDisposable
     [InlineData(EtcdGateway.Fault.Silence, "no answer in time")]
     [InlineData(EtcdGateway.Fault.Garbage, "")]
     [InlineData(EtcdGateway.Fault.EmptyObject, "not an answer of etcd")]
-    [InlineData(EtcdGateway.Fault.Endless, "")]
-    internal void What_is_no_answer_is_unreachable_in_time(EtcdGateway.Fault fault, string why)
+    [InlineData(EtcdGateway.Fault.Endless, "65536")]
+    [InlineData(EtcdGateway.Fault.SucceededAsText, "")]
+    [InlineData(EtcdGateway.Fault.SucceededAsNumber, "")]
+    [InlineData(EtcdGateway.Fault.SucceededWithoutHeader, "not an answer of etcd")]
+    [InlineData(EtcdGateway.Fault.ConflictWithoutResponses, "")]
+    [InlineData(EtcdGateway.Fault.ShortRecord, "91 bytes")]
+    internal void Rule_27_what_is_no_answer_is_unreachable_in_time(EtcdGateway.Fault fault, string why)
     {
         using var witness = new EtcdWitness(
             new EtcdAddress([_gateway.Uri], Key), fault == EtcdGateway.Fault.Silence ? s_moment : s_patience);
@@ -103,11 +109,14 @@ public sealed class EtcdWitnessTests : IDisposable
         _gateway.Failure = EtcdGateway.Fault.None;
 
         // The connection of the lost answer may be broken and take another question with it: the core asks again, too.
-        WitnessAnswer answer = default;
-        for (int attempt = 0; attempt < 10 && answer.Outcome != WitnessOutcome.Conflict; attempt++)
+        const int AttemptsMax = 10;
+        WitnessAnswer answer;
+        int attempts = 0;
+        do
         {
             answer = ((IWitness)witness).Ask(new WitnessRequest(2, null, desired));
         }
+        while (answer.Outcome == WitnessOutcome.Unreachable && ++attempts < AttemptsMax);
 
         Assert.Equal(new WitnessAnswer(2, WitnessOutcome.Conflict, desired), answer);
     }
@@ -118,7 +127,7 @@ public sealed class EtcdWitnessTests : IDisposable
         var away = new Uri($"http://127.0.0.1:{EtcdGateway.FreePort()}/");
         using var witness = new EtcdWitness(new EtcdAddress([away, _gateway.Uri], Key), s_patience);
 
-        CheckSwaps(witness);
+        WitnessContract.CheckSwaps(witness, _pair);
     }
 
     [Fact]
@@ -130,7 +139,7 @@ public sealed class EtcdWitnessTests : IDisposable
         using var stranger = new EtcdWitness(
             new EtcdAddress([_gateway.Uri], Key) { User = "hv", Password = "guess" }, s_patience);
 
-        CheckSwaps(witness);
+        WitnessContract.CheckSwaps(witness, _pair);
         _gateway.ForgetTokens();
         Assert.True(witness.TryRead(out WitnessRecord? record));
         Assert.Equal(Record(2), record);
@@ -138,53 +147,7 @@ public sealed class EtcdWitnessTests : IDisposable
         Assert.Contains("400", stranger.LastError, StringComparison.Ordinal);
     }
 
-    private void CheckSwaps(IWitness witness)
-    {
-        WitnessRecord first = Record(1);
-
-        Assert.Equal(new WitnessAnswer(1, WitnessOutcome.Done, null), witness.Ask(new WitnessRequest(1, null, null)));
-        Assert.Equal(WitnessOutcome.Done, witness.Ask(new WitnessRequest(2, null, first)).Outcome);
-        Assert.Equal(
-            new WitnessAnswer(3, WitnessOutcome.Conflict, first), witness.Ask(new WitnessRequest(3, null, Record(2))));
-        Assert.Equal(
-            new WitnessAnswer(4, WitnessOutcome.Conflict, first),
-            witness.Ask(new WitnessRequest(4, Record(5), Record(2))));
-        Assert.Equal(WitnessOutcome.Done, witness.Ask(new WitnessRequest(5, first, Record(2))).Outcome);
-        Assert.Equal(Record(2), witness.Ask(new WitnessRequest(6, null, null)).Current);
-    }
-
-    // Four at a time for 25 rounds.
-    private int CountWins(Func<Witness> open)
-    {
-        int wins = 0;
-        var threads = new Thread[4];
-        for (int i = 0; i < threads.Length; i++)
-        {
-            threads[i] = new Thread(() =>
-            {
-                using Witness witness = open();
-                for (ulong round = 1; round <= 25; round++)
-                {
-                    WitnessRecord? expected = round == 1 ? null : Record(round - 1);
-                    WitnessAnswer answer;
-                    do
-                    {
-                        answer = ((IWitness)witness).Ask(new WitnessRequest(round, expected, Record(round)));
-                    }
-                    while (answer.Outcome == WitnessOutcome.Unreachable);
-
-                    _ = answer.Outcome == WitnessOutcome.Done ? Interlocked.Increment(ref wins) : 0;
-                }
-            });
-            threads[i].Start();
-        }
-
-        Array.ForEach(threads, thread => thread.Join());
-        return wins;
-    }
-
-    private WitnessRecord Record(ulong revision)
-        => new(_pair, revision, 1, _pair, Guid.Empty, 0, false, 0, WitnessPhase.Running);
+    private WitnessRecord Record(ulong revision) => WitnessContract.Record(_pair, revision);
 
     private static string? FindEtcd()
     {
