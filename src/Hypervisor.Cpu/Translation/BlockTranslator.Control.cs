@@ -6,7 +6,8 @@ namespace Hypervisor.Cpu.Translation;
 /// <content>Jumps and calls.</content>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int WordBytes = 8; // of 64-bit code
+    /// <summary>What code of 64 bits pushes and pops.</summary>
+    internal const int WordBytes = 8;
 
     private bool EmitConditional(in Instruction instruction)
     {

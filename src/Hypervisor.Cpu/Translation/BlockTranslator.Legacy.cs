@@ -13,7 +13,8 @@ namespace Hypervisor.Cpu.Translation;
 /// </remarks>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int LegacyWordBytes = 4;
+    /// <summary>What flat code of 32 bits pushes and pops.</summary>
+    internal const int LegacyWordBytes = 4;
 
     // Encodings that 64-bit mode lacks become others that do the same.
     private void Normalize(ref Instruction instruction)
