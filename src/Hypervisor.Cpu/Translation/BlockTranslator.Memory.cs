@@ -125,7 +125,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitTagCheck(address, spanBytes, isWrite, alignmentMask);
         byte* miss = _code.JumpUnlessRcxIsOne();
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
+        Later(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {
             Register = address,
             Below = below,
@@ -169,6 +169,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.Lea(R9, part.Register, part.Below);
         }
 
+        EmitNoteUncounted();
         _code.MoveImmediate32(R10, part.Argument);
         _code.Call(_set.Access);
         if (part.Register == R9 && part.Below != 0)
@@ -188,9 +189,11 @@ internal sealed unsafe partial class BlockTranslator
         _code.Pext(R10, part.Register, State, StateOffset.PageBits);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 1); // first page - last page
         byte* isOnePage = _code.JumpShortIfRcxZero();
+        EmitCount(_uncounted);
         int link = _cache.NewLink(_code.JumpForward(), isBackward: false, isCareful: true);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, part.Offset, (uint)link));
+        Later(new OutOfLine(OutOfLineKind.Link, 0, 0, part.Offset, (uint)link));
         _code.LandShort(isOnePage);
+        _uncounted = part.Uncounted; // for the other way
     }
 
     // Which segment's fault an address that is not canonical raises.

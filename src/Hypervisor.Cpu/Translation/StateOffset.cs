@@ -50,6 +50,7 @@ internal static unsafe class StateOffset
     internal static readonly int IsWideParked;
     internal static readonly int MayHaveInterrupt;
     internal static readonly int InstructionCount;
+    internal static readonly int Uncounted;
     internal static readonly int MxcsrMaskBits;
     internal static readonly int MxcsrReservedBits;
     internal static readonly int AnswerSlotBits;
@@ -122,6 +123,7 @@ internal static unsafe class StateOffset
         ExitArgument = (int)((byte*)&engine.ExitArgument - below);
         PackedFlags = (int)((byte*)&engine.PackedFlags - below);
         InstructionCount = (int)((byte*)&engine.InstructionCount - below);
+        Uncounted = (int)((byte*)&engine.Uncounted - below);
         MayHaveInterrupt = (int)((byte*)&engine.MayHaveInterrupt - below);
         MxcsrMaskBits = (int)((byte*)&engine.MxcsrMaskBits - below);
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
