@@ -20,7 +20,7 @@ internal static unsafe class VcpuReset
     {
         CpuState* state = vcpu.State;
         ulong events = state->Events;
-        TlbEntry* tlb = state->Tlb;
+        ulong* tlb = state->Tlb;
         new Span<byte>(state, sizeof(CpuState)).Clear();
         state->Events = events;
         state->Tlb = tlb;

@@ -190,9 +190,9 @@ internal sealed unsafe partial class MmuSlowPath(Vcpu vcpu, Tlb tlb)
             return null;
         }
 
-        TlbEntry* entry = tlb.Slot(mode, linear);
-        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(tlb.Table(mode), linear), linear, 1)
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = tlb.Slot(mode, linear);
+        return TlbEntry.Hits(entry.ExecuteTag, linear, 1)
+            ? (byte*)(linear + entry.Addend)
             : null;
     }
 

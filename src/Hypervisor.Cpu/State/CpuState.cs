@@ -46,8 +46,8 @@ public unsafe struct CpuState
     /// </summary>
     public ulong Events;
 
-    /// <summary>The TLB that data accesses use now: one of three, by privilege. See Mmu.</summary>
-    public TlbEntry* Tlb;
+    /// <summary>The table of the TLB that data accesses use now: one of three, by privilege. See Mmu.</summary>
+    public ulong* Tlb;
 
     /// <summary>Mask of the stack pointer: 0xFFFF, 0xFFFFFFFF or all ones, from SS and the mode.</summary>
     public ulong StackMask;
