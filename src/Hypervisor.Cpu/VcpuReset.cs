@@ -1,6 +1,5 @@
 using System;
 using Hypervisor.Cpu.Interrupts;
-using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu;

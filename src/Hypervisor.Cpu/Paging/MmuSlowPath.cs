@@ -184,7 +184,7 @@ internal sealed unsafe partial class MmuSlowPath(Vcpu vcpu, Tlb tlb)
     internal byte* Fetch(ulong linear, int mode, out bool isFault)
     {
         isFault = !CheckAddress(linear, 1, SegmentRegister.Cs, TlbMode.Supervisor)
-            || !TryTranslate(linear, MemoryAccess.Execute, mode, out _, out byte* host);
+            || !TryTranslate(linear, MemoryAccess.Execute, mode, out _, out _);
         if (isFault)
         {
             return null;

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Hypervisor.Cpu.Paging;
 
 namespace Hypervisor.Cpu.State;
 

@@ -23,38 +23,37 @@ public sealed unsafe class InstructionCountTests
     private const ulong Unmapped = 0x80_0000;
     private const int Interrupt = 0x40;
 
-    // What a round does, and how many instructions that is.
-    private static readonly Dictionary<string, (int Count, Action<Assembler> Write)> s_rounds = new()
+    private static readonly Dictionary<string, Round> s_rounds = new()
     {
-        ["nothing"] = (0, static _ => { }),
-        ["straight line"] = (5, static a => Repeat(5, () => a.inc(rax))),
-        ["more than a block"] = (150, static a => Repeat(150, () => a.inc(rax))),
-        ["CPUID, and flags kept"] = (4, static a =>
+        ["nothing"] = new(0, static _ => { }),
+        ["straight line"] = new(5, static a => Repeat(5, () => a.inc(rax))),
+        ["more than a block"] = new(150, static a => Repeat(150, () => a.inc(rax))),
+        ["CPUID, and flags kept"] = new(4, static a =>
         {
             a.inc(rsi);
             a.xor(eax, eax);
             a.cpuid();
             a.mov(ebx, ebp);
         }),
-        ["interpreted in the middle"] = (3, static a =>
+        ["interpreted in the middle"] = new(3, static a =>
         {
             a.inc(rsi);
             a.sgdt(__[0x4000]);
             a.inc(rsi);
         }),
-        ["interpreted, ends a block"] = (4, static a =>
+        ["interpreted, ends a block"] = new(4, static a =>
         {
             a.inc(rsi);
             a.mov(rax, cr3);
             a.mov(cr3, rax);
             a.inc(rsi);
         }),
-        ["port"] = (2, static a =>
+        ["port"] = new(2, static a =>
         {
             a.inc(rsi);
             a.@in(al, 0x61);
         }),
-        ["interpreted jump"] = (5, static a =>
+        ["interpreted jump"] = new(5, static a =>
         {
             Label over = a.CreateLabel();
             a.mov(ecx, 3);
@@ -64,7 +63,7 @@ public sealed unsafe class InstructionCountTests
             a.nop();
             a.nop();
         }),
-        ["inner loop"] = (22, static a =>
+        ["inner loop"] = new(22, static a =>
         {
             Label again = a.CreateLabel();
             a.mov(ecx, 10);
@@ -73,7 +72,7 @@ public sealed unsafe class InstructionCountTests
             a.loop(again);
             a.nop();
         }),
-        ["jump taken and not"] = (5, static a =>
+        ["jump taken and not"] = new(5, static a =>
         {
             Label over = a.CreateLabel();
             a.xor(eax, eax);
@@ -84,7 +83,7 @@ public sealed unsafe class InstructionCountTests
             a.Label(ref over);
             a.inc(rax);
         }),
-        ["jump to another page"] = (4, static a =>
+        ["jump to another page"] = new(4, static a =>
         {
             Label back = a.CreateLabel();
             a.lea(rdx, __[back]);
@@ -92,33 +91,33 @@ public sealed unsafe class InstructionCountTests
             a.Label(ref back);
             a.nop();
         }),
-        ["calls and returns"] = (7, static a =>
+        ["calls and returns"] = new(7, static a =>
         {
             a.call(Subroutine);
             a.mov(eax, (int)Subroutine);
             a.call(rax);
         }),
-        ["instruction on two pages"] = (5, static a => a.call(Crossing)),
-        ["page ends"] = (6, static a => a.call(LastOfPage)),
-        ["access flag"] = (3, static a =>
+        ["instruction on two pages"] = new(5, static a => a.call(Crossing)),
+        ["page ends"] = new(6, static a => a.call(LastOfPage)),
+        ["access flag"] = new(3, static a =>
         {
             a.stac();
             a.inc(rsi);
             a.clac();
         }),
-        ["hull over two pages"] = (4, static a =>
+        ["hull over two pages"] = new(4, static a =>
         {
             a.mov(edi, (int)Data + 0x7FC);
             a.inc(rsi);
             a.mov(rax, __[rdi + 0x800]);
             a.mov(rdx, __[rdi + 0x808]);
         }),
-        ["store beside code"] = (2, static a =>
+        ["store beside code"] = new(2, static a =>
         {
             a.inc(rsi);
             a.mov(__qword_ptr[AsmProgram.Code + 0xF00], rax);
         }),
-        ["strings"] = (10, static a =>
+        ["strings"] = new(10, static a =>
         {
             a.mov(edi, (int)Data);
             a.mov(ecx, 0x100);
@@ -131,7 +130,7 @@ public sealed unsafe class InstructionCountTests
             a.cld();
             a.nop();
         }),
-        ["division"] = (6, static a =>
+        ["division"] = new(6, static a =>
         {
             a.mov(edx, 1); // not what the guard passes
             a.xor(eax, eax);
@@ -140,49 +139,49 @@ public sealed unsafe class InstructionCountTests
             a.div(ecx);
             a.inc(rsi);
         }),
-        ["interrupts off and on"] = (3, static a =>
+        ["interrupts off and on"] = new(3, static a =>
         {
             a.sti();
             a.inc(rsi);
             a.cli();
         }),
-        ["software interrupt"] = (3, static a =>
+        ["software interrupt"] = new(3, static a =>
         {
             a.inc(rsi);
             a.@int(Interrupt);
         }),
-        ["undefined"] = (4, static a =>
+        ["undefined"] = new(4, static a =>
         {
             a.inc(rsi);
             a.ud2();
             a.inc(rsi);
         }),
-        ["division by zero"] = (5, static a =>
+        ["division by zero"] = new(5, static a =>
         {
             a.xor(ecx, ecx);
             a.inc(rsi);
             a.div(ecx);
             a.inc(rsi);
         }),
-        ["load faults"] = (5, static a =>
+        ["load faults"] = new(5, static a =>
         {
             a.inc(rsi);
             a.mov(eax, __[r8]);
             a.inc(rsi);
         }),
-        ["store faults"] = (5, static a =>
+        ["store faults"] = new(5, static a =>
         {
             a.inc(rsi);
             a.mov(__[r8], eax);
             a.inc(rsi);
         }),
-        ["call faults"] = (5, static a =>
+        ["call faults"] = new(5, static a =>
         {
             a.inc(rsi);
             a.call(__qword_ptr[r8]);
             a.inc(rsi);
         }),
-        ["jump faults"] = (5, static a =>
+        ["jump faults"] = new(5, static a =>
         {
             a.inc(rsi);
             a.jmp(__qword_ptr[r8]);
@@ -196,11 +195,11 @@ public sealed unsafe class InstructionCountTests
     [MemberData(nameof(Names))]
     public void Every_finished_instruction_counts_once(string name)
     {
-        (int count, Action<Assembler> write) = s_rounds[name];
-        ulong expected = 2 + ((ulong)Rounds * (ulong)(count + 2)) + 1;
+        Round round = s_rounds[name];
+        ulong expected = 2 + ((ulong)Rounds * (ulong)(round.Count + 2)) + 1;
 
-        Assert.Equal((ExecutionEngine.Interpreter, expected), Count(ExecutionEngine.Interpreter, write));
-        Assert.Equal((ExecutionEngine.Translator, expected), Count(ExecutionEngine.Translator, write));
+        Assert.Equal((ExecutionEngine.Interpreter, expected), Count(ExecutionEngine.Interpreter, round.Write));
+        Assert.Equal((ExecutionEngine.Translator, expected), Count(ExecutionEngine.Translator, round.Write));
     }
 
     private static (ExecutionEngine Engine, ulong Count) Count(ExecutionEngine engine, Action<Assembler> write)
@@ -275,4 +274,7 @@ public sealed unsafe class InstructionCountTests
             write();
         }
     }
+
+    // What a round does, and how many instructions that is.
+    private sealed record Round(int Count, Action<Assembler> Write);
 }
