@@ -119,37 +119,56 @@ internal sealed class EventLoop : IEventLoop, IDisposable
         while (!_isStopping)
         {
             long waitNanos;
+            bool isMorePosted = false;
             lock (_busLock) // a pause holds it: nothing runs here meanwhile
             {
                 if (_timers.Clock.IsRunning)
                 {
-                    RunPosted();
+                    isMorePosted = RunPosted();
                     _timers.RunDue();
                 }
 
                 waitNanos = TimeToDeadline();
             }
 
-            if (waitNanos > 0)
+            if (isMorePosted)
+            {
+                Thread.Yield(); // whoever waits for the bus
+            }
+            else if (waitNanos > 0)
             {
                 _wake.Wait(waitNanos);
             }
         }
     }
 
-    private void RunPosted()
+    // What is there now; what that posts again waits for the next hold of the bus, which work of devices that is never
+    // done relies on. True: there is some. (Post wakes nobody then: the queue was never empty.)
+    private bool RunPosted()
     {
-        while (TryTakePosted(out IPostedWork? work))
+        int count = PostedCount;
+        for (; count > 0; count--)
         {
+            IPostedWork work;
+            lock (_postedLock)
+            {
+                work = _posted.Dequeue();
+            }
+
             work.RunPosted();
         }
+
+        return PostedCount > 0;
     }
 
-    private bool TryTakePosted([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPostedWork? work)
+    private int PostedCount
     {
-        lock (_postedLock)
+        get
         {
-            return _posted.TryDequeue(out work);
+            lock (_postedLock)
+            {
+                return _posted.Count;
+            }
         }
     }
 

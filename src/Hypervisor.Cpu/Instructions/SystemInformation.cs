@@ -18,7 +18,7 @@ internal static unsafe class SystemInformation
     {
         const InstructionTraits Stays = InstructionTraits.System;
         const InstructionTraits Ends = InstructionTraits.EndsBlock | InstructionTraits.System;
-        table.Define(Mnemonic.Cpuid, Ends, &LowerSimple); // it serializes: what peers wrote to code is looked at
+        table.Define(Mnemonic.Cpuid, Ends, &LowerSimple); // it serializes: see the translator, too
         table.Define(Mnemonic.Rdtsc, Stays, &LowerSimple);
         table.Define(Mnemonic.Rdtscp, Stays, &LowerSimple);
         table.Define(Mnemonic.Rdpmc, Stays, &LowerSimple);

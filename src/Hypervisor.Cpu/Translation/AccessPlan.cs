@@ -9,7 +9,7 @@ namespace Hypervisor.Cpu.Translation;
 /// Accesses at the same symbol whose hull is small form a <see cref="AccessWindow"/>; what is at RIP is known to the
 /// byte, so there a window is a page. A store may serve later loads, but not the other way round: a page that may be
 /// stored to may be read. In flat code of 32 bits registers are followed modulo 2^32, and so are the accesses
-/// computed.
+/// computed. An index that was a byte hardly leaves the page of its base, see <see cref="IsNearBase"/>.
 /// </remarks>
 internal sealed class AccessPlan
 {
@@ -18,6 +18,7 @@ internal sealed class AccessPlan
 
     // A hull that crosses a page costs a detour, which happens once in 4096 / size times.
     private const int HullBytesMax = 256;
+    private const int NearScaleMax = 4; // a table of 1 KiB or less: three in four lie on one page
     private const int LookBack = 12;
     private const int StackPointer = HostRegister.Rsp; // the guest's are numbered alike
     private const int FramePointer = HostRegister.Rbp;
@@ -27,9 +28,11 @@ internal sealed class AccessPlan
     private readonly List<AccessWindow> _windows = [];
     private readonly Member[] _operands = new Member[BlockTranslator.InstructionsMax + 1];
     private readonly Member[] _stack = new Member[BlockTranslator.InstructionsMax + 1];
+    private readonly bool[] _isNearBase = new bool[BlockTranslator.InstructionsMax + 1];
     private readonly long[] _symbols = new long[HostRegister.Count];
     private readonly long[] _distances = new long[HostRegister.Count];
     private long _nextSymbol;
+    private uint _bytes; // registers whose value is below 256
     private bool _isLegacy;
     private int _wordBytes;
     private Register _firstWord;
@@ -46,6 +49,12 @@ internal sealed class AccessPlan
     /// <summary>Where the stack slot that an instruction pushes or pops belongs.</summary>
     internal Member Stack(int index) => _stack[index];
 
+    /// <summary>
+    /// Whether the memory operand of an instruction is most likely on the page of its base and displacement: it has an
+    /// index that was a byte, as of a table.
+    /// </summary>
+    internal bool IsNearBase(int index) => _isNearBase[index];
+
     /// <summary>Starts over, with code of 64-bit mode or with flat code of 32 bits.</summary>
     internal void Clear(bool isLegacy)
     {
@@ -61,7 +70,9 @@ internal sealed class AccessPlan
             _distances[register] = 0;
         }
 
+        System.Array.Clear(_isNearBase);
         _nextSymbol = HostRegister.Count;
+        _bytes = 0;
     }
 
     /// <summary>Takes in the next instruction.</summary>
@@ -115,7 +126,25 @@ internal sealed class AccessPlan
                 Forget(used.Register);
             }
         }
+
+        if (GivesByte(instruction))
+        {
+            _bytes |= Bit(instruction.Op0Register);
+        }
     }
+
+    // In a register whose upper bits become zero.
+    private static bool GivesByte(in Instruction instruction)
+        => instruction.Code switch
+        {
+            Code.Movzx_r32_rm8 or Code.Movzx_r64_rm8 => true,
+            Code.And_rm32_imm8 or Code.And_rm64_imm8 or Code.And_rm32_imm32 or Code.And_EAX_imm32
+                => instruction.Op0Kind == OpKind.Register && instruction.GetImmediate(1) <= byte.MaxValue,
+            Code.Shr_rm32_imm8 => instruction.Op0Kind == OpKind.Register && (instruction.Immediate8 & 31) >= 24,
+            _ => false,
+        };
+
+    private static uint Bit(Register register) => 1u << (register.GetFullRegister() - Register.RAX);
 
     private bool IsWord(Register register)
         => register >= _firstWord && register < _firstWord + HostRegister.Count;
@@ -138,24 +167,27 @@ internal sealed class AccessPlan
                 Follow(target, instruction.MemoryBase - _firstWord, DisplacementOf(instruction));
                 return true;
             case Mnemonic.Add when instruction.Op1Kind != OpKind.Register && instruction.Op1Kind != OpKind.Memory:
-                _distances[target] += (long)instruction.GetImmediate(1);
+                Advance(target, (long)instruction.GetImmediate(1));
                 return true;
             case Mnemonic.Sub when instruction.Op1Kind != OpKind.Register && instruction.Op1Kind != OpKind.Memory:
-                _distances[target] -= (long)instruction.GetImmediate(1);
+                Advance(target, -(long)instruction.GetImmediate(1));
                 return true;
             case Mnemonic.Inc:
-                _distances[target]++;
+                Advance(target, 1);
                 return true;
             case Mnemonic.Dec:
-                _distances[target]--;
+                Advance(target, -1);
                 return true;
             default:
                 return false;
         }
     }
 
+    private void Advance(int target, long distance) => Follow(target, target, distance);
+
     private void Follow(int target, int source, long distance)
     {
+        _bytes &= ~(1u << target);
         _symbols[target] = _symbols[source];
         _distances[target] = _distances[source] + distance;
     }
@@ -167,6 +199,7 @@ internal sealed class AccessPlan
             int number = register.GetFullRegister() - Register.RAX;
             _symbols[number] = _nextSymbol++;
             _distances[number] = 0;
+            _bytes &= ~Bit(register);
         }
     }
 
@@ -176,6 +209,12 @@ internal sealed class AccessPlan
 
     private void AddOperand(int index, in Instruction instruction, bool isWrite)
     {
+        if (instruction.MemoryIndex.IsGPR())
+        {
+            _isNearBase[index] = (_bytes & Bit(instruction.MemoryIndex)) != 0
+                && instruction.MemoryIndexScale <= NearScaleMax;
+        }
+
         int size = instruction.MemorySize.GetSize();
         if (size is 0 or > 64 || instruction.HasOpMask || instruction.MemoryIndex != Register.None
             || instruction.MemorySegment is Register.FS or Register.GS)

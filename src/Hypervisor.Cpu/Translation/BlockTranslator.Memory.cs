@@ -109,36 +109,68 @@ internal sealed unsafe partial class BlockTranslator
         return host;
     }
 
+    // A register with an address that is likely on the same page as the operand and known earlier: the index, which is
+    // often the end of a chain of a loop's instructions, then waits for no look into the TLB. R10 may be it.
+    private int EmitNear(in Instruction instruction)
+    {
+        int host = instruction.MemoryBase == Register.None
+            ? -1
+            : GuestRegisters.HostOf(instruction.MemoryBase.GetFullRegister() - Register.RAX);
+        int displacement = (int)(long)instruction.MemoryDisplacement64;
+        if (host < 0 || instruction.MemoryBase.GetSize() != 8 || instruction.MemorySegment is Register.FS or Register.GS)
+        {
+            return R9;
+        }
+
+        if (displacement == 0)
+        {
+            return host;
+        }
+
+        ReleaseR10();
+        _code.Lea(R10, host, displacement);
+        return R10;
+    }
+
     /// <summary>
     /// Checks an access; gives the register that holds its address: behind it, [register + R10] is the data. With a
     /// hull the address is where the hull begins, the access is <paramref name="below"/> bytes behind, and all of the
-    /// hull is on the page then. Uses RCX, and R9 perhaps.
+    /// hull is on the page then. The slot of <paramref name="near"/> is looked at first, if given. Uses RCX, and R9
+    /// perhaps.
     /// </summary>
     private int EmitCheck(
         int address, int sizeBytes, int segment, bool isWrite, int alignmentMask = 0, bool isShared = false,
-        int below = 0, int hullBytes = 0)
+        int below = 0, int hullBytes = 0, int near = -1)
     {
         ReleaseR10();
         int spanBytes = Math.Max(sizeBytes, hullBytes);
         AccessDescriptor access = AccessDescriptor.Of(_offset, sizeBytes, segment, alignmentMask, isWrite);
         access = isShared ? access.Shared : access;
-        EmitTagCheck(address, spanBytes, isWrite, alignmentMask);
+        bool isNear = near >= 0 && near != address;
+        EmitTagCheck(address, isNear ? near : address, spanBytes, isWrite, alignmentMask);
         byte* miss = _code.JumpUnlessRcxIsOne();
-        _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
+        EmitAddend();
         Later(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {
             Register = address,
             Below = below,
             HullBytes = hullBytes,
+            IsNear = isNear,
         });
         return address;
     }
 
-    // RCX = 1 if the TLB grants the access; R10 = the slot.
-    private void EmitTagCheck(int address, int spanBytes, bool isWrite, int alignmentMask)
+    // R10 = what to add to the address, from the slot in R10.
+    private void EmitAddend()
+        => _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
+
+    // RCX = 1 if a slot grants the access; R10 = the slot. It may be that of an address on the page before (not behind:
+    // an access that begins below the page that a slot is about would not be told from one on it; nor far away, where
+    // unused tags point to).
+    private void EmitTagCheck(int address, int slotOf, int spanBytes, bool isWrite, int alignmentMask)
     {
         int tags = StateOffset.Tlb(_variant.Mode, isWrite ? TlbEntry.WriteAt : TlbEntry.ReadAt);
-        EmitTlbSlot(address);
+        EmitTlbSlot(slotOf);
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
 
         // Without what is on the page 1 remains; of an aligned access the low bits remain too, so they must make it 1.
@@ -164,6 +196,11 @@ internal sealed unsafe partial class BlockTranslator
             EmitHullCheck(part);
         }
 
+        if (part.IsNear)
+        {
+            EmitOwnSlot(part);
+        }
+
         if (part.Register != R9 || part.Below != 0)
         {
             _code.Lea(R9, part.Register, part.Below);
@@ -178,6 +215,17 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         _code.Jump((byte*)part.Resume);
+    }
+
+    // The page was another than guessed: the slot of the address itself.
+    private void EmitOwnSlot(in OutOfLine part)
+    {
+        var access = new AccessDescriptor(part.Argument);
+        EmitTagCheck(part.Register, part.Register, access.SizeBytes, access.IsWrite, (int)access.AlignmentMask);
+        byte* miss = _code.JumpUnlessRcxIsOne();
+        EmitAddend();
+        _code.Jump((byte*)part.Resume);
+        _code.Land(miss);
     }
 
     // A hull that crosses a page: on to the block that checks each access alone.

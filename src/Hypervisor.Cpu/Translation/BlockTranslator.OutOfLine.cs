@@ -132,5 +132,7 @@ internal sealed unsafe partial class BlockTranslator
         internal int Below { get; init; }
 
         internal int HullBytes { get; init; }
+
+        internal bool IsNear { get; init; }
     }
 }

@@ -39,7 +39,7 @@ internal sealed unsafe partial class BlockTranslator
             ? EmitLegacyAddress(instruction, sizeBytes, isWrite)
             : EmitAddress(instruction);
         ReleaseR10();
-        EmitTagCheck(address, sizeBytes, isWrite, alignmentMask);
+        EmitTagCheck(address, address, sizeBytes, isWrite, alignmentMask);
         Later(OutOfLineKind.InterpretOne, _code.JumpUnlessRcxIsOne());
         _code.LoadIndexed(R10, State, R10, 3, StateOffset.Tlb(_variant.Mode, TlbEntry.AddendAt));
         return new Place(address, 0);

@@ -106,7 +106,8 @@ internal sealed unsafe partial class BlockTranslator
         if (member.Window == NoWindow || alignmentMask != 0 || !IsUseful(member, isWrite))
         {
             int address = EmitAddress(instruction);
-            return new Place(EmitCheck(address, sizeBytes, segment, isWrite, alignmentMask), 0);
+            int near = _plan.IsNearBase(_index) ? EmitNear(instruction) : address;
+            return new Place(EmitCheck(address, sizeBytes, segment, isWrite, alignmentMask, near: near), 0);
         }
 
         int displacement = (int)(long)instruction.MemoryDisplacement64;

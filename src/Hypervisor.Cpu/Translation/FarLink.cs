@@ -21,7 +21,7 @@ internal struct FarLink
     internal const int TargetAt = sizeof(ulong);
 
     /// <summary>
-    /// The epoch of its mode when it was last looked up, minus the linear address of its page; 0: never.
+    /// The epoch of its mode when it was last looked up, minus the linear address of its page; 0, which none is: never.
     /// </summary>
     internal ulong Epoch;
 

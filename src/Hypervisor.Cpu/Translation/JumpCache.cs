@@ -103,10 +103,13 @@ internal sealed unsafe class JumpCache
         Flush(mode);
     }
 
-    /// <summary>Grows when targets of a mode were forgotten: what was known before may be wrong.</summary>
+    /// <summary>
+    /// Another value each time that targets of a mode were forgotten: what was known before may be wrong.
+    /// </summary>
     /// <remarks>
     /// No two epochs are as far apart as two pages are, so the difference of an epoch and a linear page address tells
-    /// both: it has the bits that such an address lacks, 0 to 11 and 48 to 63.
+    /// both: it has the bits that such an address lacks, 0 to 11 and 48 to 63. No difference is 0, which a
+    /// <see cref="FarLink"/> says that knows nothing.
     /// </remarks>
     internal ulong Epoch(int mode) => 1 - _epochs[mode];
 
@@ -226,20 +229,24 @@ internal sealed unsafe class JumpCache
         Forget(mode);
     }
 
-    /// <summary>The epoch after so many times: of the bits that linear page addresses lack, see
-    /// <see cref="Epoch"/>.</summary>
+    /// <summary>Number of the epoch behind <paramref name="forgotten"/>. Never 0: that is no epoch.</summary>
+    internal static ulong Next(ulong forgotten) => forgotten == EpochCount - 1 ? 1 : forgotten + 1;
+
+    /// <summary>An epoch by its number: of the bits that linear page addresses lack, see <see cref="Epoch"/>.</summary>
     internal static ulong EpochOf(ulong forgotten)
         => (forgotten % LowEpochs) | ((forgotten / LowEpochs) << HighEpochShift);
 
     // Jumps and returns that know their target must not be believed.
     private void Forget(int mode)
     {
-        _forgotten[mode] = (_forgotten[mode] + 1) % EpochCount;
-        _epochs[mode] = 1 - EpochOf(_forgotten[mode]);
-        if (_forgotten[mode] == 0)
+        ulong next = Next(_forgotten[mode]);
+        if (next < _forgotten[mode])
         {
             OnRepeat?.Invoke();
         }
+
+        _forgotten[mode] = next;
+        _epochs[mode] = 1 - EpochOf(next);
 
         ReturnCache.Flush(_returns, mode, _unknownReturns[mode]);
     }

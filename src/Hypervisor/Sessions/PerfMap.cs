@@ -16,6 +16,7 @@ internal sealed class PerfMap : IDisposable
 {
     private readonly Lock _lock = new(); // vCPUs write from their own threads
     private readonly StreamWriter _lines;
+    private bool _hasFailed;
 
     private PerfMap(StreamWriter lines) => _lines = lines;
 
@@ -42,7 +43,18 @@ internal sealed class PerfMap : IDisposable
         string line = string.Create(CultureInfo.InvariantCulture, $"{area.Address:x} {area.Bytes:x} {area.Name}");
         lock (_lock)
         {
-            _lines.WriteLine(line);
+            try
+            {
+                if (!_hasFailed)
+                {
+                    _lines.WriteLine(line);
+                }
+            }
+            catch (IOException error)
+            {
+                _hasFailed = true; // the guest goes on, with code that has no name
+                System.Console.Error.WriteLine($"hv: --perf-map: {error.Message}; no more is written");
+            }
         }
     }
 

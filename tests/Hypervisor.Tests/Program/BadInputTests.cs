@@ -80,7 +80,7 @@ public sealed class BadInputTests
     [InlineData("run --drive file=a --standby h:7 --witness etcd:w", "'w' is not understood", "key=, user=")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:key=w", "etcd has no address", "etcd:http://HOST")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1/v3", "'http://h:1/v3' is no", "HOST:2379")]
-    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://u:p@h:1", "'http://u:p@h:1' is no", "HOST:2379")]
+    [InlineData("run --drive file=a --standby h:7 --witness etcd:http://u:p@h:1", "'http://u:p@h:1' is no", "HOST")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1?x", "'http://h:1?x' is no", "HOST:2379")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,user=u", "user= and password", "both")]
     [InlineData("run --drive file=a --standby h:7 --witness etcd:http://h:1,cert=u", "cert= and cert-key=", "both")]

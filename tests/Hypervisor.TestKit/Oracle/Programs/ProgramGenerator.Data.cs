@@ -11,6 +11,7 @@ internal sealed partial class ProgramGenerator
 {
     private const int StackRoom = 0x400;
     private const int StringBytesMax = 40;
+    private const int TableBytes = 1 << 10;
 
     private static readonly Code[] s_strings =
     [
@@ -46,6 +47,32 @@ internal sealed partial class ProgramGenerator
                 ? Instruction.Create(Code.Pop_rm64, Absolute(_filler.Target(8)))
                 : Instruction.Create(Code.Pop_r64, ProgramRegisters.Full(_registers.Free(_random))));
         }
+    }
+
+    // A table of bytes or words that a byte is looked up in, often across a page.
+    private void TableLookup()
+    {
+        int index = _registers.Free(_random);
+        Register low = ProgramRegisters.Low32(index);
+        _builder.Emit(_random.Next(4) switch
+        {
+            0 => Instruction.Create(Code.And_rm32_imm32, low, _random.Next(256)),
+            1 => Instruction.Create(Code.Shr_rm32_imm8, low, 24),
+            _ => Instruction.Create(
+                Code.Movzx_r32_rm8, low, Register.AL + _random.Next(4)), // to BL: exists in all modes
+        });
+        (int number, ulong value) = _registers.Pointers[_random.Next(_registers.Pointers.Count)];
+        ulong page = FirstData + (ulong)(_random.Next(1, 4) * PageBytes);
+        ulong table = page - (ulong)_random.Next(TableBytes);
+        var entry = new MemoryOperand(
+            ProgramRegisters.Full(number), ProgramRegisters.Full(index), 1 << _random.Next(3), (long)(table - value), 4);
+        Register data = ProgramRegisters.Low32(_registers.Free(_random));
+        _builder.Emit(_random.Next(4) switch
+        {
+            0 => Instruction.Create(Code.Add_rm32_r32, entry, data),
+            1 => Instruction.Create(Code.Mov_rm32_r32, entry, data),
+            _ => Instruction.Create(Code.Xor_r32_rm32, data, entry),
+        });
     }
 
     // RBP is a frame pointer for a while.

@@ -162,6 +162,9 @@ internal sealed partial class ProgramGenerator
             case 24:
                 MiddleJump();
                 break;
+            case 25 when _mode.IsLong:
+                TableLookup();
+                break;
             default:
                 Filler(_random.Next(1, 7));
                 break;

@@ -54,6 +54,13 @@ public sealed unsafe class GoldenTranslationTests
             c.mov(r9, __qword_ptr[here]);
             c.mov(rax, __qword_ptr.fs[0x28]);
         },
+        ["table"] = c =>
+        {
+            c.movzx(ecx, cl);
+            c.xor(eax, __dword_ptr[rsi + (rcx * 4)]);
+            c.and(ebx, 15);
+            c.mov(__byte_ptr[rdi + rbx + 0x40], al);
+        },
         ["stack"] = c =>
         {
             c.push(rbx);

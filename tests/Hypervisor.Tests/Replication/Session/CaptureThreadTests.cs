@@ -2,6 +2,9 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Text;
+using System.Threading;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
@@ -77,9 +80,21 @@ public sealed class CaptureThreadTests : IDisposable
         byte[] range = new byte[CaptureRun.RangeBytes - 512];
         new Random(1).NextBytes(range.AsSpan(200_000, 100_000));
         byte[] copy = new byte[range.Length];
-        const long Offset = 1 << 20;
+        const int Offset = 1 << 20;
+        using var disk = new ToyDisk(Offset + range.Length);
+        using var filter = new EpochTagFilter(disk, 0);
+        using var isWritten = new ManualResetEventSlim();
+        filter.Submit(new BlockRequest(_ => isWritten.Set())
+        {
+            Operation = BlockOperation.Write,
+            OffsetBytes = Offset,
+            LengthBytes = range.Length,
+            Buffer = range,
+        });
+        isWritten.Wait(TestContext.Current.CancellationToken);
+        filter.Observe(_run, epoch: 0);
 
-        _run.OnCopied(0, Offset, range);
+        Assert.True(_run.TryCopyRange(filter, Offset, range.Length));
 
         int zeroes = 0;
         while (_inbox.TryTake(timeoutMillis: 0, out PrimaryEvent item))
