@@ -117,7 +117,8 @@ internal sealed unsafe partial class BlockTranslator
             ? -1
             : GuestRegisters.HostOf(instruction.MemoryBase.GetFullRegister() - Register.RAX);
         int displacement = (int)(long)instruction.MemoryDisplacement64;
-        if (host < 0 || instruction.MemoryBase.GetSize() != 8 || instruction.MemorySegment is Register.FS or Register.GS)
+        if (host < 0 || instruction.MemoryBase.GetSize() != 8
+            || instruction.MemorySegment is Register.FS or Register.GS)
         {
             return R9;
         }

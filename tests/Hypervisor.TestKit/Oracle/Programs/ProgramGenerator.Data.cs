@@ -65,7 +65,8 @@ internal sealed partial class ProgramGenerator
         ulong page = FirstData + (ulong)(_random.Next(1, 4) * PageBytes);
         ulong table = page - (ulong)_random.Next(TableBytes);
         var entry = new MemoryOperand(
-            ProgramRegisters.Full(number), ProgramRegisters.Full(index), 1 << _random.Next(3), (long)(table - value), 4);
+            ProgramRegisters.Full(number), ProgramRegisters.Full(index), 1 << _random.Next(3), (long)(table - value),
+            displSize: 4);
         Register data = ProgramRegisters.Low32(_registers.Free(_random));
         _builder.Emit(_random.Next(4) switch
         {
