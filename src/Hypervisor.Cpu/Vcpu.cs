@@ -108,7 +108,8 @@ public sealed unsafe class Vcpu : ICheckpointed, IDisposable
     }
 
     /// <summary>
-    /// Instructions run so far, for statistics; those of translated code only if the configuration asks for it.
+    /// Instructions finished so far, for statistics; those of translated code only if the configuration asks for it.
+    /// One that faults counts when it has run to its end.
     /// </summary>
     public ulong InstructionCount => _interpreter.InstructionCount + Memory.Engine->InstructionCount;
 

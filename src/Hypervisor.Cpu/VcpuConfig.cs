@@ -39,8 +39,7 @@ public sealed class VcpuConfig
     public int HitsBeforeTranslation { get; init; } = 16;
 
     /// <summary>
-    /// Whether translated code counts the instructions that it runs: costs some percent. Faults and the like may leave
-    /// a few uncounted.
+    /// Whether translated code counts the instructions that it finishes, to the last one: costs some percent.
     /// </summary>
     public bool CountsInstructions { get; init; }
 

@@ -1,6 +1,5 @@
 using System;
 using Hypervisor.Cpu.Interrupts;
-using Hypervisor.Cpu.Paging;
 using Hypervisor.Cpu.State;
 
 namespace Hypervisor.Cpu;
@@ -20,7 +19,7 @@ internal static unsafe class VcpuReset
     {
         CpuState* state = vcpu.State;
         ulong events = state->Events;
-        TlbEntry* tlb = state->Tlb;
+        ulong* tlb = state->Tlb;
         new Span<byte>(state, sizeof(CpuState)).Clear();
         state->Events = events;
         state->Tlb = tlb;

@@ -44,7 +44,8 @@ public sealed class AsmProgram : IDisposable
         CpuModel? model = null,
         ExecutionEngine engine = ExecutionEngine.Interpreter,
         long codeCacheBytes = 32L << 20,
-        Action<CodeArea>? onCode = null)
+        Action<CodeArea>? onCode = null,
+        bool countsInstructions = false)
     {
         Mode = mode;
         Ram = new GuestRam(4 << 20);
@@ -59,6 +60,7 @@ public sealed class AsmProgram : IDisposable
             Engine = engine,
             TranslatedCodeBytes = codeCacheBytes,
             OnCode = onCode,
+            CountsInstructions = countsInstructions,
             Peers = new VcpuPeers(Ram),
             Entropy = static target => target.Fill(0x5A),
             OnWake = () => WakeCount++,

@@ -165,7 +165,8 @@ internal sealed unsafe class BlockCache : IPageWatcher, IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int SlotIndex(ulong key) => (int)((key * 0x9E37_79B9_7F4A_7C15) >> 49);
 
-    private static Outcome Stale(Vcpu vcpu, Operation* op) => Outcome.EndBlock;
+    // No instruction, so it is not one that was finished.
+    private static Outcome Stale(Vcpu vcpu, Operation* op) => Outcome.Restart;
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private Block* FindSlow(byte* host, uint codeMode)

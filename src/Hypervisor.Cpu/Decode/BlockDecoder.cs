@@ -117,9 +117,7 @@ internal sealed unsafe class BlockDecoder
             row.Lower(new LoweringContext(_vcpu, codeMode), instruction, op);
         }
 
-        bool badLock = instruction.HasLockPrefix
-            && ((row.Traits & InstructionTraits.Lockable) == 0 || instruction.Op0Kind != OpKind.Memory);
-        if (op->Execute == null || badLock)
+        if (op->Execute == null || InstructionTable.HasBadLock(instruction))
         {
             op->Execute = &Undefined;
             return InstructionTraits.EndsBlock;

@@ -65,6 +65,10 @@ internal static unsafe class OperandLowering
             ? (byte)(((register - Register.AH) * 8) + 1)
             : (byte)(register.GetFullRegister().GetNumber() * 8);
 
+    /// <summary>By how many bits the index of the memory operand is shifted left: 0 to 3.</summary>
+    internal static byte ScaleShift(in Instruction instruction)
+        => instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+
     /// <summary>Index into CpuState.Segments.</summary>
     internal static byte SegmentIndex(Register segment) => segment switch
     {
@@ -113,7 +117,7 @@ internal static unsafe class OperandLowering
         if (index != Register.None && !index.IsVectorRegister())
         {
             op->Index = RegisterSlot(index);
-            op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+            op->ScaleShift = ScaleShift(instruction);
         }
 
         // 64-bit mode ignores overrides but FS and GS, also in the choice between #SS and #GP.

@@ -31,7 +31,7 @@ internal static unsafe class EvexGather
         op->Source = (byte)(instruction.OpMask - Register.K0);
         op->Extra = (byte)instruction.MemoryIndex.GetNumber();
         op->OperandBytes = (byte)data.GetSize();
-        op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        op->ScaleShift = OperandLowering.ScaleShift(instruction);
         op->Immediate = (ulong)(count | (dataBytes << 8) | (indexBytes << 16));
         bool isOverlapping = !isStore && op->Destination == op->Extra;
         if (instruction.HasOpMask && !isOverlapping && HostFeatures.IsOffered(context.Vcpu, instruction.Code))
@@ -40,7 +40,11 @@ internal static unsafe class EvexGather
         }
     }
 
-    private static Outcome Gather(Vcpu vcpu, Operation* op)
+    private static Outcome Gather(Vcpu vcpu, Operation* op) => Run(vcpu, op, isStore: false);
+
+    private static Outcome Scatter(Vcpu vcpu, Operation* op) => Run(vcpu, op, isStore: true);
+
+    private static Outcome Run(Vcpu vcpu, Operation* op, bool isStore)
     {
         if (!HostChecks.IsEnabled(vcpu, HostUnit.Avx512))
         {
@@ -48,7 +52,7 @@ internal static unsafe class EvexGather
         }
 
         CpuState* state = vcpu.State;
-        byte* target = state->Vectors + (VectorBytes * op->Destination);
+        byte* data = state->Vectors + (VectorBytes * op->Destination);
         ref ulong mask = ref state->Masks[op->Source];
         int dataBytes = DataBytes(op);
         Operation element = *op;
@@ -56,51 +60,30 @@ internal static unsafe class EvexGather
         {
             int i = BitOperations.TrailingZeroCount(left);
             element.Displacement = op->Displacement + Offset(state, op, i);
-            byte* bytes = vcpu.Mmu.BeginRead(&element, dataBytes);
+            byte* bytes = isStore
+                ? vcpu.Mmu.BeginWrite(&element, dataBytes, keep: false)
+                : vcpu.Mmu.BeginRead(&element, dataBytes);
             if (bytes == null)
             {
                 return Outcome.Fault;
             }
 
-            Copy(target + (i * dataBytes), bytes, dataBytes);
             mask &= ~(1ul << i);
-            if (op->OperandBytes < VectorBytes)
+            if (isStore)
             {
-                Clear(target, op->OperandBytes); // already now, as hosts do
+                Copy(bytes, data + (i * dataBytes), dataBytes);
+                vcpu.Mmu.EndWrite(bytes);
+            }
+            else
+            {
+                Copy(data + (i * dataBytes), bytes, dataBytes);
+                Clear(data, op->OperandBytes); // already now, as hosts do
             }
         }
 
-        int written = Count(op) * dataBytes;
-        Clear(target, written);
-        mask = 0;
-        return Outcome.Next;
-    }
-
-    private static Outcome Scatter(Vcpu vcpu, Operation* op)
-    {
-        if (!HostChecks.IsEnabled(vcpu, HostUnit.Avx512))
+        if (!isStore)
         {
-            return Outcome.Fault;
-        }
-
-        CpuState* state = vcpu.State;
-        byte* source = state->Vectors + (VectorBytes * op->Destination);
-        ref ulong mask = ref state->Masks[op->Source];
-        int dataBytes = DataBytes(op);
-        Operation element = *op;
-        for (ulong left = Selected(state, op); left != 0; left &= left - 1)
-        {
-            int i = BitOperations.TrailingZeroCount(left);
-            element.Displacement = op->Displacement + Offset(state, op, i);
-            byte* bytes = vcpu.Mmu.BeginWrite(&element, dataBytes, keep: false);
-            if (bytes == null)
-            {
-                return Outcome.Fault;
-            }
-
-            Copy(bytes, source + (i * dataBytes), dataBytes);
-            vcpu.Mmu.EndWrite(bytes);
-            mask &= ~(1ul << i);
+            Clear(data, Count(op) * dataBytes);
         }
 
         mask = 0;

@@ -27,6 +27,12 @@ internal static unsafe class ExtendedState
     /// <summary>Mask registers, upper halves, ZMM16 to ZMM31: all or none of them.</summary>
     internal const ulong Avx512 = 7 << 5;
 
+    /// <summary>What must be enabled for VEX instructions on vectors.</summary>
+    internal const ulong AvxUnit = Sse | Avx;
+
+    /// <summary>What must be enabled for EVEX instructions and mask registers.</summary>
+    internal const ulong Avx512Unit = AvxUnit | Avx512;
+
     internal const int LegacyBytes = 512;
     internal const int HeaderBytes = 64;
     internal const int AreaBytesMax = 2688;
@@ -43,7 +49,7 @@ internal static unsafe class ExtendedState
     internal static bool IsConsistent(ulong components)
         => (components & X87) != 0
             && ((components & Avx) == 0 || (components & Sse) != 0)
-            && ((components & Avx512) == 0 || (components & (Avx512 | Avx | Sse)) == (Avx512 | Avx | Sse));
+            && ((components & Avx512) == 0 || (components & Avx512Unit) == Avx512Unit);
 
     /// <summary>Where component <paramref name="index"/> (2 and up) is in the standard format.</summary>
     internal static int Offset(int index) => index switch

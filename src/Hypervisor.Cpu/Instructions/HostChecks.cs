@@ -8,9 +8,6 @@ namespace Hypervisor.Cpu.Instructions;
 /// </summary>
 internal static unsafe class HostChecks
 {
-    private const ulong AvxComponents = ExtendedState.Sse | ExtendedState.Avx;
-    private const ulong Avx512Components = AvxComponents | ExtendedState.Avx512;
-
     /// <summary>False: the exception is recorded.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static bool IsEnabled(Vcpu vcpu, HostUnit unit)
@@ -20,11 +17,8 @@ internal static unsafe class HostChecks
         {
             HostUnit.Sse => ((state->Cr0 & (Cr0.Emulation | Cr0.TaskSwitched))
                 | (~state->Cr4 & Cr4.FxsaveEnable)) == 0,
-            HostUnit.Avx => ((state->Cr0 & Cr0.TaskSwitched) | (~state->Cr4 & Cr4.XsaveEnable)
-                | (~state->Xcr0 & AvxComponents) | (~state->Cr0 & Cr0.ProtectionEnable)
-                | (state->Rflags & Rflags.Virtual8086)) == 0,
-            HostUnit.Avx512 => ((state->Cr0 & Cr0.TaskSwitched) | (~state->Cr4 & Cr4.XsaveEnable)
-                | (~state->Xcr0 & Avx512Components) | (~state->Cr0 & Cr0.ProtectionEnable)
+            HostUnit.Avx or HostUnit.Avx512 => ((state->Cr0 & Cr0.TaskSwitched) | (~state->Cr4 & Cr4.XsaveEnable)
+                | (~state->Xcr0 & Components(unit)) | (~state->Cr0 & Cr0.ProtectionEnable)
                 | (state->Rflags & Rflags.Virtual8086)) == 0,
             HostUnit.Integer => true,
             HostUnit.IntegerVex or HostUnit.Mmx or HostUnit.MmxSse => false,
@@ -57,6 +51,10 @@ internal static unsafe class HostChecks
         return false;
     }
 
+    // Bits of XCR0 that a unit of vectors needs.
+    private static ulong Components(HostUnit unit)
+        => unit == HostUnit.Avx512 ? ExtendedState.Avx512Unit : ExtendedState.AvxUnit;
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool Decide(Vcpu vcpu, HostUnit unit)
     {
@@ -66,10 +64,8 @@ internal static unsafe class HostChecks
         bool isUndefined = (isVex && !isVexMode)
             || (unit is HostUnit.Sse or HostUnit.Mmx or HostUnit.MmxSse && (state->Cr0 & Cr0.Emulation) != 0)
             || (unit is HostUnit.Sse or HostUnit.MmxSse && (state->Cr4 & Cr4.FxsaveEnable) == 0)
-            || (unit is HostUnit.Avx
-                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (state->Xcr0 & AvxComponents) != AvxComponents))
-            || (unit is HostUnit.Avx512
-                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (state->Xcr0 & Avx512Components) != Avx512Components));
+            || (unit is HostUnit.Avx or HostUnit.Avx512
+                && ((state->Cr4 & Cr4.XsaveEnable) == 0 || (~state->Xcr0 & Components(unit)) != 0));
         if (isUndefined)
         {
             vcpu.Raise(ExceptionVector.InvalidOpcode);

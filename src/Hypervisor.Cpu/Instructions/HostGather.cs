@@ -43,7 +43,7 @@ internal static unsafe class HostGather
         op->Destination = (byte)instruction.Op0Register.GetNumber();
         op->Source = (byte)instruction.Op2Register.GetNumber();
         op->Extra = (byte)instruction.MemoryIndex.GetNumber();
-        op->ScaleShift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        op->ScaleShift = OperandLowering.ScaleShift(instruction);
         int count = indexBytes == 8
             ? instruction.MemoryIndex.GetSize() / indexBytes
             : instruction.Op0Register.GetSize() / dataBytes;

@@ -19,6 +19,12 @@ internal static unsafe class InstructionTable
     internal static ref readonly InstructionRow Find(Code code)
         => ref WideTable.Has(code) ? ref WideTable.Find(code) : ref s_rows[(int)code.Mnemonic()];
 
+    /// <summary>Whether it has a LOCK prefix that it may not have: #UD.</summary>
+    internal static bool HasBadLock(in Instruction instruction)
+        => instruction.HasLockPrefix
+            && ((Find(instruction.Code).Traits & InstructionTraits.Lockable) == 0
+                || instruction.Op0Kind != OpKind.Memory);
+
     private static InstructionRow[] Build()
     {
         var table = new TableBuilder();

@@ -9,7 +9,10 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
     private readonly Vcpu _vcpu = vcpu;
     private readonly CpuState* _state = vcpu.State;
 
-    /// <summary>Instructions run so far.</summary>
+    /// <summary>
+    /// Instructions finished so far: what faults counts once it has run to its end, and so does a string instruction
+    /// that was interrupted.
+    /// </summary>
     internal ulong InstructionCount { get; private set; }
 
     /// <summary>Runs until an event. One poll per block is what bounds the time to a pause.</summary>
@@ -47,7 +50,6 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
         ulong start = _state->Rip;
         _state->Rip = start + op->Length;
         Outcome outcome = op->Execute(_vcpu, op);
-        InstructionCount++;
         if (outcome >= Outcome.Fault)
         {
             _state->Rip = start;
@@ -55,8 +57,11 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
             {
                 _vcpu.Exceptions.DeliverFault();
             }
+
+            return outcome;
         }
 
+        InstructionCount++;
         return outcome;
     }
 
@@ -89,6 +94,7 @@ internal sealed unsafe class Interpreter(Vcpu vcpu)
         InstructionCount += (ulong)(op - block->Operations);
         if (outcome >= Outcome.Fault)
         {
+            InstructionCount--;
             state->Rip = start;
             if (outcome == Outcome.Fault)
             {

@@ -91,10 +91,10 @@ internal sealed unsafe class Mmu
     internal bool TryReadLinear<T>(ulong linear, int segment, out T value)
         where T : unmanaged
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        if (TlbEntry.Hits(entry->ReadTag, linear, sizeof(T)))
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        if (TlbEntry.Hits(entry.ReadTag, linear, sizeof(T)))
         {
-            value = *(T*)(linear + entry->Addend);
+            value = *(T*)(linear + entry.Addend);
             return true;
         }
 
@@ -108,10 +108,10 @@ internal sealed unsafe class Mmu
     internal bool TryWriteLinear<T>(ulong linear, int segment, T value)
         where T : unmanaged
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        if (TlbEntry.Hits(entry->WriteTag, linear, sizeof(T)))
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        if (TlbEntry.Hits(entry.WriteTag, linear, sizeof(T)))
         {
-            *(T*)(linear + entry->Addend) = value;
+            *(T*)(linear + entry.Addend) = value;
             return true;
         }
 
@@ -142,9 +142,9 @@ internal sealed unsafe class Mmu
     internal T* BeginUpdateLinear<T>(ulong linear, int segment)
         where T : unmanaged
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        return TlbEntry.Hits(entry->WriteTag, linear, sizeof(T))
-            ? (T*)(linear + entry->Addend)
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry.WriteTag, linear, sizeof(T))
+            ? (T*)(linear + entry.Addend)
             : (T*)_slow.BeginWrite(linear, sizeof(T), segment, _slow.CurrentMode(), true);
     }
 
@@ -167,9 +167,9 @@ internal sealed unsafe class Mmu
     /// <summary>As <see cref="BeginRead"/>, at a linear address.</summary>
     internal byte* BeginReadLinear(ulong linear, int sizeBytes, int segment)
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        return TlbEntry.Hits(entry->ReadTag, linear, sizeBytes)
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry.ReadTag, linear, sizeBytes)
+            ? (byte*)(linear + entry.Addend)
             : _slow.Read(linear, sizeBytes, segment, _slow.CurrentMode());
     }
 
@@ -185,9 +185,9 @@ internal sealed unsafe class Mmu
     /// <summary>As <see cref="BeginWrite"/>, at a linear address.</summary>
     internal byte* BeginWriteLinear(ulong linear, int sizeBytes, int segment, bool keep)
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        return TlbEntry.Hits(entry->WriteTag, linear, sizeBytes)
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(entry.WriteTag, linear, sizeBytes)
+            ? (byte*)(linear + entry.Addend)
             : _slow.BeginWrite(linear, sizeBytes, segment, _slow.CurrentMode(), keep);
     }
 
@@ -196,9 +196,9 @@ internal sealed unsafe class Mmu
     /// </summary>
     internal byte* TryPiece(ulong linear, int sizeBytes, bool isWrite)
     {
-        TlbEntry* entry = TlbEntry.Of(_state->Tlb, linear);
-        return TlbEntry.Hits(isWrite ? entry->WriteTag : entry->ReadTag, linear, sizeBytes)
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = TlbEntry.Of(_state->Tlb, linear);
+        return TlbEntry.Hits(isWrite ? entry.WriteTag : entry.ReadTag, linear, sizeBytes)
+            ? (byte*)(linear + entry.Addend)
             : null;
     }
 
@@ -208,9 +208,9 @@ internal sealed unsafe class Mmu
     internal bool TryReadSystem<T>(ulong linear, out T value)
         where T : unmanaged
     {
-        TlbEntry* entry = Tlb.Slot(TlbMode.Supervisor, linear);
-        byte* data = TlbEntry.Hits(entry->ReadTag, linear, sizeof(T))
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = Tlb.Slot(TlbMode.Supervisor, linear);
+        byte* data = TlbEntry.Hits(entry.ReadTag, linear, sizeof(T))
+            ? (byte*)(linear + entry.Addend)
             : _slow.Read(linear, sizeof(T), SegmentRegister.Ds, TlbMode.Supervisor);
         value = data != null ? *(T*)data : default;
         return data != null;
@@ -285,10 +285,10 @@ internal sealed unsafe class Mmu
     internal byte* TryFetch(ulong linear, out bool isFault)
     {
         int mode = _state->Cpl == 3 ? TlbMode.User : TlbMode.Supervisor;
-        TlbEntry* entry = Tlb.Slot(mode, linear);
+        TlbEntry entry = Tlb.Slot(mode, linear);
         isFault = false;
-        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(Tlb.Table(mode), linear), linear, 1)
-            ? (byte*)(linear + entry->Addend)
+        return TlbEntry.Hits(entry.ExecuteTag, linear, 1)
+            ? (byte*)(linear + entry.Addend)
             : _slow.Fetch(linear, mode, out isFault);
     }
 

@@ -60,14 +60,14 @@ internal sealed unsafe partial class MmuSlowPath
             ArmWrite(linear, host, mode);
         }
 
-        TlbEntry* entry = tlb.Slot(mode, linear);
-        ulong tag = access.IsWrite ? entry->WriteTag : entry->ReadTag;
+        TlbEntry entry = tlb.Slot(mode, linear);
+        ulong tag = access.IsWrite ? entry.WriteTag : entry.ReadTag;
         if (!TlbEntry.Hits(tag, linear, access.SizeBytes))
         {
             reason = ExitReason.Careful;
             return null;
         }
 
-        return (byte*)(linear + entry->Addend);
+        return (byte*)(linear + entry.Addend);
     }
 }

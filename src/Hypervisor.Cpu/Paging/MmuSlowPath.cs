@@ -184,15 +184,15 @@ internal sealed unsafe partial class MmuSlowPath(Vcpu vcpu, Tlb tlb)
     internal byte* Fetch(ulong linear, int mode, out bool isFault)
     {
         isFault = !CheckAddress(linear, 1, SegmentRegister.Cs, TlbMode.Supervisor)
-            || !TryTranslate(linear, MemoryAccess.Execute, mode, out _, out byte* host);
+            || !TryTranslate(linear, MemoryAccess.Execute, mode, out _, out _);
         if (isFault)
         {
             return null;
         }
 
-        TlbEntry* entry = tlb.Slot(mode, linear);
-        return TlbEntry.Hits(*TlbEntry.ExecuteTagOf(tlb.Table(mode), linear), linear, 1)
-            ? (byte*)(linear + entry->Addend)
+        TlbEntry entry = tlb.Slot(mode, linear);
+        return TlbEntry.Hits(entry.ExecuteTag, linear, 1)
+            ? (byte*)(linear + entry.Addend)
             : null;
     }
 

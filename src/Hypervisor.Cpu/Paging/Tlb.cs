@@ -62,10 +62,10 @@ internal sealed unsafe class Tlb
     internal JumpCache LegacyJumps { get; }
 
     /// <summary>The table for <paramref name="mode"/>.</summary>
-    internal TlbEntry* Table(int mode) => (TlbEntry*)(_tables + (mode * TlbEntry.TableBytes));
+    internal ulong* Table(int mode) => (ulong*)(_tables + (mode * TlbEntry.TableBytes));
 
     /// <summary>The slot of <paramref name="linear"/> in the table of <paramref name="mode"/>.</summary>
-    internal TlbEntry* Slot(int mode, ulong linear) => TlbEntry.Of(Table(mode), linear);
+    internal TlbEntry Slot(int mode, ulong linear) => TlbEntry.Of(Table(mode), linear);
 
     /// <summary>Whether the entry that <paramref name="linear"/> was just found in is of a global page.</summary>
     internal bool IsGlobal(int mode, ulong linear)
@@ -76,24 +76,24 @@ internal sealed unsafe class Tlb
         int mode, ulong linear, byte* hostPage, in PageTranslation page, bool canRead, bool canWrite, bool canExecute)
     {
         int slot = TlbEntry.SlotOf(linear);
-        TlbEntry* entry = Slot(mode, linear);
+        TlbEntry entry = Slot(mode, linear);
         ulong tag = TlbEntry.TagOf(linear);
         ulong unused = TlbEntry.Unused(slot);
         int index = (mode * TlbEntry.SlotCount) + slot;
-        if (entry->ReadTag != tag && entry->ReadTag != unused)
+        if (entry.ReadTag != tag && entry.ReadTag != unused)
         {
-            TlbEntry* second = Second(mode, slot);
-            second->ReadTag = entry->ReadTag;
-            second->WriteTag = entry->WriteTag;
-            second->Addend = entry->Addend;
+            TlbEntry second = Second(mode, slot);
+            second.ReadTag = entry.ReadTag;
+            second.WriteTag = entry.WriteTag;
+            second.Addend = entry.Addend;
             _hasSecond[index] = true;
             _hasAnySecond[mode] = true;
         }
 
-        entry->ReadTag = canRead ? tag : unused;
-        entry->WriteTag = canWrite ? tag : unused;
-        *TlbEntry.ExecuteTagOf(Table(mode), linear) = canExecute ? tag : unused;
-        entry->Addend = (ulong)hostPage + tag - TlbEntry.PageBytes;
+        entry.ReadTag = canRead ? tag : unused;
+        entry.WriteTag = canWrite ? tag : unused;
+        entry.ExecuteTag = canExecute ? tag : unused;
+        entry.Addend = (ulong)hostPage + tag - TlbEntry.PageBytes;
 
         if (canWrite)
         {
@@ -177,11 +177,11 @@ internal sealed unsafe class Tlb
     /// <summary>Stores to the page of <paramref name="linear"/>, at a host address, may go fast from now on.</summary>
     internal void ArmWrite(int mode, ulong linear, byte* host)
     {
-        TlbEntry* entry = Slot(mode, linear);
+        TlbEntry entry = Slot(mode, linear);
         ulong tag = TlbEntry.TagOf(linear);
-        if (entry->WriteTag != tag)
+        if (entry.WriteTag != tag)
         {
-            entry->WriteTag = tag;
+            entry.WriteTag = tag;
             _armed.Add((host - _ram) >> PageShift, (mode * TlbEntry.SlotCount) + TlbEntry.SlotOf(linear));
         }
     }
@@ -217,7 +217,7 @@ internal sealed unsafe class Tlb
         {
             (int mode, int slot) = (armed / TlbEntry.SlotCount, armed % TlbEntry.SlotCount);
             Disarm(Table(mode), hostPage, slot, slot + 1);
-            Disarm(Second(mode, 0), hostPage, slot, slot + 1);
+            Disarm(SecondTable(mode), hostPage, slot, slot + 1);
         }
 
         for (int mode = 0; armed == ArmedSlots.Anywhere && mode < TlbMode.Count; mode++)
@@ -225,7 +225,7 @@ internal sealed unsafe class Tlb
             Disarm(Table(mode), hostPage, 0, TlbEntry.SlotCount);
             if (_hasAnySecond[mode])
             {
-                Disarm(Second(mode, 0), hostPage, 0, TlbEntry.SlotCount);
+                Disarm(SecondTable(mode), hostPage, 0, TlbEntry.SlotCount);
             }
         }
     }
@@ -233,24 +233,28 @@ internal sealed unsafe class Tlb
     private void Disarm(int index)
     {
         (int mode, int slot) = (index / TlbEntry.SlotCount, index % TlbEntry.SlotCount);
-        Table(mode)[slot].WriteTag = TlbEntry.Unused(slot);
-        Second(mode, slot)->WriteTag = TlbEntry.Unused(slot);
+        First(mode, slot).WriteTag = TlbEntry.Unused(slot);
+        Second(mode, slot).WriteTag = TlbEntry.Unused(slot);
     }
 
-    private static void Disarm(TlbEntry* table, byte* hostPage, int firstSlot, int endSlot)
+    private static void Disarm(ulong* table, byte* hostPage, int firstSlot, int endSlot)
     {
         ulong match = (ulong)hostPage - TlbEntry.PageBytes;
         for (int slot = firstSlot; slot < endSlot; slot++)
         {
-            if (table[slot].Addend - table[slot].WriteTag == match)
+            var entry = new TlbEntry(table + slot);
+            if (entry.Addend - entry.WriteTag == match)
             {
-                table[slot].WriteTag = TlbEntry.Unused(slot);
+                entry.WriteTag = TlbEntry.Unused(slot);
             }
         }
     }
 
-    private TlbEntry* Second(int mode, int slot)
-        => (TlbEntry*)((byte*)Table(mode) + TlbEntry.SecondAt) + slot;
+    private TlbEntry First(int mode, int slot) => new(Table(mode) + slot);
+
+    private TlbEntry Second(int mode, int slot) => new(SecondTable(mode) + slot);
+
+    private ulong* SecondTable(int mode) => Table(mode) + (TlbEntry.SecondAt / sizeof(ulong));
 
     private static byte[] MakeUnused()
     {
@@ -271,17 +275,18 @@ internal sealed unsafe class Tlb
 
     private void Invalidate(int mode, int slot)
     {
-        TlbEntry* table = Table(mode);
         ulong unused = TlbEntry.Unused(slot);
-        table[slot].ReadTag = unused;
-        table[slot].WriteTag = unused;
-        ((ulong*)((byte*)table + TlbEntry.ExecuteAt))[slot] = unused;
+        TlbEntry first = First(mode, slot);
+        first.ReadTag = unused;
+        first.WriteTag = unused;
+        first.ExecuteTag = unused;
         int index = (mode * TlbEntry.SlotCount) + slot;
         if (_hasSecond[index])
         {
             _hasSecond[index] = false;
-            Second(mode, slot)->ReadTag = unused;
-            Second(mode, slot)->WriteTag = unused;
+            TlbEntry second = Second(mode, slot);
+            second.ReadTag = unused;
+            second.WriteTag = unused;
         }
     }
 }

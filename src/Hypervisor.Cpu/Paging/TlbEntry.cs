@@ -1,9 +1,10 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 
 namespace Hypervisor.Cpu.Paging;
 
-/// <summary>One entry of a software TLB; generated code indexes arrays of it.</summary>
+/// <summary>
+/// Where one entry of a software TLB lies: copies are the same entry. Generated code indexes the arrays.
+/// </summary>
 /// <remarks>
 /// A tag is the negated linear address of the page before, so that (linear + tag + size - 1) / 4096 is 1 exactly when
 /// the whole access lies on the page: one that crosses misses by itself, and the comparison can be made without
@@ -12,8 +13,8 @@ namespace Hypervisor.Cpu.Paging;
 /// writable. A table is an array of each field: then a slot's number is an index that an address has, and neighbouring
 /// pages share cache lines. An entry is where its read tag is; the other fields are at a distance.
 /// </remarks>
-[StructLayout(LayoutKind.Sequential)]
-public struct TlbEntry
+/// <param name="readTag">Its element of the first array of a table.</param>
+internal readonly unsafe struct TlbEntry(ulong* readTag)
 {
     internal const int SlotCount = 4096;
     internal const int ReadAt = 0;
@@ -34,22 +35,21 @@ public struct TlbEntry
 
     private const int PageShift = 12;
 
+    private readonly ulong* _readTag = readTag;
+
     /// <summary>Tag of the page that may be read through <see cref="Addend"/>.</summary>
-    public ulong ReadTag;
+    internal ref ulong ReadTag => ref *_readTag;
 
     /// <summary>Tag of the page that may be stored to through <see cref="Addend"/>.</summary>
-    public ulong WriteTag
-    {
-        readonly get => Unsafe.Add(ref Unsafe.AsRef(in ReadTag), SlotCount);
-        set => Unsafe.Add(ref ReadTag, SlotCount) = value;
-    }
+    internal ref ulong WriteTag => ref _readTag[WriteAt / sizeof(ulong)];
 
     /// <summary>Host address minus linear address.</summary>
-    public ulong Addend
-    {
-        readonly get => Unsafe.Add(ref Unsafe.AsRef(in ReadTag), 2 * SlotCount);
-        set => Unsafe.Add(ref ReadTag, 2 * SlotCount) = value;
-    }
+    internal ref ulong Addend => ref _readTag[AddendAt / sizeof(ulong)];
+
+    /// <summary>
+    /// Tag of the page that may be executed through <see cref="Addend"/>. A second entry has none.
+    /// </summary>
+    internal ref ulong ExecuteTag => ref _readTag[ExecuteAt / sizeof(ulong)];
 
     /// <summary>Number of the slot of <paramref name="linear"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -57,13 +57,8 @@ public struct TlbEntry
 
     /// <summary>The slot of <paramref name="linear"/> in <paramref name="table"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static unsafe TlbEntry* Of(TlbEntry* table, ulong linear)
-        => table + ((linear >> PageShift) & (SlotCount - 1));
-
-    /// <summary>The tag that grants fetches, for the slot of <paramref name="linear"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static unsafe ulong* ExecuteTagOf(TlbEntry* table, ulong linear)
-        => (ulong*)((byte*)table + ExecuteAt) + ((linear >> PageShift) & (SlotCount - 1));
+    internal static TlbEntry Of(ulong* table, ulong linear)
+        => new(table + ((linear >> PageShift) & (SlotCount - 1)));
 
     /// <summary>Tag of the page that holds <paramref name="linear"/>.</summary>
     internal static ulong TagOf(ulong linear) => PageBytes - (linear & ~(PageBytes - 1));

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Hypervisor.Cpu.Paging;
 
 namespace Hypervisor.Cpu.State;
 
@@ -46,8 +45,8 @@ public unsafe struct CpuState
     /// </summary>
     public ulong Events;
 
-    /// <summary>The TLB that data accesses use now: one of three, by privilege. See Mmu.</summary>
-    public TlbEntry* Tlb;
+    /// <summary>The table of the TLB that data accesses use now: one of three, by privilege. See Mmu.</summary>
+    public ulong* Tlb;
 
     /// <summary>Mask of the stack pointer: 0xFFFF, 0xFFFFFFFF or all ones, from SS and the mode.</summary>
     public ulong StackMask;

@@ -46,7 +46,7 @@ public unsafe struct EngineState
     /// <summary>MXCSR bits that must be 0.</summary>
     public ulong MxcsrReservedBits;
 
-    /// <summary>Instructions that translated code ran, if it counts them.</summary>
+    /// <summary>Instructions that translated code finished, if it counts them.</summary>
     public ulong InstructionCount;
 
     /// <summary>Bits of a distance from the page that must be 0 for an access aligned to 16 bytes.</summary>
@@ -97,7 +97,13 @@ public unsafe struct EngineState
     /// </summary>
     public ulong IsWideParked;
 
-    private fixed ulong _unused[7];
+    /// <summary>
+    /// What is to be added to <see cref="InstructionCount"/> should what generated code asks for not be had: then the
+    /// instruction that asked is not done. 0 if it does not count.
+    /// </summary>
+    public long Uncounted;
+
+    private fixed ulong _unused[6];
 
     /// <summary>Host minus linear address of pages that were checked, for later accesses of the block.</summary>
     public fixed ulong Addends[AddendSlots];

@@ -22,8 +22,6 @@ internal sealed class AccessPlan
     private const int LookBack = 12;
     private const int StackPointer = HostRegister.Rsp; // the guest's are numbered alike
     private const int FramePointer = HostRegister.Rbp;
-    private const int LegacyWordBytes = 4;
-    private const int WideWordBytes = 8;
     private const int PageShift = 12;
     private const long PageSymbols = 1L << 32; // symbols of pages at a distance from the code's
 
@@ -61,7 +59,7 @@ internal sealed class AccessPlan
     internal void Clear(bool isLegacy)
     {
         _isLegacy = isLegacy;
-        _wordBytes = isLegacy ? LegacyWordBytes : WideWordBytes;
+        _wordBytes = isLegacy ? BlockTranslator.LegacyWordBytes : BlockTranslator.WordBytes;
         _firstWord = isLegacy ? Register.EAX : Register.RAX;
         _windows.Clear();
         System.Array.Fill(_operands, new Member(None, 0));

@@ -183,6 +183,7 @@ internal sealed unsafe class BlockListing : ISymbolResolver
         _state[StateOffset.Aligned32Bits] = "Aligned32Bits";
         _state[StateOffset.MayHaveInterrupt] = "MayHaveInterrupt";
         _state[StateOffset.InstructionCount] = "InstructionCount";
+        _state[StateOffset.Uncounted] = "Uncounted";
         _state[StateOffset.IsFpuParked] = "IsFpuParked";
     }
 }

@@ -6,7 +6,8 @@ namespace Hypervisor.Cpu.Translation;
 /// <content>Jumps and calls.</content>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int WordBytes = 8; // of 64-bit code
+    /// <summary>What code of 64 bits pushes and pops.</summary>
+    internal const int WordBytes = 8;
 
     private bool EmitConditional(in Instruction instruction)
     {
@@ -88,7 +89,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         int link = _cache.NewLink(hole, isBackward: target <= _offset);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, target, (uint)link));
+        Later(new OutOfLine(OutOfLineKind.Link, 0, 0, target, (uint)link));
     }
 
     private void EmitDirectJump(int target)
@@ -121,7 +122,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.LeaIndexed(!_variant.IsLegacy, R9, R9, -1, 0, target & -PageBytes);
         _code.Store(State, StateOffset.CodeBase, R9);
         _cache.SetHole(link, _code.JumpForward());
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.FarLink, (nint)look, (nint)resume, target, (uint)link)
+        Later(new OutOfLine(OutOfLineKind.FarLink, (nint)look, (nint)resume, target, (uint)link)
         {
             Far = far,
         });
@@ -189,7 +190,7 @@ internal sealed unsafe partial class BlockTranslator
         ForgetWindows(); // to find the target may mean to translate
         byte* retry = _code.Here;
         byte* miss = EntryStubs.EmitLookup(_code, _variant.Set);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
+        Later(new OutOfLine(OutOfLineKind.UnknownTarget, (nint)miss, (nint)retry, _offset, 0)
         {
             Hit = (nint)_code.Here,
         });

@@ -65,7 +65,7 @@ internal sealed unsafe partial class BlockTranslator
     private bool TryEmitCopy(in Instruction original)
     {
         bool isWide = WideTable.Has(original.Code);
-        if (isWide && !_variant.HasWide)
+        if (InstructionTable.HasBadLock(original) || (isWide && !_variant.HasWide))
         {
             return false;
         }
@@ -97,7 +97,7 @@ internal sealed unsafe partial class BlockTranslator
             if (kind == OpKind.Memory)
             {
                 hasMemory = true;
-                isWrite = IsWritten(info.GetOpAccess(i));
+                isWrite = VectorUse.IsWritten(info.GetOpAccess(i));
             }
             else if (kind == OpKind.Register)
             {
@@ -118,7 +118,7 @@ internal sealed unsafe partial class BlockTranslator
                 {
                     hasHighByte = true;
                     _readsHighCounter |= register == Register.CH;
-                    _writesHighCounter |= register == Register.CH && IsWritten(info.GetOpAccess(i));
+                    _writesHighCounter |= register == Register.CH && VectorUse.IsWritten(info.GetOpAccess(i));
                 }
                 else if (register.IsST() || register.IsMM())
                 {
@@ -149,11 +149,6 @@ internal sealed unsafe partial class BlockTranslator
             || (original.Mnemonic == Mnemonic.Vzeroupper && _variant.IsLegacy)) // there it leaves 8 to 15 alone
         {
             return false;
-        }
-
-        if (original.HasLockPrefix && !hasMemory)
-        {
-            return false; // #UD
         }
 
         if (hasHighByte && _variant.IsLegacy)
@@ -207,8 +202,7 @@ internal sealed unsafe partial class BlockTranslator
         int size = original.MemorySize.GetSize();
         bool isBitString = original.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
             && original.Op1Kind == OpKind.Register;
-        bool badLock = original.HasLockPrefix && !IsLockable(original);
-        if (size is 0 or > 64 || isBitString || badLock || !IsAddressable(original) || IsStoreToCode(original, isWrite)
+        if (size is 0 or > 64 || isBitString || !IsAddressable(original) || IsStoreToCode(original, isWrite)
             || _spilledCount > (_readsCounter ? 1 : 2))
         {
             return false;
@@ -239,10 +233,6 @@ internal sealed unsafe partial class BlockTranslator
         StoreTemporaries();
         return true;
     }
-
-    private static bool IsLockable(in Instruction instruction)
-        => (InstructionTable.Find(instruction.Code).Traits & InstructionTraits.Lockable) != 0
-            && instruction.Op0Kind == OpKind.Memory;
 
     private static void SetDisplacement(ref Instruction instruction, int displacement)
     {
@@ -285,7 +275,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isMerged = register.GetSize() < 4 || access is not OpAccess.Write
             || instruction.Mnemonic is Mnemonic.Bsf or Mnemonic.Bsr; // they leave it alone when there is no bit
         _spilledRead |= isMerged ? 1u << slot : 0;
-        _spilledWritten |= IsWritten(access) ? 1u << slot : 0;
+        _spilledWritten |= VectorUse.IsWritten(access) ? 1u << slot : 0;
         return true;
     }
 
@@ -371,7 +361,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.Move(Rcx, GuestRegisters.Counter);
         }
 
-        LoadVectors();
+        _vectors.Load(_code, State);
         Encode(instruction);
         StoreVectors();
         if (_writesHighCounter || instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpistri
@@ -393,7 +383,4 @@ internal sealed unsafe partial class BlockTranslator
 
     private void Encode(in Instruction instruction)
         => Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
-
-    private static bool IsWritten(OpAccess access) => access is OpAccess.Write or OpAccess.CondWrite
-        or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
 }

@@ -84,6 +84,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.Move(Rax, Rcx);
         _code.UnpackFlags();
         _code.Load(Rax, State, StateOffset.SavedRax);
+        EmitCount(_uncounted);
         EmitLinear(_offset);
         EmitExit(ExitReason.InterpretOne);
     }

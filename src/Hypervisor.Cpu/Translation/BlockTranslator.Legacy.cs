@@ -13,7 +13,8 @@ namespace Hypervisor.Cpu.Translation;
 /// </remarks>
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int LegacyWordBytes = 4;
+    /// <summary>What flat code of 32 bits pushes and pops.</summary>
+    internal const int LegacyWordBytes = 4;
 
     // Encodings that 64-bit mode lacks become others that do the same.
     private void Normalize(ref Instruction instruction)
@@ -112,7 +113,7 @@ internal sealed unsafe partial class BlockTranslator
         bool isPlain = hasBase && !hasIndex && displacement == 0;
         if (!isPlain)
         {
-            int shift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+            int shift = OperandLowering.ScaleShift(instruction);
             _code.LeaIndexed(wide: false, target, baseRegister, index, shift, displacement);
             baseRegister = target;
         }
@@ -188,7 +189,7 @@ internal sealed unsafe partial class BlockTranslator
             }
 
             host = HostOf(register);
-            isWritten |= IsWritten(info.GetOpAccess(i));
+            isWritten |= VectorUse.IsWritten(info.GetOpAccess(i));
             instruction.SetOpRegister(i, GuestRegisters.Named(register, Rcx));
         }
 
@@ -214,8 +215,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitHighByteWithMemory(in Instruction original, ref Instruction instruction, bool isWrite)
     {
-        bool badLock = original.HasLockPrefix && !IsLockable(original);
-        if (badLock || IsStoreToCode(original, isWrite))
+        if (IsStoreToCode(original, isWrite))
         {
             return false;
         }

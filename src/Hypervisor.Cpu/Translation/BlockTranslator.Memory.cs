@@ -91,7 +91,7 @@ internal sealed unsafe partial class BlockTranslator
             return baseRegister;
         }
 
-        int shift = instruction.MemoryIndexScale switch { 1 => 0, 2 => 1, 4 => 2, _ => 3 };
+        int shift = OperandLowering.ScaleShift(instruction);
         _code.LeaIndexed(isWide, R9, baseRegister, index, shift, displacement);
         return R9;
     }
@@ -151,7 +151,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitTagCheck(address, isNear ? near : address, spanBytes, isWrite, alignmentMask);
         byte* miss = _code.JumpUnlessRcxIsOne();
         EmitAddend();
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
+        Later(new OutOfLine(OutOfLineKind.Access, (nint)miss, (nint)_code.Here, _offset, access.Bits)
         {
             Register = address,
             Below = below,
@@ -207,6 +207,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.Lea(R9, part.Register, part.Below);
         }
 
+        EmitNoteUncounted();
         _code.MoveImmediate32(R10, part.Argument);
         _code.Call(_set.Access);
         if (part.Register == R9 && part.Below != 0)
@@ -237,9 +238,11 @@ internal sealed unsafe partial class BlockTranslator
         _code.Pext(R10, part.Register, State, StateOffset.PageBits);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R10, 0, 1); // first page - last page
         byte* isOnePage = _code.JumpShortIfRcxZero();
+        EmitCount(_uncounted);
         int link = _cache.NewLink(_code.JumpForward(), isBackward: false, isCareful: true);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Link, 0, 0, part.Offset, (uint)link));
+        Later(new OutOfLine(OutOfLineKind.Link, 0, 0, part.Offset, (uint)link));
         _code.LandShort(isOnePage);
+        _uncounted = part.Uncounted; // for the other way
     }
 
     // Which segment's fault an address that is not canonical raises.

@@ -6,7 +6,9 @@ namespace Hypervisor.Cpu.Translation;
 internal sealed unsafe partial class BlockTranslator
 {
     private void Later(OutOfLineKind kind, byte* hole, byte* resume = null, uint argument = 0)
-        => _outOfLine.Add(new OutOfLine(kind, (nint)hole, (nint)resume, _offset, argument));
+        => Later(new OutOfLine(kind, (nint)hole, (nint)resume, _offset, argument));
+
+    private void Later(in OutOfLine part) => _outOfLine.Add(part with { Uncounted = _uncounted });
 
     private void EmitOutOfLine()
     {
@@ -14,6 +16,7 @@ internal sealed unsafe partial class BlockTranslator
         {
             OutOfLine part = _outOfLine[i];
             _offset = part.Offset;
+            _uncounted = part.Uncounted;
             switch (part.Kind)
             {
                 case OutOfLineKind.Events:
@@ -27,11 +30,13 @@ internal sealed unsafe partial class BlockTranslator
                     break;
                 case OutOfLineKind.InterpretOne:
                     _code.Land((byte*)part.Hole);
+                    EmitCount(_uncounted);
                     EmitLinear(part.Offset);
                     EmitExit(ExitReason.InterpretOne);
                     break;
                 case OutOfLineKind.Interpret:
                     _code.Land((byte*)part.Hole);
+                    EmitCount(_uncounted);
                     EmitLinear(part.Offset);
                     _code.MoveImmediate64(R10, (ulong)part.Hit);
                     EmitExit(ExitReason.Interpret);
@@ -41,6 +46,7 @@ internal sealed unsafe partial class BlockTranslator
                     byte* unknown = EntryStubs.EmitSecondWay(_code, _variant.Set);
                     _code.Jump((byte*)part.Hit);
                     _code.Land(unknown);
+                    EmitNoteUncounted();
                     _code.Move(R10, R9);
                     _code.MoveImmediate64(Rcx, (ulong)part.Resume);
                     _code.Store(State, StateOffset.SavedCode, Rcx);
@@ -114,6 +120,9 @@ internal sealed unsafe partial class BlockTranslator
     // Offset: of the instruction, or of a link's target.
     private readonly record struct OutOfLine(OutOfLineKind Kind, nint Hole, nint Resume, int Offset, uint Argument)
     {
+        // See _uncounted.
+        internal int Uncounted { get; init; }
+
         internal int Register { get; init; } = R9;
 
         internal nint Hit { get; init; }

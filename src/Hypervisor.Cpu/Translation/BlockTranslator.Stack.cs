@@ -46,10 +46,6 @@ internal sealed unsafe partial class BlockTranslator
         _code.Lea(GuestRegisters.StackPointer, GuestRegisters.StackPointer, -WordBytes);
     }
 
-    // The stack pointer moves up; it is as wide as a word here.
-    private void EmitPop(int bytes) => _code.LeaIndexed(
-        !_variant.IsLegacy, GuestRegisters.StackPointer, GuestRegisters.StackPointer, -1, 0, bytes);
-
     private bool EmitReturn(in Instruction instruction)
     {
         if (_variant.IsSegmented)
@@ -71,7 +67,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadIndexed(Rcx, State, R10, 3, tags);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 1 - (int)ReturnCache.TagSum);
         byte* look = _code.JumpUnlessRcxIsOne();
-        EmitPop(_wordBytes + extra);
+        EmitMoveStackPointer(_wordBytes + extra, Rcx);
         _code.JumpIndexed(State, R10, tags + ReturnCache.CodeAt);
         Later(OutOfLineKind.Return, look, argument: (uint)extra);
         return true;
@@ -82,7 +78,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         _code.Land((byte*)part.Hole);
         EmitKnownTarget();
-        EmitPop(_wordBytes + (int)part.Argument);
+        EmitMoveStackPointer(_wordBytes + (int)part.Argument, Rcx);
         _code.JumpIndexed(State, R10, StateOffset.Jumps(_variant.Set) + JumpCache.CodeAt);
     }
 

@@ -97,6 +97,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitRestoreFlags();
+        EmitCount(_uncounted + 1);
         int mode = isSet ? TlbMode.SupervisorOverride : TlbMode.Supervisor;
         _code.Lea(R9, State, StateOffset.Tlb(mode, 0));
         _code.Store(State, StateOffset.CurrentTlb, R9);
@@ -116,17 +117,10 @@ internal sealed unsafe partial class BlockTranslator
 
         InterpretedOperation* record = _cache.Record<InterpretedOperation>();
         _ = _lowering.Lower(instruction, codeMode: 2, &record->Operation);
-        if (_countsInstructions)
-        {
-            _uncounted--; // the interpreter counts this one
-            EmitCount();
-            _uncounted = 1;
-        }
-
         ReleaseR10();
         _code.Load(Rcx, State, StateOffset.Events);
         _code.Lea(Rcx, Rcx, 1);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
+        Later(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
         {
             Hit = (nint)record,
         });
@@ -137,7 +131,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.Pext(R10, R9, State, StateOffset.AnswerSlotBits);
         _code.LoadIndexed(Rcx, State, R10, 3, VcpuMemory.AnswersAt);
         _code.LeaIndexed(wide: true, Rcx, Rcx, R9, 0, 0);
-        _outOfLine.Add(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
+        Later(new OutOfLine(OutOfLineKind.Interpret, (nint)_code.JumpUnlessRcxIsOne(), 0, _offset, 0)
         {
             Hit = (nint)record,
         });

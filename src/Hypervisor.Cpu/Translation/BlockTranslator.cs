@@ -52,7 +52,7 @@ internal sealed unsafe partial class BlockTranslator
     private bool _isFpuLoaded;
     private bool _isLastOfBlock;
     private int _guestCount;
-    private int _uncounted;
+    private int _uncounted; // instructions before the one at work that are not counted yet; -1: that one is, too
     private int _offset; // of the instruction at work, in its page
     private uint _codeMode; // 0 in 16-bit, 1 in 32-bit, 2 in 64-bit code
     private int _wordBytes; // what is pushed and popped
@@ -148,13 +148,13 @@ internal sealed unsafe partial class BlockTranslator
             _instructions.Add((_offset, (nint)_code.Here));
             block->InstructionCount++;
             _isLastOfBlock = _index + 1 == InstructionsMax || nextPage >= 0;
-            _uncounted++;
-            if (_countsInstructions && (instruction.FlowControl != FlowControl.Next || _isLastOfBlock))
+            if (instruction.FlowControl != FlowControl.Next)
             {
-                EmitCount();
+                EmitCount(_uncounted + 1);
             }
 
             isEnded = Emit(instruction);
+            _uncounted++;
         }
 
         if (block->InstructionCount == 0)
@@ -165,6 +165,7 @@ internal sealed unsafe partial class BlockTranslator
         if (!isEnded)
         {
             _offset = end;
+            EmitCount(_uncounted);
             EmitDirectExit(_code.JumpForward(), end);
         }
 
@@ -311,12 +312,8 @@ internal sealed unsafe partial class BlockTranslator
                 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Xrstors
                 or Mnemonic.Xrstors64 or Mnemonic.Fldcw or Mnemonic.Fldenv or Mnemonic.Frstor or Mnemonic.Fninit
                 or Mnemonic.Fnsave or Mnemonic.Fnstenv or Mnemonic.Fnclex;
-        if (_countsInstructions)
-        {
-            _uncounted = Math.Max(0, _uncounted - 1); // the interpreter counts this one
-            EmitCount();
-        }
-
+        EmitCount(_uncounted);
+        _uncounted--; // the interpreter counts this one
         EmitLinear(_offset);
         _code.MoveImmediate64(R10, (ulong)record);
         EmitExit(ExitReason.Interpret);
@@ -327,13 +324,26 @@ internal sealed unsafe partial class BlockTranslator
         return ends;
     }
 
-    // Counts the instructions since the last time, the one at work among them.
-    private void EmitCount()
+    // Counts at the ends of a block and at jumps only. What leaves it before an instruction is done makes that right
+    // where it leaves.
+    private void EmitCount(int count)
     {
-        _code.Load(R9, State, StateOffset.InstructionCount);
-        _code.Lea(R9, R9, _uncounted);
-        _code.Store(State, StateOffset.InstructionCount, R9);
-        _uncounted = 0;
+        _uncounted -= count;
+        if (_countsInstructions && count != 0)
+        {
+            _code.Load(R9, State, StateOffset.InstructionCount);
+            _code.Lea(R9, R9, count);
+            _code.Store(State, StateOffset.InstructionCount, R9);
+        }
+    }
+
+    // What follows does the instruction at work, or leaves it to others: then the engine counts what is not counted.
+    private void EmitNoteUncounted()
+    {
+        if (_countsInstructions)
+        {
+            _code.StoreImmediate64(State, StateOffset.Uncounted, _uncounted);
+        }
     }
 
     // R9 = linear address of an offset in this page.

@@ -33,14 +33,9 @@ internal sealed unsafe partial class HostStubBuilder
 
     // What Prepare found out.
     private int _encodingBytes;
-    private bool _isVex;
-    private bool _isWide; // has ZMM or mask registers
     private uint _generalUsed;
     private uint _generalWritten;
-    private uint _vectorsUsed;
-    private uint _vectorsWritten;
-    private uint _masksUsed;
-    private uint _masksWritten;
+    private VectorUse _vectors;
     private int _state;
     private int _memory;
     private int _temporary;
@@ -79,8 +74,6 @@ internal sealed unsafe partial class HostStubBuilder
         _writer.Count = 0;
         Check.That(_encoder.TryEncode(instruction, 0, out _, out _));
         _encodingBytes = _writer.Count;
-        _isWide = Instructions.WideTable.Has(original.Code);
-        _isVex = original.Code.Encoding() == EncodingKind.VEX || _isWide;
     }
 
     /// <summary>Generates the stub of what was prepared. The bytes are valid until the next call.</summary>
@@ -127,7 +120,7 @@ internal sealed unsafe partial class HostStubBuilder
             emitter.LoadMxcsr(_state, StateOffset.Mxcsr);
         }
 
-        LoadVectors(emitter);
+        _vectors.Load(emitter, _state);
         for (int register = 0; register < 16; register++)
         {
             if (IsIn(_generalUsed, register))
@@ -171,7 +164,7 @@ internal sealed unsafe partial class HostStubBuilder
             emitter.InitializeFpu();
         }
 
-        if (_isVex && _vectorsUsed != 0)
+        if (_vectors.NeedsZeroUpper)
         {
             emitter.ZeroUpper();
         }
@@ -225,29 +218,16 @@ internal sealed unsafe partial class HostStubBuilder
 
     private void FindRegisters(in Instruction instruction)
     {
-        (_generalUsed, _generalWritten, _vectorsUsed, _vectorsWritten) = (0, 0, 0, 0);
-        (_masksUsed, _masksWritten) = (0, 0);
+        (_generalUsed, _generalWritten) = (0, 0);
+        _vectors = new VectorUse(instruction.Code);
         foreach (UsedRegister used in _information.GetInfo(instruction).GetUsedRegisters())
         {
-            bool isWritten = used.Access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite
-                or OpAccess.ReadCondWrite;
+            _vectors.Add(used);
             if (used.Register.IsGPR())
             {
                 uint bit = 1u << used.Register.GetFullRegister().GetNumber();
                 _generalUsed |= bit;
-                _generalWritten |= isWritten ? bit : 0;
-            }
-            else if (used.Register.IsVectorRegister())
-            {
-                uint bit = 1u << used.Register.GetNumber();
-                _vectorsUsed |= bit;
-                _vectorsWritten |= isWritten ? bit : 0;
-            }
-            else if (used.Register.IsK())
-            {
-                uint bit = 1u << (used.Register - Register.K0);
-                _masksUsed |= bit;
-                _masksWritten |= isWritten ? bit : 0;
+                _generalWritten |= VectorUse.IsWritten(used.Access) ? bit : 0;
             }
         }
     }

@@ -50,6 +50,7 @@ internal static unsafe class StateOffset
     internal static readonly int IsWideParked;
     internal static readonly int MayHaveInterrupt;
     internal static readonly int InstructionCount;
+    internal static readonly int Uncounted;
     internal static readonly int MxcsrMaskBits;
     internal static readonly int MxcsrReservedBits;
     internal static readonly int AnswerSlotBits;
@@ -122,6 +123,7 @@ internal static unsafe class StateOffset
         ExitArgument = (int)((byte*)&engine.ExitArgument - below);
         PackedFlags = (int)((byte*)&engine.PackedFlags - below);
         InstructionCount = (int)((byte*)&engine.InstructionCount - below);
+        Uncounted = (int)((byte*)&engine.Uncounted - below);
         MayHaveInterrupt = (int)((byte*)&engine.MayHaveInterrupt - below);
         MxcsrMaskBits = (int)((byte*)&engine.MxcsrMaskBits - below);
         MxcsrReservedBits = (int)((byte*)&engine.MxcsrReservedBits - below);
@@ -162,22 +164,18 @@ internal static unsafe class StateOffset
     internal static int Tlb(int mode, int array) => VcpuMemory.TlbAt + (mode * Paging.TlbEntry.TableBytes) + array;
 
     /// <summary>First tag of a jump cache; the code pointers follow.</summary>
-    internal static int Jumps(int set) => set < Variant.LegacySets
-        ? VcpuMemory.JumpsAt + (set * JumpCache.TableBytes)
-        : VcpuMemory.LegacyJumpsAt + ((set - Variant.LegacySets) * JumpCache.TableBytes);
+    internal static int Jumps(int set)
+        => InSet(set, VcpuMemory.JumpsAt, VcpuMemory.LegacyJumpsAt, JumpCache.TableBytes);
 
     /// <summary>See <see cref="EngineState.JumpEpochs"/>.</summary>
-    internal static int JumpEpoch(int set) => set < Variant.LegacySets
-        ? s_jumpEpochs + (set * sizeof(ulong))
-        : s_legacyEpochs + ((set - Variant.LegacySets) * sizeof(ulong));
+    internal static int JumpEpoch(int set) => InSet(set, s_jumpEpochs, s_legacyEpochs, sizeof(ulong));
 
     /// <summary>See <see cref="FarLink"/>.</summary>
     internal static int FarLink(int number) => VcpuMemory.FarLinksAt + (number * sizeof(FarLink));
 
     /// <summary>First tag of a return cache.</summary>
-    internal static int Returns(int set) => set < Variant.LegacySets
-        ? VcpuMemory.ReturnsAt + (set * ReturnCache.TableBytes)
-        : VcpuMemory.LegacyReturnsAt + ((set - Variant.LegacySets) * ReturnCache.TableBytes);
+    internal static int Returns(int set)
+        => InSet(set, VcpuMemory.ReturnsAt, VcpuMemory.LegacyReturnsAt, ReturnCache.TableBytes);
 
     /// <summary>See <see cref="LegacyState.ReadLimits"/>.</summary>
     internal static int Limit(int segment, bool isWrite)
@@ -185,4 +183,9 @@ internal static unsafe class StateOffset
 
     /// <summary>Selector of a segment register.</summary>
     internal static int Selector(int segment) => SegmentBase(segment) + s_selectorAt;
+
+    // What there is of each set: those of code of 16 and 32 bits lie elsewhere.
+    private static int InSet(int set, int wideAt, int legacyAt, int sizeBytes) => set < Variant.LegacySets
+        ? wideAt + (set * sizeBytes)
+        : legacyAt + ((set - Variant.LegacySets) * sizeBytes);
 }

@@ -321,6 +321,7 @@ internal sealed unsafe partial class TranslatorEngine : IDisposable
             return retry; // R9, the target, is loaded from RIP
         }
 
+        CountBefore(_engine);
         _state->Rip = jump;
         return InterpretOne();
     }
@@ -349,6 +350,9 @@ internal sealed unsafe partial class TranslatorEngine : IDisposable
         return null;
     }
 
+    // An instruction is left before it is done.
+    private static void CountBefore(EngineState* engine) => engine->InstructionCount += (ulong)engine->Uncounted;
+
     // Called by generated code. Null: it leaves with what is in EngineState.
     [UnmanagedCallersOnly]
     private static byte* Access(CpuState* state, ulong linear, ulong what)
@@ -366,6 +370,7 @@ internal sealed unsafe partial class TranslatorEngine : IDisposable
         }
 
         // A store over translated code, perhaps this very block: it is done by the interpreter.
+        CountBefore(engine);
         engine->ExitRip = engine->CodeBase + (ulong)access.InstructionOffset;
         engine->ExitReason = (ulong)(data != null ? ExitReason.InterpretOne : reason);
         return null;

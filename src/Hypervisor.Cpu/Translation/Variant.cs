@@ -15,7 +15,6 @@ internal readonly partial record struct Variant(uint Bits)
     private const uint FpuBit = 1 << 4;
     private const uint CarefulBit = 1 << 5;
     private const uint WideBit = 1 << 6;
-    private const ulong AvxComponents = ExtendedState.Sse | ExtendedState.Avx;
 
     /// <summary>TlbMode of its accesses.</summary>
     internal int Mode => (int)(Bits & ModeMask);
@@ -55,7 +54,7 @@ internal readonly partial record struct Variant(uint Bits)
         {
             bool isEmulated = (state->Cr0 & Cr0.Emulation) != 0;
             bool hasSse = !isEmulated && (state->Cr4 & Cr4.FxsaveEnable) != 0;
-            bool hasAvx = (state->Cr4 & Cr4.XsaveEnable) != 0 && (state->Xcr0 & AvxComponents) == AvxComponents;
+            bool hasAvx = (state->Cr4 & Cr4.XsaveEnable) != 0 && (~state->Xcr0 & ExtendedState.AvxUnit) == 0;
             bool hasFpu = false;
             if (mode == TlbMode.User)
             {
@@ -65,7 +64,7 @@ internal readonly partial record struct Variant(uint Bits)
                 hasFpu = !isEmulated && FpuImage.IsQuiet(state);
             }
 
-            bool hasWide = hasAvx && (state->Xcr0 & ExtendedState.Avx512) != 0;
+            bool hasWide = hasAvx && (~state->Xcr0 & ExtendedState.Avx512Unit) == 0;
             bits |= (hasSse ? SseBit : 0) | (hasAvx ? AvxBit : 0) | (hasFpu ? FpuBit : 0) | (hasWide ? WideBit : 0);
         }
 

@@ -11,6 +11,9 @@ internal sealed unsafe class EmulatedReference(VcpuFactory factory, bool isReal)
     public ReadOnlySpan<byte> Image => _cpu.Image;
 
     /// <inheritdoc/>
+    public ulong? InstructionCount => _cpu.InstructionCount;
+
+    /// <inheritdoc/>
     public EmulatedResult Run(ProgramMode mode, ReadOnlySpan<byte> image, byte* before, byte* after)
         => _cpu.Run(mode, image, before, after);
 

@@ -14,6 +14,9 @@ internal sealed unsafe class NativeReference : IProgramReference
     /// <inheritdoc/>
     public ReadOnlySpan<byte> Image => Memory;
 
+    /// <inheritdoc/>
+    public ulong? InstructionCount => null;
+
     private Span<byte> Memory => new(_cpu.Shared + ProgramLayout.ImageAt, ProgramLayout.ImageBytes);
 
     /// <inheritdoc/>

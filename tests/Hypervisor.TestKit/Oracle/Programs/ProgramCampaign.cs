@@ -150,6 +150,11 @@ public sealed unsafe class ProgramCampaign : IDisposable
                 program, *(ulong*)(expected + Rip) + program.Mode.BaseOf(SegmentRegister.Cs));
             ProgramComparer.CompareStates(expected, wanted, actual, end, undefined, _comparesWide, _differences);
             ProgramComparer.CompareImages(_reference.Image, _tested.Image, _differences);
+            if (_reference.InstructionCount is { } count && count != _tested.InstructionCount)
+            {
+                _differences.Add($"instructions finished: {_tested.InstructionCount}, not {count}");
+            }
+
             return end.Vector;
         }
     }

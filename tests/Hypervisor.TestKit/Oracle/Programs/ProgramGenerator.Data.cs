@@ -66,7 +66,7 @@ internal sealed partial class ProgramGenerator
         ulong table = page - (ulong)_random.Next(TableBytes);
         var entry = new MemoryOperand(
             ProgramRegisters.Full(number), ProgramRegisters.Full(index), 1 << _random.Next(3), (long)(table - value),
-            4);
+            displSize: 4);
         Register data = ProgramRegisters.Low32(_registers.Free(_random));
         _builder.Emit(_random.Next(4) switch
         {

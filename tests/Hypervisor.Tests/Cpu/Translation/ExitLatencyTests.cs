@@ -44,22 +44,25 @@ public sealed unsafe partial class ExitLatencyTests
         double[] microseconds = new double[Requests];
         using var begin = new SemaphoreSlim(0);
         using var stopped = new SemaphoreSlim(0);
+        using var started = new SemaphoreSlim(0);
         long stoppedAt = 0;
         int clock = 0;
+        VcpuExit? exit = null;
         var thread = new Thread(() =>
         {
             clock = (~GetThreadId() << 3) | ThreadProcessorClock;
+            started.Release();
             for (int i = 0; i < Requests; i++)
             {
                 begin.Wait();
-                VcpuExit exit = program.Run();
+                exit = program.Run();
                 stoppedAt = Nanos(clock);
-                Assert.Equal(VcpuExit.Requested, exit);
                 stopped.Release();
             }
         })
         { IsBackground = true };
         thread.Start();
+        started.Wait(TestContext.Current.CancellationToken);
         for (int i = 0; i < Requests; i++)
         {
             begin.Release();
@@ -67,20 +70,22 @@ public sealed unsafe partial class ExitLatencyTests
             long asked = Nanos(clock);
             program.Vcpu.RequestExit();
             Assert.True(stopped.Wait(PatienceMilliseconds, TestContext.Current.CancellationToken), "the vCPU runs on");
+            Assert.Equal(VcpuExit.Requested, exit);
+            Assert.True(asked > 0 && stoppedAt > 0, "the thread's clock cannot be read");
             microseconds[i] = (stoppedAt - asked) / 1000.0;
         }
 
         thread.Join();
         program.Dispose();
         Array.Sort(microseconds);
-        Assert.InRange(microseconds[Requests / 2], double.MinValue, LimitMicroseconds);
+        Assert.InRange(microseconds[Requests / 2], 0, LimitMicroseconds);
     }
 
+    // 0: it cannot be read. What fails on the vCPU's thread nobody sees.
     private static long Nanos(int clock)
     {
         long* time = stackalloc long[2];
-        Assert.Equal(0, GetTime(clock, time));
-        return (time[0] * 1_000_000_000) + time[1];
+        return GetTime(clock, time) == 0 ? (time[0] * 1_000_000_000) + time[1] : 0;
     }
 
     [LibraryImport("libc", EntryPoint = "gettid")]
