@@ -24,7 +24,7 @@ internal sealed unsafe partial class TranslationCache : IDisposable
     private const int LinksMax = 3 << 18;
     private const long RecordBytes = 48L << 20;
     private const long SegmentBytesMin = 2L << 20; // so that what a block may need at most is little of it
-    private const int SegmentsMax = 64;            // evicting one takes less than a millisecond
+    private const int SegmentsMax = 64;            // evicting one took 2.3 ms at most (gcc, 64 MiB)
     private const int SegmentsMin = 4;
 
     private readonly CodeMemory _code;
