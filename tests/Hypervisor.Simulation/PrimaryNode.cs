@@ -149,6 +149,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         });
     }
 
+    void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _copy?.OnCompared(range, isSame);
+
     void IPrimaryActions.RequestCut(ulong epoch)
     {
         int life = _captureLife;

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
@@ -19,6 +20,8 @@ internal sealed partial class PrimaryCore
     private readonly CutClock _cutClock;
 
     private WelcomeMessage? _welcome;
+    private readonly Queue<DiskRange> _compared = new(); // sent as digests, not answered yet
+
     private CopyDigest _copy;
     private Lease _lease;
     private bool _isLinkUp;
@@ -107,6 +110,9 @@ internal sealed partial class PrimaryCore
             case RefusalMessage refusal when State == PrimaryState.Pairing:
                 LoseStandby($"standby refused: {refusal.Text}", nowNanos);
                 break;
+            case DiskAnswerMessage answer when State == PrimaryState.Copying:
+                OnDiskAnswer(answer, nowNanos);
+                break;
             case FullCopyAckMessage when State == PrimaryState.Syncing && _isCopyDoneSent && !_dialog.IsAsking:
                 MarkInSync(nowNanos);
                 break;
@@ -165,17 +171,35 @@ internal sealed partial class PrimaryCore
             return;
         }
 
-        Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock);
+        Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskDigest);
+        if (message is DiskDigestMessage digest)
+        {
+            _compared.Enqueue(new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes));
+        }
+
         _progressNanos = nowNanos;
         message.Epoch = 0;
         SendStaged(message);
     }
 
-    /// <summary>All disks are over, and what is left of RAM is little enough for a cut.</summary>
+    private void OnDiskAnswer(DiskAnswerMessage answer, long nowNanos)
+    {
+        if (!_compared.TryDequeue(out DiskRange range) || range != answer.Range)
+        {
+            LoseStandby($"standby answers for {answer.Range}, must be {range}", nowNanos);
+            return;
+        }
+
+        _progressNanos = nowNanos;
+        _actions.ContinueCopy(range, answer.IsSame);
+    }
+
+    /// <summary>All disks are over, every digest is answered, and little enough of RAM for a cut is left.</summary>
     public void OnCopyConverged(long nowNanos)
     {
         if (State == PrimaryState.Copying)
         {
+            Check.That(_compared.Count == 0);
             Enter(PrimaryState.Syncing, "", nowNanos);
             RequestCut();
         }
@@ -293,6 +317,7 @@ internal sealed partial class PrimaryCore
     private void StartCopy(long nowNanos)
     {
         _copy = default;
+        _compared.Clear();
         _isCopyDoneSent = false;
         _lease.Void();
         _epochs.Reset();
