@@ -46,8 +46,8 @@ internal static class LatencyProgram
             "Latency of an idle guest",
             command,
             "A client in a network namespace of its own sends 16 bytes over TCP to an echo service in a Linux guest, "
-            + "waits for the answer, thinks for 2 ms and asks again, 1000 times. Primary and standby are on one host, in "
-            + "namespaces of their own.",
+            + "waits for the answer, thinks for 2 ms and asks again, 1000 times. Primary and standby are on one host, "
+            + "in namespaces of their own.",
             head,
             Write(epochs, runs));
         measurement.Publish(section, results, options.Report ?? Path.Combine(root, "docs", "protection.md"));
