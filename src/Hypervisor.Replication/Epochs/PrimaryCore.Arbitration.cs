@@ -19,6 +19,7 @@ internal sealed partial class PrimaryCore
     private bool _isCopyDoneSent;
     private bool _isFinalDue;         // Ending: the last epoch is still to be committed
     private bool _isLastCutRequested;
+    private bool _isLastCommitted;    // the standby has all that the guest ever did
     private bool _isEndSent;
 
     /// <summary>When <see cref="OnTick"/> is needed at the latest.</summary>
@@ -340,6 +341,7 @@ internal sealed partial class PrimaryCore
             && !_epochs.IsCapturing && _epochs.InFlight == 0 && ReleasedEpoch == _epochs.EndedEpoch)
         {
             _isFinalDue = false;
+            _isLastCommitted = true;
             MarkEnded(nowNanos);
         }
     }

@@ -59,14 +59,22 @@ internal sealed partial class PrimaryCore
             OutdatedSince = 0,
         },
         Intent.MarkOutdated => Alone(_record!),
-        Intent.MarkEnded => _record! with { Revision = _record.Revision + 1, Phase = WitnessPhase.Ended },
+        Intent.MarkEnded => (_isLastCommitted ? _record! : Outdated(_record!)) with
+        {
+            Revision = _record!.Revision + 1,
+            Phase = WitnessPhase.Ended,
+        },
     };
 
     /// <summary>A new generation, in which the standby, if there ever was one, does not take part.</summary>
-    private static WitnessRecord Alone(WitnessRecord record) => record with
+    private static WitnessRecord Alone(WitnessRecord record) => Outdated(record) with
     {
         Revision = record.Revision + 1,
         Generation = record.Generation + 1,
+    };
+
+    private static WitnessRecord Outdated(WitnessRecord record) => record with
+    {
         IsStandbyInSync = false,
         OutdatedSince = record.Standby == Guid.Empty ? 0
             : record.OutdatedSince != 0 ? record.OutdatedSince

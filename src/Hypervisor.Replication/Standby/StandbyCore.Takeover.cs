@@ -244,7 +244,16 @@ internal sealed partial class StandbyCore
     {
         if (current is { Phase: WitnessPhase.Ended } && current.Incarnation == Incarnation)
         {
-            Enter(StandbyState.Ended, "the guest ended on purpose");
+            const string Ended = "the guest ended on purpose";
+            if (current.IsStandbyInSync)
+            {
+                Enter(StandbyState.Ended, Ended);
+            }
+            else
+            {
+                GiveUp(StandbyState.Ended, Ended + ", without this side: this copy is outdated");
+            }
+
             return;
         }
 

@@ -50,6 +50,32 @@ public sealed class PrimaryCoreTests
         Assert.Contains("is 2, must be 1", primary.Core.Reason, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Rule_29_end_tells_the_witness_whether_the_standby_has_the_last_epoch(bool isLost)
+    {
+        RecordedPrimary primary = new RecordedPrimary(StandbyLossPolicy.Wait).Protect();
+        if (isLost)
+        {
+            primary.Core.OnLinkLost("cut", primary.Now);
+            primary.AnswerWitness();
+            Assert.Equal(PrimaryState.Waiting, primary.Core.State);
+        }
+
+        primary.Core.PlanEnd("off", primary.Now);
+        if (!isLost)
+        {
+            primary.EndEpoch(1);
+            primary.Ack(1);
+        }
+
+        primary.AnswerWitness();
+
+        Assert.Equal(WitnessPhase.Ended, primary.Record!.Phase);
+        Assert.Equal(!isLost, primary.Record.IsStandbyInSync);
+    }
+
     [Fact]
     public void Rule_13_planned_end_in_the_middle_of_a_checkpoint_waits_for_it()
     {
