@@ -31,6 +31,7 @@ public sealed class Machine : IProtectedMachine, IDisposable
     private readonly VcpuThread[] _threads;
     private readonly Action<MachineEnd> _onEnded;
     private BootRequest? _boot;
+    private Action? _whenIdle;
     private volatile bool _isResetWanted;
     private bool _isEnded;
     private bool _isStarted;
@@ -77,7 +78,7 @@ public sealed class Machine : IProtectedMachine, IDisposable
         for (int i = 0; i < _threads.Length; i++)
         {
             Func<long>? runTimers = i == 0 ? _eventLoop.RunTimers : null;
-            _threads[i] = new VcpuThread(_board.Vcpus[i], BeforeRun, RequestReset, runTimers, config.Name);
+            _threads[i] = new VcpuThread(_board.Vcpus[i], BeforeRun, RequestReset, TellIdle, runTimers, config.Name);
         }
 
         Components = [_clock, .. _board.Components];
@@ -175,6 +176,13 @@ public sealed class Machine : IProtectedMachine, IDisposable
     }
 
     /// <inheritdoc/>
+    public void WhenIdle(Action onIdle)
+    {
+        _ = Interlocked.Exchange(ref _whenIdle, onIdle); // a fence: pairs with a vCPU that halts and looks here
+        TellIdle();
+    }
+
+    /// <inheritdoc/>
     public void RearmWrites()
     {
         foreach (Cpu.Vcpu vcpu in _board.Vcpus)
@@ -217,6 +225,15 @@ public sealed class Machine : IProtectedMachine, IDisposable
 
         _board.Dispose();
         Ram.Dispose();
+    }
+
+    private void TellIdle()
+    {
+        if (Volatile.Read(ref _whenIdle) is not null // pairs with WhenIdle
+            && Array.TrueForAll(_threads, static thread => thread.IsIdle))
+        {
+            Interlocked.Exchange(ref _whenIdle, null)?.Invoke(); // one of those who see it
+        }
     }
 
     private void Wake(int vcpu) => _threads[vcpu].Wake();

@@ -19,6 +19,7 @@ internal sealed class VcpuThread : IDisposable
     private readonly Vcpu _vcpu;
     private readonly Action _beforeRun;
     private readonly Action _onShutdown;
+    private readonly Action _onIdle;
     private readonly Thread _thread;
     private readonly IdleWait _wake;
     private readonly ManualResetEventSlim _parkedSignal = new(false);
@@ -31,10 +32,13 @@ internal sealed class VcpuThread : IDisposable
     /// <param name="vcpu">What it runs.</param>
     /// <param name="beforeRun">Called on the thread each time before the vCPU runs.</param>
     /// <param name="onShutdown">Called on the thread after a triple fault.</param>
+    /// <param name="onIdle">Called on the thread when the vCPU has halted.</param>
     /// <param name="timers">See <see cref="IdleWait"/>.</param>
     /// <param name="machineName">For the thread's name.</param>
-    internal VcpuThread(Vcpu vcpu, Action beforeRun, Action onShutdown, Func<long>? timers, string machineName)
+    internal VcpuThread(
+        Vcpu vcpu, Action beforeRun, Action onShutdown, Action onIdle, Func<long>? timers, string machineName)
     {
+        _onIdle = onIdle;
         _wake = new IdleWait(timers);
         _vcpu = vcpu;
         _beforeRun = beforeRun;
@@ -52,6 +56,9 @@ internal sealed class VcpuThread : IDisposable
 
     /// <summary>Something for a halted vCPU to look at. Any thread.</summary>
     internal void Wake() => _wake.Set();
+
+    /// <summary>Whether the vCPU is halted and waits.</summary>
+    internal bool IsIdle => Volatile.Read(ref _phase) == Idle; // pairs with WaitForWork
 
     /// <summary>Begins a pause; follow with <see cref="WaitParked"/>.</summary>
     internal void RequestPause()
@@ -157,7 +164,9 @@ internal sealed class VcpuThread : IDisposable
 
     private void WaitForWork()
     {
-        Volatile.Write(ref _phase, Idle); // pairs with RequestPause's compare-and-swap
+        // A fence: pairs with RequestPause's compare-and-swap, and with who asks to be told and then looks here.
+        _ = Interlocked.Exchange(ref _phase, Idle);
+        _onIdle();
         while (!_isStopping)
         {
             if (_isPaused && Volatile.Read(ref _phase) == Idle)

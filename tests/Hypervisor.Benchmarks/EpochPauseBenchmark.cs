@@ -156,6 +156,10 @@ internal static class EpochPauseBenchmark
             }
         }
 
+        public void WhenIdle(Action onIdle)
+        {
+        }
+
         public void RearmWrites()
         {
         }

@@ -67,6 +67,11 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
         }
     }
 
+    public void WhenIdle(Action onIdle)
+    {
+        // It never is.
+    }
+
     public void Resume()
     {
         _isPausing = false;

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Core.Memory;
 
@@ -20,6 +21,12 @@ public interface IProtectedMachine
 
     /// <summary>Lets vCPUs, devices and guest time run on.</summary>
     void Resume();
+
+    /// <summary>
+    /// Calls back once, when no vCPU has anything to do: now, or as soon as that is so. A newer request replaces an
+    /// older one. Any thread; the callback may come on any, and must not block.
+    /// </summary>
+    void WhenIdle(Action onIdle);
 
     /// <summary>
     /// Called paused, after RAM was stored to by page: vCPUs check their cached translations again (TLB write tags

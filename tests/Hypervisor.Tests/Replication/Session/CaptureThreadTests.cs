@@ -216,6 +216,10 @@ public sealed class CaptureThreadTests : IDisposable
             Says = "";
         }
 
+        public void WhenIdle(Action onIdle)
+        {
+        }
+
         public void RearmWrites()
         {
         }
