@@ -7,12 +7,14 @@ namespace Hypervisor.Replication.Session;
 internal sealed class CaptureMeter
 {
     private readonly PauseTimes _pause = new(), _stop = new(), _capture = new(), _rearm = new(), _resume = new();
+    private readonly RecentPauses _recent = new();
     private long _epochs, _lastDirty, _dirty, _lines, _bytes; // each written by one thread, read with Volatile
 
     /// <summary>One cut, by the times between its steps.</summary>
     public void AddPause(long startNanos, long stoppedNanos, long capturedNanos, long rearmedNanos, long endNanos)
     {
         _pause.Add(endNanos - startNanos);
+        _recent.Add(endNanos, endNanos - startNanos);
         _stop.Add(stoppedNanos - startNanos);
         _capture.Add(capturedNanos - stoppedNanos);
         _rearm.Add(rearmedNanos - capturedNanos);
@@ -28,6 +30,12 @@ internal sealed class CaptureMeter
         Volatile.Write(ref _bytes, _bytes + bytes);
         Volatile.Write(ref _epochs, _epochs + 1);
     }
+
+    /// <summary>The longest pause of each of the last 60 seconds, in nanoseconds, oldest first.</summary>
+    public long[] RecentPauses(long nowNanos) => _recent.Snapshot(nowNanos);
+
+    /// <summary>How many pauses of each length: entry n of 2^n nanoseconds and more.</summary>
+    public long[] PauseCounts() => _pause.CountByLog2();
 
     /// <summary>Everything so far.</summary>
     public PrimaryStatistics Snapshot(in PrimaryStatus status) => new(

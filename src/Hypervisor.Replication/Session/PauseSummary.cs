@@ -5,4 +5,8 @@ namespace Hypervisor.Replication.Session;
 /// <param name="MedianNanos">Half were not longer.</param>
 /// <param name="P99Nanos">99 of 100 were not longer.</param>
 /// <param name="MaxNanos">None was longer.</param>
-public readonly record struct PauseSummary(long Count, long MedianNanos, long P99Nanos, long MaxNanos);
+public readonly record struct PauseSummary(long Count, long MedianNanos, long P99Nanos, long MaxNanos)
+{
+    /// <summary>All of them together.</summary>
+    public long TotalNanos { get; init; }
+}

@@ -14,6 +14,7 @@ internal sealed class PauseTimes
     private readonly long[] _counts = new long[Buckets];
     private long _count;
     private long _maxNanos;
+    private long _totalNanos;
 
     /// <summary>Takes in one duration.</summary>
     public void Add(long nanos)
@@ -23,6 +24,7 @@ internal sealed class PauseTimes
             _counts[Bucket((ulong)Math.Max(0, nanos))]++;
             _count++;
             _maxNanos = Math.Max(_maxNanos, nanos);
+            _totalNanos += nanos;
         }
     }
 
@@ -31,7 +33,22 @@ internal sealed class PauseTimes
     {
         lock (_lock)
         {
-            return new PauseSummary(_count, Percentile(50), Percentile(99), _maxNanos);
+            return new PauseSummary(_count, Percentile(50), Percentile(99), _maxNanos) { TotalNanos = _totalNanos };
+        }
+    }
+
+    /// <summary>How many of each length: entry n of 2^n nanoseconds and more, but not twice as much.</summary>
+    public long[] CountByLog2()
+    {
+        lock (_lock)
+        {
+            long[] counts = new long[64];
+            for (int bucket = 0; bucket < Buckets; bucket++)
+            {
+                counts[BitOperations.Log2((ulong)UpperBound(bucket) | 1)] += _counts[bucket];
+            }
+
+            return counts;
         }
     }
 

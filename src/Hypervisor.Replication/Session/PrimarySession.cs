@@ -76,6 +76,12 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
     }
 
+    /// <summary>The longest pause of each of the last 60 seconds, in nanoseconds, oldest first; 0: none.</summary>
+    public long[] RecentPauses => _meter.RecentPauses(Now);
+
+    /// <summary>How many pauses of each length: entry n of 2^n nanoseconds and more, but not twice as much.</summary>
+    public long[] PauseCounts => _meter.PauseCounts();
+
     /// <summary>
     /// The guest shut down, or is stopped on purpose: commits the last epoch, tells witness and standby, then
     /// ends.

@@ -1,5 +1,6 @@
 using System;
 using System.CommandLine;
+using Hypervisor.Control;
 using Hypervisor.Machine;
 using Hypervisor.Sessions;
 
@@ -36,6 +37,7 @@ internal static class RunCommand
             s_perfMap,
             ReportOption.Definition,
         };
+        WatchOptions.AddTo(command);
         MachineOptions.AddTo(command);
         ProtectionOptions.AddTo(command);
         command.SetAction(Run);
@@ -49,16 +51,21 @@ internal static class RunCommand
         {
             return ProtectionOptions.AreGiven(words)
                 ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
-                : Session.Run(
-                    ReadMachine(words, map),
-                    words.GetValue(s_stats));
+                : RunAlone(words, ReadMachine(words, map));
         }
 
         Endpoint standby = Endpoint.Parse("--standby", address);
         ProtectionConfig protection = ProtectionOptions.Read(words);
         MachineConfig machine = Protectable.Check(ReadMachine(words, map));
         using StatusReport report = ReportOption.Open(words);
-        return PrimarySession.Run(machine, protection, standby, report);
+        using GuestWatch watch = WatchOptions.Open(words, machine, GuestRole.Primary, report.Events);
+        return PrimarySession.Run(machine, protection, standby, report, watch);
+    }
+
+    private static int RunAlone(ParseResult words, MachineConfig machine)
+    {
+        using GuestWatch watch = WatchOptions.Open(words, machine, GuestRole.Alone, new EventFeed());
+        return Session.Run(machine, words.GetValue(s_stats), watch);
     }
 
     private static MachineConfig ReadMachine(ParseResult words, PerfMap? map)

@@ -1,5 +1,6 @@
 using System;
 using System.CommandLine;
+using Hypervisor.Control;
 using Hypervisor.Machine;
 using Hypervisor.Sessions;
 
@@ -35,6 +36,7 @@ internal static class StandbyCommand
             s_follow,
             ReportOption.Definition,
         };
+        WatchOptions.AddTo(command);
         MachineOptions.AddTo(command);
         ProtectionOptions.AddTo(command);
         command.SetAction(Run);
@@ -55,6 +57,7 @@ internal static class StandbyCommand
         }
 
         using StatusReport report = ReportOption.Open(words);
-        return StandbySession.Run(machine, protection, listen, next, words.GetValue(s_follow), report);
+        using GuestWatch watch = WatchOptions.Open(words, machine, GuestRole.Standby, report.Events);
+        return StandbySession.Run(machine, protection, listen, next, words.GetValue(s_follow), report, watch);
     }
 }

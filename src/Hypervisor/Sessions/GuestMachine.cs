@@ -4,6 +4,7 @@ using System.Threading.Tasks;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.CommandLine;
+using Hypervisor.Control;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
 using Hypervisor.Machine;
@@ -11,8 +12,9 @@ using Hypervisor.Machine;
 namespace Hypervisor.Sessions;
 
 /// <summary>A machine as an unprotected session sees it: started, waited for, ended.</summary>
-internal sealed class GuestMachine : IDisposable
+internal sealed class GuestMachine : IWatchedGuest, IDisposable
 {
+    private readonly MachineConfig _config;
     private readonly List<IBlockDevice> _drives;
     private readonly Machine.Machine _machine;
     private readonly TaskCompletionSource<GuestEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -21,6 +23,7 @@ internal sealed class GuestMachine : IDisposable
     /// <exception cref="FailureException">The machine cannot be assembled.</exception>
     public GuestMachine(MachineConfig config, IReadOnlyList<IByteStream> serials)
     {
+        _config = config;
         _drives = MachineParts.OpenDrives(config);
         _machine = new Machine.Machine(
             config,
@@ -59,6 +62,16 @@ internal sealed class GuestMachine : IDisposable
 
     /// <summary>Ends the guest from outside: vCPUs stop, images are flushed. Any thread.</summary>
     public void RequestEnd(string reason) => _end.TrySetResult(new GuestEnd(reason, ExitCode.Success));
+
+    /// <inheritdoc/>
+    public GuestStatus Status() => StatusOf.Alone(
+        PairIdentity.Disks(_config, _drives), _config.CountsInstructions ? InstructionCount : null);
+
+    /// <inheritdoc/>
+    public void Stop(string reason) => RequestEnd(reason);
+
+    /// <inheritdoc/>
+    public string? TakeOver() => "takeover: this guest has no pair; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Net;
 using System.Security.Cryptography;
 using Hypervisor.Backends.Block;
@@ -21,12 +22,6 @@ internal static class PairIdentity
     public static MachineIdentity Of(
         MachineConfig config, Machine.Machine machine, IReadOnlyList<IBlockDevice> drives)
     {
-        var disks = new DiskIdentity[drives.Count];
-        for (int i = 0; i < disks.Length; i++)
-        {
-            disks[i] = new DiskIdentity(config.Drives[i].Id, drives[i].LengthBytes);
-        }
-
         var sections = new List<SectionFormat>();
         foreach (ICheckpointed component in machine.Components)
         {
@@ -35,8 +30,18 @@ internal static class PairIdentity
         }
 
         return new MachineIdentity(
-            config.Uuid, config.Uuid, MachineModel, machine.CpuModelName, config.MemoryBytes, disks, sections);
+            config.Uuid,
+            config.Uuid,
+            MachineModel,
+            machine.CpuModelName,
+            config.MemoryBytes,
+            Disks(config, drives),
+            sections);
     }
+
+    /// <summary>Names and sizes of the disks, in the guest's order.</summary>
+    public static DiskIdentity[] Disks(MachineConfig config, IReadOnlyList<IBlockDevice> drives)
+        => [.. config.Drives.Select((drive, i) => new DiskIdentity(drive.Id, drives[i].LengthBytes))];
 
     /// <summary>What makes the protection weaker than it could be.</summary>
     public static PairTaints Taints(ProtectionConfig protection, Endpoint peer)

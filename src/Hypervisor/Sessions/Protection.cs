@@ -1,7 +1,9 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading.Tasks;
 using Hypervisor.CommandLine;
+using Hypervisor.Control;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
@@ -10,7 +12,7 @@ using Replicator = Hypervisor.Replication.Session.PrimarySession;
 namespace Hypervisor.Sessions;
 
 /// <summary>A guest of this host under protection by a standby elsewhere, to its end.</summary>
-internal sealed class Protection : IDisposable
+internal sealed class Protection : IWatchedGuest, IDisposable
 {
     private const int StatusMillis = 100;
     private const long HeartbeatsPerLease = 8;
@@ -18,6 +20,7 @@ internal sealed class Protection : IDisposable
 
     private readonly ProtectableGuest _guest;
     private readonly StatusReport _report;
+    private readonly IReadOnlyList<DiskIdentity> _disks;
     private readonly SessionOutcome _outcome;
     private readonly Replicator _replicator;
     private ulong _reportedEpoch;
@@ -39,6 +42,7 @@ internal sealed class Protection : IDisposable
     {
         _guest = guest;
         _report = report;
+        _disks = options.Machine.Disks;
         _outcome = new SessionOutcome(new ReportedEvents(report, guest.Clock, isStandby: false));
         _replicator = start(new PrimarySetup
         {
@@ -107,6 +111,16 @@ internal sealed class Protection : IDisposable
         bool isPlanned = _outcome.End.IsCompleted && _outcome.End.Result.IsPlanned;
         return isPlanned && _guest.End.IsCompleted ? _guest.End.Result.ExitCode : ExitCode.Failure;
     }
+
+    /// <inheritdoc/>
+    public GuestStatus Status() => StatusOf.Primary(
+        _replicator.Statistics, _replicator.RecentPauses, _replicator.PauseCounts, _outcome.Copy, _disks);
+
+    /// <inheritdoc/>
+    public void Stop(string reason) => _guest.RequestEnd(reason);
+
+    /// <inheritdoc/>
+    public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
     public void Dispose()

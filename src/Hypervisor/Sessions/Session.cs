@@ -1,5 +1,7 @@
+using System;
 using System.Threading;
 using Hypervisor.Backends.Console;
+using Hypervisor.Control;
 using Hypervisor.Machine;
 
 namespace Hypervisor.Sessions;
@@ -16,7 +18,8 @@ internal static class Session
     /// </returns>
     /// <param name="config">The machine.</param>
     /// <param name="showsStatistics">Whether to print what the engine did, at the end and to the error output.</param>
-    public static int Run(MachineConfig config, bool showsStatistics = false)
+    /// <param name="watch">Where it is shown to the outside; null: nowhere.</param>
+    public static int Run(MachineConfig config, bool showsStatistics = false, GuestWatch? watch = null)
     {
         using var ending = new AutoResetEvent(false);
         string reason = "";
@@ -32,13 +35,16 @@ internal static class Session
         using var signals = new EndSignals(End);
         Volatile.Write(ref started, guest);
         guest.Start();
-        int code = guest.WaitForEnd(Timeout.InfiniteTimeSpan)!.ExitCode;
+        using IDisposable? shown = watch?.Show(guest);
+        watch?.Tell(StatusKind.Running, "without a pair");
+        GuestEnd end = guest.WaitForEnd(Timeout.InfiniteTimeSpan)!;
+        watch?.Tell(StatusKind.Ended, end.Reason);
         if (showsStatistics)
         {
             System.Console.Error.Write(StatisticsText.Write(guest.InstructionCount, guest.Statistics));
         }
 
-        return code;
+        return end.ExitCode;
 
         void Obey(EscapeCommand command)
         {

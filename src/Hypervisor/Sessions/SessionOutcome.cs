@@ -1,3 +1,4 @@
+using System.Threading;
 using System.Threading.Tasks;
 using Hypervisor.Replication.Session;
 
@@ -13,6 +14,21 @@ internal sealed class SessionOutcome(ReportedEvents reported) : ISessionEvents
 
     private readonly TaskCompletionSource<ulong> _running = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    private readonly Lock _lock = new(); // protects the field below
+    private (long DoneBytes, long TotalBytes) _copy;
+
+    /// <summary>How far the last full copy is.</summary>
+    public (long DoneBytes, long TotalBytes) Copy
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _copy;
+            }
+        }
+    }
+
     /// <summary>Completes when the session is over.</summary>
     public Task<(bool IsPlanned, string Reason)> End => _end.Task;
 
@@ -23,7 +39,15 @@ internal sealed class SessionOutcome(ReportedEvents reported) : ISessionEvents
     public void OnState(string line) => reported.OnState(line);
 
     /// <inheritdoc/>
-    public void OnCopyProgress(long doneBytes, long totalBytes) => reported.OnCopyProgress(doneBytes, totalBytes);
+    public void OnCopyProgress(long doneBytes, long totalBytes)
+    {
+        lock (_lock)
+        {
+            _copy = (doneBytes, totalBytes);
+        }
+
+        reported.OnCopyProgress(doneBytes, totalBytes);
+    }
 
     /// <inheritdoc/>
     public void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes)

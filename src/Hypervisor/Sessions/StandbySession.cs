@@ -1,14 +1,17 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
 using Hypervisor.CommandLine;
+using Hypervisor.Control;
 using Hypervisor.Core.Host;
 using Hypervisor.Machine;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
 using Replicator = Hypervisor.Replication.Session.StandbySession;
 
 namespace Hypervisor.Sessions;
@@ -17,12 +20,14 @@ namespace Hypervisor.Sessions;
 /// Waits for a primary, holds its last committed epoch, and runs the guest once the primary is gone: protected by the
 /// next standby, if there is one.
 /// </summary>
-internal sealed class StandbySession : IDisposable
+internal sealed class StandbySession : IWatchedGuest, IDisposable
 {
     private const int PollMillis = 50;
     private const long StagedBytesBeyondRam = 64 << 20;
 
     private readonly StatusReport _report;
+    private readonly GuestWatch _watch;
+    private readonly IReadOnlyList<DiskIdentity> _disks;
     private readonly ProtectableGuest _guest;
     private readonly Witness _witness;
     private readonly SessionOutcome _outcome;
@@ -32,12 +37,19 @@ internal sealed class StandbySession : IDisposable
     private bool _wasProtected;
 
     private StandbySession(
-        MachineConfig config, ProtectionConfig terms, Endpoint listen, Endpoint? next, StatusReport report)
+        MachineConfig config,
+        ProtectionConfig terms,
+        Endpoint listen,
+        Endpoint? next,
+        StatusReport report,
+        GuestWatch watch)
     {
         var node = Guid.NewGuid();
         _report = report;
+        _watch = watch;
         _next = next;
         _guest = new ProtectableGuest(config, isBooted: false);
+        _disks = _guest.Identity.Disks;
         _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
         Replicator? replicator = null;
         var reported = new ReportedEvents(report, _guest.Clock, isStandby: true)
@@ -77,6 +89,7 @@ internal sealed class StandbySession : IDisposable
     /// <param name="next">Where this side finds a standby once it runs the guest; null: it looks for none.</param>
     /// <param name="follows">Whether to wait for another primary when one is through.</param>
     /// <param name="report">Where events go.</param>
+    /// <param name="watch">Where it is shown to the outside.</param>
     /// <returns>The exit code.</returns>
     public static int Run(
         MachineConfig config,
@@ -84,7 +97,8 @@ internal sealed class StandbySession : IDisposable
         Endpoint listen,
         Endpoint? next,
         bool follows,
-        StatusReport report)
+        StatusReport report,
+        GuestWatch watch)
     {
         StandbySession? current = null;
         string? endReason = null;
@@ -95,7 +109,8 @@ internal sealed class StandbySession : IDisposable
         });
         while (true)
         {
-            using var session = new StandbySession(config, terms, listen, next, report);
+            using var session = new StandbySession(config, terms, listen, next, report, watch);
+            using IDisposable shown = watch.Show(session);
             listen = listen with { Port = session._replicator.Address.Port };
             Volatile.Write(ref current, session);
             if (Volatile.Read(ref endReason) is { } reason)
@@ -109,6 +124,25 @@ internal sealed class StandbySession : IDisposable
                 return code;
             }
         }
+    }
+
+    /// <inheritdoc/>
+    public GuestStatus Status() => StatusOf.Standby(_replicator.Statistics, _disks);
+
+    /// <inheritdoc/>
+    public void Stop(string reason) => _guest.RequestEnd(reason);
+
+    /// <inheritdoc/>
+    public string? TakeOver()
+    {
+        StandbyState state = _replicator.Statistics.Status.State;
+        if (state != StandbyState.Protecting)
+        {
+            return $"takeover: the standby is {GuestStates.NameOf(state)}; allowed: one that is protecting";
+        }
+
+        _replicator.TakeOver();
+        return null;
     }
 
     /// <inheritdoc/>
@@ -168,6 +202,7 @@ internal sealed class StandbySession : IDisposable
                 _wasProtected = true;
                 using var protection = new Protection(
                     _guest, _options!, next, _witness, _report, _replicator.Succeed);
+                using IDisposable shown = _watch.Show(protection);
                 return protection.Watch();
             }
 

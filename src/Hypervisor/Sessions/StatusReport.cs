@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using System.Threading;
+using Hypervisor.Control;
 using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Sessions;
@@ -25,6 +26,9 @@ internal sealed class StatusReport : IDisposable
     /// <summary>Whether whoever listened is gone; a child of `hv pair` then ends itself.</summary>
     public bool IsBroken { get; private set; }
 
+    /// <summary>The same events, for those who look at this process.</summary>
+    public EventFeed Events { get; } = new();
+
     /// <summary>Writes text lines.</summary>
     public static StatusReport ToText(TextWriter text) => new(null, text.WriteLine);
 
@@ -48,6 +52,7 @@ internal sealed class StatusReport : IDisposable
     {
         lock (_lock)
         {
+            Events.Publish(status);
             _line?.Invoke($"hv: {StatusText.Describe(status)}");
             try
             {

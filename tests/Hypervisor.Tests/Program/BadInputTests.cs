@@ -97,6 +97,15 @@ public sealed class BadInputTests
     [InlineData("standby --witness file:w", "--listen: missing", "HOST:PORT")]
     [InlineData("standby --listen h:7", "--witness", "file:PATH")]
     [InlineData("standby --listen h:7 --witness file:w --report-fd 1", "'1' is no open descriptor", "inherited")]
+    [InlineData("run --drive file=a --control " + LongHost, "a path of 254 bytes", "1 to 100 bytes")]
+    [InlineData("run --drive file=a --metrics 9100", "--metrics: '9100' is not an address", "a port from 0 to 65535")]
+    [InlineData("status", "--control: missing", "PATH")]
+    [InlineData("status --control " + LongHost, "a path of 254 bytes", "1 to 100 bytes")]
+    [InlineData("events --follow", "--control: missing", "PATH")]
+    [InlineData("stop", "--control: missing", "PATH")]
+    [InlineData("stop now", "'now'", "hv stop --help")]
+    [InlineData("takeover", "--control: missing", "PATH")]
+    [InlineData("top", "--control: missing", "PATH")]
     [InlineData("boot-test --drive file=a", "--expect: missing", "--expect TEXT")]
     [InlineData("boot-test --drive file=a --expect x --send \\q", "unknown escape", "\\n \\r")]
     [InlineData("boot-test --drive file=a --expect x --timeout 0s", "'0s' is out of range", "1ms to 24h")]
@@ -120,6 +129,12 @@ public sealed class BadInputTests
     [InlineData("img create /nonexistent/disk.img 1M", "/nonexistent/disk.img")]
     [InlineData("img info /nonexistent.img", "/nonexistent.img")]
     [InlineData("witness show file:/nonexistent/pair", "/nonexistent/pair")]
+    [InlineData("run --guest counting --control /nonexistent/a", "--control /nonexistent/a: no such folder")]
+    [InlineData("run --guest counting --control /etc", "--control /etc: the file exists and is no socket of ours")]
+    [InlineData("run --guest counting --metrics 192.0.2.1:1", "--metrics 192.0.2.1:1: ")]
+    [InlineData("status --control /nonexistent/a", "--control /nonexistent/a: no such socket")]
+    [InlineData("status --control /etc/passwd", "--control /etc/passwd: nobody listens there")]
+    [InlineData("top --control /nonexistent/a", "--control /nonexistent/a: no such socket")]
     public void What_cannot_be_done_ends_with_code_1(string words, string what)
         => AssertRefused(Split(words), Failure, what);
 

@@ -1,0 +1,15 @@
+namespace Hypervisor.Control;
+
+/// <summary>A guest as it is seen and ended from outside. Called on any thread; must be quick.</summary>
+internal interface IWatchedGuest
+{
+    /// <summary>Everything that there is to see now.</summary>
+    GuestStatus Status();
+
+    /// <summary>Asks for an end in order, with the reason.</summary>
+    void Stop(string reason);
+
+    /// <summary>Asks a standby to run the guest here.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    string? TakeOver();
+}

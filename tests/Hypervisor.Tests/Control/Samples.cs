@@ -1,0 +1,60 @@
+using Hypervisor.Control;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Session;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Tests.Control;
+
+/// <summary>A status of each role, with every field that the role has.</summary>
+internal static class Samples
+{
+    public static GuestStatus Primary { get; } = new()
+    {
+        Role = GuestRole.Primary,
+        Guest = "db",
+        State = "protected",
+        Reason = "",
+        LastEvent = "protected · \"generation\" 3",
+        UptimeMicros = 93_784_500_000,
+        Generation = 3,
+        Incarnation = 0xFEDC_BA98_7654_3210,
+        Epochs = 1200,
+        OpenEpoch = 1201,
+        AckedEpoch = 1199,
+        ReleasedEpoch = 1198,
+        Pauses = new PauseSummary(1200, 310_000, 2_500_000, 7_000_000) { TotalNanos = 480_000_000 },
+        RecentPauseMicros = [0, 350, 700, 7000],
+        PauseCounts = [0, 0, 3, 1190, 7],
+        LagMicros = 4200,
+        HasLease = true,
+        BytesSent = 5 << 20,
+        DirtyPages = 321,
+        CopyDoneBytes = 1 << 20,
+        CopyTotalBytes = 4 << 20,
+        Instructions = 123_456_789,
+        Disks = [new DiskIdentity("root", 1 << 30), new DiskIdentity("data", 4096)],
+        Taints = PairTaints.SameHost | PairTaints.AckFromMemory,
+    };
+
+    public static GuestStatus Standby { get; } = new()
+    {
+        Role = GuestRole.Standby,
+        Guest = "db",
+        State = "failed",
+        Reason = "disk 'root': the primary has 1073741824 bytes, the standby has 4096",
+        UptimeMicros = 1_000_000,
+        Generation = 3,
+        Incarnation = 1,
+        CommittedEpoch = 12,
+        AppliedEpoch = 11,
+        BytesReceived = 3 << 20,
+    };
+
+    public static GuestStatus Alone { get; } = new()
+    {
+        Role = GuestRole.Alone,
+        Guest = "db",
+        State = "running",
+        UptimeMicros = 1_000_000,
+    };
+}

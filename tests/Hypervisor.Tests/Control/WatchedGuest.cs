@@ -1,0 +1,25 @@
+using Hypervisor.Control;
+
+namespace Hypervisor.Tests.Control;
+
+/// <summary>A guest that says what it is told to, and remembers what it was asked.</summary>
+internal sealed class WatchedGuest : IWatchedGuest
+{
+    public GuestStatus Shown { get; set; } = new() { State = GuestStates.Running };
+
+    public string? StopReason { get; private set; }
+
+    public string? TakeOverError { get; init; }
+
+    public int TakeOvers { get; private set; }
+
+    public GuestStatus Status() => Shown;
+
+    public void Stop(string reason) => StopReason = reason;
+
+    public string? TakeOver()
+    {
+        TakeOvers++;
+        return TakeOverError;
+    }
+}
