@@ -7,6 +7,7 @@ using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
 using Hypervisor.Machine;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Replicator = Hypervisor.Replication.Session.StandbySession;
@@ -28,6 +29,7 @@ internal sealed class StandbySession : IDisposable
     private readonly SessionOutcome _outcome;
     private readonly Replicator _replicator;
     private readonly Endpoint? _next;
+    private readonly LinkSecurity _link;
     private readonly PrimaryOptions? _options; // as the primary that it may become
     private bool _wasProtected;
 
@@ -37,6 +39,7 @@ internal sealed class StandbySession : IDisposable
         var node = Guid.NewGuid();
         _report = report;
         _next = next;
+        _link = terms.Link;
         _guest = new ProtectableGuest(config, isBooted: false);
         _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
         Replicator? replicator = null;
@@ -55,6 +58,7 @@ internal sealed class StandbySession : IDisposable
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = StateFolder(config, terms),
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
+                Security = terms.Link,
                 Witness = _witness,
                 Options = Options(config, terms, listen, node),
                 Clock = _guest.Clock,
@@ -167,7 +171,12 @@ internal sealed class StandbySession : IDisposable
             {
                 _wasProtected = true;
                 using var protection = new Protection(
-                    _guest, _options!, next, _witness, _report, _replicator.Succeed);
+                    _guest,
+                    _options!,
+                    next,
+                    _witness,
+                    _report,
+                    setup => _replicator.Succeed(setup with { Security = _link }));
                 return protection.Watch();
             }
 
