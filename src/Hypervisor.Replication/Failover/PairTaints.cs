@@ -17,4 +17,7 @@ public enum PairTaints
 
     /// <summary>A device that cannot be captured was let through by an explicit option (rule 42).</summary>
     UncapturedDevice = 4,
+
+    /// <summary>The link between two hosts is neither encrypted nor authenticated, by an explicit option.</summary>
+    Insecure = 8,
 }

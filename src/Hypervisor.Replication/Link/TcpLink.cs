@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Concurrent;
-using System.Net.Sockets;
 using System.Threading;
 using Hypervisor.Core;
 using Hypervisor.Core.Time;
@@ -9,7 +8,7 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Link;
 
-/// <summary>One TCP connection to the peer: a thread that reads frames, a thread that writes them.</summary>
+/// <summary>One connection to the peer: a thread that reads frames, a thread that writes them.</summary>
 /// <remarks>
 /// Everything that arrives is checked before it costs anything: the header before a buffer for the payload is
 /// taken, the
@@ -25,7 +24,11 @@ internal sealed class TcpLink : IDisposable
     private const long NanosPerSecond = 1_000_000_000;
     private const long SlowestBytesPerSecond = 1 << 20; // a frame may take longer the larger it is
 
-    private readonly Socket _socket;
+    private const byte TlsAlertRecord = 21;     // TLS record types and version, RFC 8446, 5.1
+    private const byte TlsHandshakeRecord = 22;
+    private const byte TlsVersionMajor = 3;
+
+    private readonly PeerStream _stream;
     private readonly ILinkEvents _events;
     private readonly IHostClock _clock;
     private readonly long _progressNanos;
@@ -36,20 +39,19 @@ internal sealed class TcpLink : IDisposable
     private readonly Thread _reader;
     private readonly Thread _writer;
     private int _isDisposed; // 0 or 1, by exchange
+    private int _threads = 2; // that use the stream; who leaves last frees it
+    private bool _hasHeard; // the reader's own: a whole frame came
     private int _isOver; // 0 or 1, by exchange: who ends the link reports it
 
-    /// <summary>Takes a connected socket over. Nothing happens before <see cref="Start"/>.</summary>
-    public TcpLink(int id, Socket socket, long progressNanos, IHostClock clock, ILinkEvents events)
+    /// <summary>Takes a connected stream over. Nothing happens before <see cref="Start"/>.</summary>
+    public TcpLink(int id, PeerStream stream, long progressNanos, IHostClock clock, ILinkEvents events)
     {
         Id = id;
-        _socket = socket;
+        _stream = stream;
         _events = events;
         _clock = clock;
         _progressNanos = progressNanos;
-        int progressMillis = (int)Math.Max(1, progressNanos / 1_000_000);
-        socket.NoDelay = true;
-        socket.SendTimeout = progressMillis;
-        socket.ReceiveTimeout = progressMillis;
+        stream.SetTimeout((int)Math.Max(1, progressNanos / 1_000_000));
         _reader = new Thread(Read) { Name = $"link-{id}-reader", IsBackground = true };
         _writer = new Thread(Write) { Name = $"link-{id}-writer", IsBackground = true };
     }
@@ -58,7 +60,7 @@ internal sealed class TcpLink : IDisposable
     public int Id { get; }
 
     /// <summary>The peer's address, for people.</summary>
-    public string Peer => _socket.RemoteEndPoint?.ToString() ?? "unknown peer";
+    public string Peer => _stream.Peer;
 
     /// <summary>Begins to read and write.</summary>
     public void Start()
@@ -109,12 +111,13 @@ internal sealed class TcpLink : IDisposable
 
         _ = Interlocked.Exchange(ref _isOver, 1);
         _queue.Discard();
-        _socket.Dispose();
+        _stream.Break();
         _ = _credit.Release(CreditMax);
         Join(_reader);
         Join(_writer);
         if (Thread.CurrentThread != _writer)
         {
+            _stream.Dispose();
             _queue.Dispose();
             _credit.Dispose();
         }
@@ -133,17 +136,17 @@ internal sealed class TcpLink : IDisposable
         if (Interlocked.Exchange(ref _isOver, 1) == 0)
         {
             _queue.Discard();
-            _socket.Dispose();
+            _stream.Break();
             _events.OnLost(this, loss, reason);
         }
     }
 
     private void Read()
     {
+        byte[] head = new byte[FrameHeader.Bytes];
         try
         {
             var decoder = new FrameDecoder();
-            byte[] head = new byte[FrameHeader.Bytes];
             while (true)
             {
                 long startNanos = Receive(head, 0);
@@ -161,26 +164,46 @@ internal sealed class TcpLink : IDisposable
                     throw;
                 }
 
+                _hasHeard = true;
                 TakeCredit(header.PayloadBytes);
                 _events.OnReceived(this, message);
             }
         }
         catch (WireFormatException e)
         {
-            End(LinkLoss.Broken, $"{e.Message}");
+            End(LinkLoss.Broken, WithHint(e.Message, head));
         }
         catch (LinkEndException e)
         {
-            End(e.Loss, e.Message);
-        }
-        catch (SocketException e)
-        {
-            LinkLoss loss = e.SocketErrorCode == SocketError.ConnectionReset ? LinkLoss.ClosedByPeer : LinkLoss.Broken;
-            End(loss, e.Message);
+            End(e.Loss, WithHint(e.Message, head));
         }
         catch (ObjectDisposedException)
         {
             End(LinkLoss.Broken, "link was closed");
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>A peer that has not sent one frame may speak another kind of link: says what this one is.</summary>
+    private string WithHint(string reason, ReadOnlySpan<byte> head)
+    {
+        if (_hasHeard)
+        {
+            return reason;
+        }
+
+        bool isTls = head[0] is TlsAlertRecord or TlsHandshakeRecord && head[1] == TlsVersionMajor;
+        return $"{(isTls ? "peer speaks TLS" : reason)}; this side expects {_stream.Expects}";
+    }
+
+    private void Leave()
+    {
+        if (Interlocked.Decrement(ref _threads) == 0)
+        {
+            _stream.Dispose(); // a link that ends by itself is not disposed by the session
         }
     }
 
@@ -210,11 +233,11 @@ internal sealed class TcpLink : IDisposable
             int count;
             try
             {
-                count = _socket.Receive(target[done..]);
+                count = _stream.Receive(target[done..], startNanos == 0 ? long.MaxValue : startNanos + limitNanos);
             }
-            catch (SocketException e) when (e.SocketErrorCode is SocketError.TimedOut or SocketError.WouldBlock)
+            catch (LinkEndException) when (startNanos != 0 && _clock.NowNanos - startNanos > limitNanos)
             {
-                count = -1;
+                throw new LinkEndException(LinkLoss.Broken, $"half a frame for {limitNanos / 1_000_000} ms");
             }
 
             if (count == 0)
@@ -223,14 +246,8 @@ internal sealed class TcpLink : IDisposable
                 throw new LinkEndException(LinkLoss.ClosedByPeer, $"peer closed the link {where}");
             }
 
-            long now = _clock.NowNanos;
-            startNanos = startNanos == 0 && count > 0 ? now : startNanos;
-            if (startNanos != 0 && now - startNanos > limitNanos)
-            {
-                throw new LinkEndException(LinkLoss.Broken, $"half a frame for {limitNanos / 1_000_000} ms");
-            }
-
-            done += Math.Max(0, count);
+            startNanos = startNanos == 0 ? _clock.NowNanos : startNanos;
+            done += count;
         }
 
         return startNanos;
@@ -249,7 +266,7 @@ internal sealed class TcpLink : IDisposable
                 if (message is null)
                 {
                     // Nothing more at the moment: what is gathered must not wait.
-                    SendAll(buffer.AsSpan(0, used));
+                    _stream.Send(buffer.AsSpan(0, used));
                     used = 0;
                     message = _queue.Take();
                 }
@@ -269,22 +286,18 @@ internal sealed class TcpLink : IDisposable
                 }
             }
 
-            SendAll(buffer.AsSpan(0, used));
-            _socket.Shutdown(SocketShutdown.Send);
-            _socket.Dispose();
+            _stream.Send(buffer.AsSpan(0, used));
+            _stream.FinishSending();
+            _stream.Break();
         }
-        catch (SocketException e)
-        {
-            LinkLoss loss = e.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown
-                ? LinkLoss.ClosedByPeer : LinkLoss.Broken;
-            _queue.Discard();
-            End(loss, e.SocketErrorCode is SocketError.TimedOut or SocketError.WouldBlock
-                ? $"peer took nothing for {_progressNanos / 1_000_000} ms" : e.Message);
-        }
-        catch (ObjectDisposedException)
+        catch (LinkEndException e)
         {
             _queue.Discard();
-            End(LinkLoss.Broken, "link was closed");
+            End(e.Loss, e.Message);
+        }
+        finally
+        {
+            Leave();
         }
     }
 
@@ -297,7 +310,7 @@ internal sealed class TcpLink : IDisposable
         Check.That(head <= buffer.Length);
         if (head + message.Bulk.Length > buffer.Length - used)
         {
-            SendAll(buffer.AsSpan(0, used));
+            _stream.Send(buffer.AsSpan(0, used));
             used = 0;
         }
 
@@ -308,21 +321,8 @@ internal sealed class TcpLink : IDisposable
             return used + message.Bulk.Length;
         }
 
-        SendAll(buffer.AsSpan(0, used));
-        SendAll(message.Bulk.Span);
+        _stream.Send(buffer.AsSpan(0, used));
+        _stream.Send(message.Bulk.Span);
         return 0;
-    }
-
-    private void SendAll(ReadOnlySpan<byte> bytes)
-    {
-        while (!bytes.IsEmpty)
-        {
-            bytes = bytes[_socket.Send(bytes)..];
-        }
-    }
-
-    private sealed class LinkEndException(LinkLoss loss, string message) : Exception(message)
-    {
-        public LinkLoss Loss => loss;
     }
 }

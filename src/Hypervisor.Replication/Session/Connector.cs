@@ -1,6 +1,8 @@
 using System;
 using System.Net.Sockets;
 using System.Threading;
+using Hypervisor.Core.Time;
+using Hypervisor.Replication.Link;
 
 namespace Hypervisor.Replication.Session;
 
@@ -10,19 +12,28 @@ internal sealed class Connector : IDisposable
     private readonly string _host;
     private readonly int _port;
     private readonly int _retryMillis;
-    private readonly Action<Socket> _onConnected;
+    private readonly LinkSecurity _security;
+    private readonly IHostClock _clock;
+    private readonly Action<PeerStream> _onConnected;
+    private readonly Action<string> _onRefused;
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _wanted = new(0);
     private readonly Thread _thread;
     private int _isWanted; // 0 or 1, by exchange
 
-    /// <summary>Starts the thread. <paramref name="onConnected"/> is called on it and owns the socket.</summary>
-    public Connector(string host, int port, int retryMillis, Action<Socket> onConnected)
+    /// <summary>
+    /// Starts the thread. Both actions are called on it; <paramref name="onConnected"/> owns the stream,
+    /// <paramref name="onRefused"/> gets a line about somebody there who is not the standby that is meant.
+    /// </summary>
+    public Connector(PrimarySetup setup, Action<PeerStream> onConnected, Action<string> onRefused)
     {
-        _host = host;
-        _port = port;
-        _retryMillis = retryMillis;
+        _host = setup.StandbyHost;
+        _port = setup.StandbyPort;
+        _retryMillis = setup.ReconnectMillis;
+        _security = setup.Security;
+        _clock = setup.Clock;
         _onConnected = onConnected;
+        _onRefused = onRefused;
         _thread = new Thread(Run) { Name = "connector", IsBackground = true };
         _thread.Start();
     }
@@ -58,9 +69,9 @@ internal sealed class Connector : IDisposable
                     _ = _end.Token.WaitHandle.WaitOne(_retryMillis);
                 }
 
-                Socket socket = Connect();
+                PeerStream peer = Connect();
                 _ = Interlocked.Exchange(ref _isWanted, 0);
-                _onConnected(socket);
+                _onConnected(peer);
             }
         }
         catch (OperationCanceledException)
@@ -69,7 +80,7 @@ internal sealed class Connector : IDisposable
         }
     }
 
-    private Socket Connect()
+    private PeerStream Connect()
     {
         while (true)
         {
@@ -80,12 +91,19 @@ internal sealed class Connector : IDisposable
                 using (_end.Token.Register(socket.Dispose))
                 {
                     socket.Connect(_host, _port);
-                }
+                    PeerStream peer = _security.Secure(
+                        socket, LinkRole.Caller, _clock, LinkSecurity.HandshakeTimeMax);
+                    if (!_end.IsCancellationRequested)
+                    {
+                        return peer;
+                    }
 
-                if (!_end.IsCancellationRequested)
-                {
-                    return socket;
+                    peer.Dispose();
                 }
+            }
+            catch (LinkEndException e)
+            {
+                _onRefused($"{_host}:{_port}: {e.Message}");
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {

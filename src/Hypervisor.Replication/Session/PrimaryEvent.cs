@@ -23,8 +23,11 @@ internal readonly record struct PrimaryEvent(
 /// <summary>Kinds of <see cref="PrimaryEvent"/>.</summary>
 internal enum PrimaryEventKind : byte
 {
-    /// <summary>A standby is connected; the source is the link, not started yet.</summary>
+    /// <summary>A standby is connected; the source is the stream.</summary>
     Connected,
+
+    /// <summary>Somebody else than the peer; the text says who and why.</summary>
+    Refused,
 
     /// <summary>A frame from the standby.</summary>
     Received,

@@ -1,5 +1,4 @@
 using System;
-using System.Net.Sockets;
 using System.Threading;
 using Hypervisor.Backends;
 using Hypervisor.Replication.Epochs;
@@ -35,6 +34,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     private CaptureRun? _run;
     private TcpLink? _link;
     private (PrimaryState State, string Reason) _told;
+    private string? _toldRefusal;
     private bool _isOver;
     private bool _isDisposed;
 
@@ -54,7 +54,10 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         _capture = new CaptureThread(setup, _meter, isRunning: won is not null);
         _witness = new WitnessWorker(
             witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
-        _connector = new Connector(setup.StandbyHost, setup.StandbyPort, setup.ReconnectMillis, OnSocket);
+        _connector = new Connector(
+            setup,
+            peer => Post(new PrimaryEvent(PrimaryEventKind.Connected, Source: peer)),
+            line => Post(new PrimaryEvent(PrimaryEventKind.Refused, Text: line)));
         foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.OnHeld = epoch => Post(new PrimaryEvent(PrimaryEventKind.OutputHeld, Epoch: epoch));
@@ -218,9 +221,6 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     private void Post(in PrimaryEvent item) => _inbox.Post(item);
 
-    private void OnSocket(Socket socket)
-        => Post(new PrimaryEvent(PrimaryEventKind.Connected, Source: socket));
-
     private void Run()
     {
         if (_won is null)
@@ -264,7 +264,10 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         switch (item.Kind)
         {
             case PrimaryEventKind.Connected:
-                Connect((Socket)item.Source!, now);
+                Connect((PeerStream)item.Source!, now);
+                break;
+            case PrimaryEventKind.Refused:
+                TellRefused(item.Text!);
                 break;
             case PrimaryEventKind.Received:
                 HandleReceived(item, now);
@@ -307,9 +310,9 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
     }
 
-    private void Connect(Socket socket, long now)
+    private void Connect(PeerStream peer, long now)
     {
-        var link = new TcpLink(0, socket, _setup.Options.ProgressNanos, _setup.Clock, this);
+        var link = new TcpLink(0, peer, _setup.Options.ProgressNanos, _setup.Clock, this);
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
         _core.OnConnected(_setup.NextIncarnation(), now);
@@ -335,6 +338,16 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         {
             Volatile.Write(ref _link, null); // pairs with BreakLink
             _core.OnLinkLost(item.Text!, now);
+        }
+    }
+
+    /// <summary>It tries twice a second: the same line is said once.</summary>
+    private void TellRefused(string line)
+    {
+        if (line != _toldRefusal)
+        {
+            _toldRefusal = line;
+            _setup.Events.OnState(line);
         }
     }
 

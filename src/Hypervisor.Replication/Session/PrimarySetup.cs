@@ -6,6 +6,7 @@ using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 
 namespace Hypervisor.Replication.Session;
 
@@ -35,6 +36,9 @@ public sealed record PrimarySetup
 
     /// <summary>Its port.</summary>
     public required int StandbyPort { get; init; }
+
+    /// <summary>How the halves make sure of each other; the same on both.</summary>
+    public LinkSecurity Security { get; init; } = LinkSecurity.Plain;
 
     /// <summary>The pair's witness.</summary>
     public required Witness Witness { get; init; }

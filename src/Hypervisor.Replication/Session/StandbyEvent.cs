@@ -6,7 +6,7 @@ namespace Hypervisor.Replication.Session;
 
 /// <summary>Something for the standby's session thread.</summary>
 /// <param name="Kind">What happened.</param>
-/// <param name="Source">The link or socket that it comes from.</param>
+/// <param name="Source">The link or stream that it comes from.</param>
 /// <param name="Message">The message that goes with it.</param>
 /// <param name="Epoch">The epoch that goes with it.</param>
 /// <param name="Text">The error that goes with it; null for success.</param>
@@ -28,8 +28,11 @@ internal readonly record struct StandbyEvent(
 /// <summary>Kinds of <see cref="StandbyEvent"/>.</summary>
 internal enum StandbyEventKind : byte
 {
-    /// <summary>Somebody connected; the source is the socket.</summary>
+    /// <summary>Somebody connected; the source is the stream.</summary>
     Connected,
+
+    /// <summary>Somebody else than the peer; the text says who and why.</summary>
+    Refused,
 
     /// <summary>A frame from a link.</summary>
     Received,

@@ -31,6 +31,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private readonly StandbyWorker _worker;
     private readonly WitnessWorker _witness;
     private readonly Socket _listener;
+    private readonly HandshakeGate _gate;
     private readonly Thread _acceptor;
     private readonly Thread _thread;
     private readonly Dictionary<int, TcpLink> _links = []; // by number; looked up only, its order reaches nothing
@@ -40,6 +41,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private (StandbyState State, string Reason) _told;
     private long _lossNanos;
     private long _takeoverNanos;
+    private string? _toldRefusal;
     private WitnessRecord? _won;
     private bool _isOver;
 
@@ -64,6 +66,12 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _worker = new StandbyWorker(setup, _inbox, Open(openSegment, "journal.0"), Open(openSegment, "journal.1"));
         _witness = new WitnessWorker(
             witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
+        _gate = new HandshakeGate(
+            setup.Security,
+            setup.HandshakeTimeMax,
+            setup.Clock,
+            peer => Post(new StandbyEvent(StandbyEventKind.Connected, peer)),
+            line => Post(new StandbyEvent(StandbyEventKind.Refused, Text: line)));
         _thread = new Thread(Run) { Name = "standby", IsBackground = true };
         _acceptor = new Thread(Accept) { Name = "acceptor", IsBackground = true };
         _thread.Start();
@@ -88,6 +96,9 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         }
     }
 
+    /// <summary>Callers that did not prove who they are, so far.</summary>
+    internal int HandshakesRefused => _gate.Refused;
+
     /// <summary>Takes over now, if there is something to take over; the witness still has the last word.</summary>
     public void TakeOver() => Post(new StandbyEvent(StandbyEventKind.TakeOver));
 
@@ -110,6 +121,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     {
         _listener.Dispose();
         _acceptor.Join();
+        _gate.Dispose();
         Post(new StandbyEvent(StandbyEventKind.Quit));
         _thread.Join();
         foreach (TcpLink link in _links.Values)
@@ -205,7 +217,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         {
             try
             {
-                Post(new StandbyEvent(StandbyEventKind.Connected, _listener.Accept()));
+                _gate.Enter(_listener.Accept());
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionAborted)
             {
@@ -245,7 +257,10 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         switch (item.Kind)
         {
             case StandbyEventKind.Connected:
-                Connect((Socket)item.Source!, now);
+                Connect((PeerStream)item.Source!, now);
+                break;
+            case StandbyEventKind.Refused:
+                TellRefused(item.Text!);
                 break;
             case StandbyEventKind.Received:
                 HandleReceived((TcpLink)item.Source!, item.Message!, now);
@@ -291,13 +306,24 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         }
     }
 
-    private void Connect(Socket socket, long now)
+    private void Connect(PeerStream peer, long now)
     {
         int number = _nextLink++;
-        var link = new TcpLink(number, socket, _setup.Options.ProgressNanos, _setup.Clock, this);
+        var link = new TcpLink(number, peer, _setup.Options.ProgressNanos, _setup.Clock, this);
         _links.Add(number, link);
         link.Start();
         _core.OnConnected(number, now);
+    }
+
+    /// <summary>Callers try again and again: the same line is said once.</summary>
+    private void TellRefused(string line)
+    {
+        _gate.RefusalHandled();
+        if (line != _toldRefusal)
+        {
+            _toldRefusal = line;
+            _setup.Events.OnState(line);
+        }
     }
 
     private void HandleReceived(TcpLink link, Message message, long now)

@@ -5,6 +5,7 @@ using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 
@@ -31,6 +32,12 @@ public sealed record StandbySetup
 
     /// <summary>Where to listen.</summary>
     public required IPEndPoint Listen { get; init; }
+
+    /// <summary>How the halves make sure of each other; the same on both.</summary>
+    public LinkSecurity Security { get; init; } = LinkSecurity.Plain;
+
+    /// <summary>How long a caller may take to prove who it is.</summary>
+    internal TimeSpan HandshakeTimeMax { get; init; } = LinkSecurity.HandshakeTimeMax;
 
     /// <summary>The pair's witness.</summary>
     public required Witness Witness { get; init; }

@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using System.Net;
 
 namespace Hypervisor.CommandLine;
 
@@ -7,6 +8,10 @@ namespace Hypervisor.CommandLine;
 internal readonly record struct Endpoint(string Host, int Port)
 {
     private const int HostLengthMax = 253; // of a name in DNS; .NET throws when it looks up a longer one
+
+    /// <summary>Whether it is a loopback address of this machine. Nobody is asked what a name means.</summary>
+    public bool IsThisHost
+        => Host == "localhost" || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
 
     /// <summary>Parses `HOST:PORT`; <paramref name="portMin"/> 0 lets the host choose one.</summary>
     /// <exception cref="UsageException">

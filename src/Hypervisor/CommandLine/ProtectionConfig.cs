@@ -1,5 +1,6 @@
 using System;
 using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Link;
 
 namespace Hypervisor.CommandLine;
 
@@ -14,6 +15,9 @@ internal sealed record ProtectionConfig
 
     /// <summary>The record that decides who may run; both halves must reach it.</summary>
     public required WitnessText Witness { get; init; }
+
+    /// <summary>How the halves make sure of each other.</summary>
+    public LinkSecurity Link { get; init; } = LinkSecurity.Plain;
 
     /// <summary>
     /// Whether an epoch with a flush is acknowledged only once it is durable (fault-tolerance rule 19).

@@ -29,7 +29,8 @@ internal static class RunCommand
             "Runs a guest on this host; with --standby as the primary of a pair.",
             "hv run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --drive file=disk.img",
             "hv run --drive file=disk.img,cache=none --memory 2G --serial tcp:127.0.0.1:4555,server",
-            "hv run --guest counting --drive file=data.img --standby 10.0.0.2:7000 --witness file:/shared/pair")
+            "hv run --guest counting --drive file=data.img --standby 10.0.0.2:7000 --psk-file pair.key "
+            + "--witness file:/shared/pair")
         {
             s_standby,
             s_stats,
@@ -40,6 +41,7 @@ internal static class RunCommand
         WatchOptions.AddTo(command);
         MachineOptions.AddTo(command);
         ProtectionOptions.AddTo(command);
+        LinkOptions.AddTo(command);
         command.SetAction(Run);
         return command;
     }
@@ -49,13 +51,16 @@ internal static class RunCommand
         using PerfMap? map = words.GetValue(s_perfMap) ? PerfMap.Open() : null;
         if (words.GetValue(s_standby) is not { } address)
         {
-            return ProtectionOptions.AreGiven(words)
+            return ProtectionOptions.AreGiven(words) || LinkOptions.AreGiven(words)
                 ? throw new UsageException("--standby: missing, but the guest is to be protected; allowed: HOST:PORT")
                 : RunAlone(words, ReadMachine(words, map));
         }
 
         Endpoint standby = Endpoint.Parse("--standby", address);
-        ProtectionConfig protection = ProtectionOptions.Read(words);
+        ProtectionConfig protection = ProtectionOptions.Read(words) with
+        {
+            Link = LinkOptions.Read(words, (s_standby, standby)),
+        };
         MachineConfig machine = Protectable.Check(ReadMachine(words, map));
         using StatusReport report = ReportOption.Open(words);
         using GuestWatch watch = WatchOptions.Open(words, machine, GuestRole.Primary, report.Events);

@@ -27,9 +27,9 @@ internal static class StandbyCommand
             "standby",
             "Waits for a primary and carries its guest on when it dies. Memory, CPUs and drives as on the primary; "
             + "no kernel.",
-            "hv standby --listen 0.0.0.0:7000 --drive file=copy.img --witness file:/shared/pair",
-            "hv standby --listen 0.0.0.0:7000 --standby 10.0.0.1:7000 --follow --drive file=copy.img "
-            + "--witness etcd:http://10.0.0.3:2379")
+            "hv standby --listen 0.0.0.0:7000 --psk-file pair.key --drive file=copy.img --witness file:/shared/pair",
+            "hv standby --listen 0.0.0.0:7000 --standby 10.0.0.1:7000 --follow --psk-file pair.key "
+            + "--drive file=copy.img --witness etcd:http://10.0.0.3:2379")
         {
             s_listen,
             s_standby,
@@ -39,6 +39,7 @@ internal static class StandbyCommand
         WatchOptions.AddTo(command);
         MachineOptions.AddTo(command);
         ProtectionOptions.AddTo(command);
+        LinkOptions.AddTo(command);
         command.SetAction(Run);
         return command;
     }
@@ -48,7 +49,11 @@ internal static class StandbyCommand
         Endpoint listen = Endpoint.Parse("--listen", words.GetValue(s_listen)
             ?? throw new UsageException("--listen: missing; allowed: HOST:PORT"), portMin: 0);
         Endpoint? next = words.GetValue(s_standby) is { } address ? Endpoint.Parse("--standby", address) : null;
-        ProtectionConfig protection = ProtectionOptions.Read(words);
+        ProtectionConfig protection = ProtectionOptions.Read(words) with
+        {
+            Link = LinkOptions.Read(
+                words, next is { } other ? [(s_listen, listen), (s_standby, other)] : [(s_listen, listen)]),
+        };
         MachineConfig machine = Protectable.Check(MachineOptions.Read(words, TimeProvider.System));
         if (machine.Kernel is not null || machine.Firmware is not null)
         {

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
-using System.Net;
 using System.Security.Cryptography;
 using Hypervisor.Backends.Block;
 using Hypervisor.CommandLine;
@@ -46,13 +45,15 @@ internal static class PairIdentity
     /// <summary>What makes the protection weaker than it could be.</summary>
     public static PairTaints Taints(ProtectionConfig protection, Endpoint peer)
         => (protection.IsAckDurable ? PairTaints.None : PairTaints.AckFromMemory)
-            | (IsThisHost(peer) ? PairTaints.SameHost : PairTaints.None);
+            | (peer.IsThisHost ? PairTaints.SameHost : PairTaints.None)
+            | (peer.IsThisHost || protection.Link.IsEncrypted ? PairTaints.None : PairTaints.Insecure);
 
     /// <summary>The pair's state, and what makes the protection weaker, for the status line.</summary>
     public static string Describe(PrimaryState state, PairTaints taints)
         => $"{state}"
             + (taints.HasFlag(PairTaints.SameHost) ? ", both halves on this machine" : "")
             + (taints.HasFlag(PairTaints.AckFromMemory) ? ", acknowledged from memory" : "")
+            + (taints.HasFlag(PairTaints.Insecure) ? ", link is not encrypted" : "")
             + (taints.HasFlag(PairTaints.UncapturedDevice) ? ", a device is not captured" : "");
 
     /// <summary>A fresh number for a life of the pair, not 0.</summary>
@@ -62,8 +63,4 @@ internal static class PairIdentity
         RandomNumberGenerator.Fill(bytes);
         return BitConverter.ToUInt64(bytes) | 1;
     }
-
-    private static bool IsThisHost(Endpoint peer)
-        => peer.Host == "localhost"
-            || (IPAddress.TryParse(peer.Host, out IPAddress? address) && IPAddress.IsLoopback(address));
 }

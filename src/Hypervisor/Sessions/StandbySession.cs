@@ -9,6 +9,7 @@ using Hypervisor.Control;
 using Hypervisor.Core.Host;
 using Hypervisor.Machine;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -33,6 +34,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     private readonly SessionOutcome _outcome;
     private readonly Replicator _replicator;
     private readonly Endpoint? _next;
+    private readonly LinkSecurity _link;
     private readonly PrimaryOptions? _options; // as the primary that it may become
     private bool _wasProtected;
 
@@ -48,6 +50,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
         _report = report;
         _watch = watch;
         _next = next;
+        _link = terms.Link;
         _guest = new ProtectableGuest(config, isBooted: false);
         _disks = _guest.Identity.Disks;
         _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
@@ -67,6 +70,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = StateFolder(config, terms),
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
+                Security = terms.Link,
                 Witness = _witness,
                 Options = Options(config, terms, listen, node),
                 Clock = _guest.Clock,
@@ -201,7 +205,12 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             {
                 _wasProtected = true;
                 using var protection = new Protection(
-                    _guest, _options!, next, _witness, _report, _replicator.Succeed);
+                    _guest,
+                    _options!,
+                    next,
+                    _witness,
+                    _report,
+                    setup => _replicator.Succeed(setup with { Security = _link }));
                 using IDisposable shown = _watch.Show(protection);
                 return protection.Watch();
             }

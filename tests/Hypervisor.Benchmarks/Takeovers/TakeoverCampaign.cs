@@ -163,7 +163,7 @@ internal sealed partial class TakeoverCampaign : IDisposable
     private List<string> WordsOf(int host) =>
     [
         "--memory", "256M", "--net", "tap,ifname=tap0", "--drive", $"file={DiskOf(host)}",
-        "--witness", $"file:{Path.Combine(_folder, "witness")}",
+        "--insecure", "--witness", $"file:{Path.Combine(_folder, "witness")}",
     ];
 
     private void AwaitEntries()

@@ -25,7 +25,10 @@ public sealed class TcpLinkTests : IDisposable
         listener.Listen(1);
         _peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _peer.Connect(listener.LocalEndPoint!);
-        _link = new TcpLink(1, listener.Accept(), ProgressNanos, new HostClock(), _events);
+        var clock = new HostClock();
+        PeerStream stream = LinkSecurity.Plain.Secure(
+            listener.Accept(), LinkRole.Called, clock, LinkSecurity.HandshakeTimeMax);
+        _link = new TcpLink(1, stream, ProgressNanos, clock, _events);
         _link.Start();
     }
 

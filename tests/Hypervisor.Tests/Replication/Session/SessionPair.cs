@@ -9,6 +9,7 @@ using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -29,6 +30,8 @@ internal sealed class SessionPair : IDisposable
     private readonly SessionNode _first;
     private readonly SessionNode _second;
     private readonly long _takeoverNanos;
+    private readonly LinkSecurity _primarySecurity;
+    private readonly LinkSecurity _standbySecurity;
     private readonly List<IDisposable> _more = [];
     private ulong _incarnation = 1000;
 
@@ -37,8 +40,11 @@ internal sealed class SessionPair : IDisposable
     /// except where a test waits for it.
     /// </summary>
     public SessionPair(
-        Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes, int takeoverMillis = 15_000)
+        Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes, int takeoverMillis = 15_000,
+        LinkSecurity? primarySecurity = null, LinkSecurity? standbySecurity = null)
     {
+        _primarySecurity = primarySecurity ?? LinkSecurity.Plain;
+        _standbySecurity = standbySecurity ?? LinkSecurity.Plain;
         _takeoverNanos = takeoverMillis * Milli;
         Folder = Directory.CreateTempSubdirectory("hv-pair-").FullName;
         _first = new SessionNode(RamBytes, () => Primary?.OnOutboxOverflow());
@@ -95,6 +101,7 @@ internal sealed class SessionPair : IDisposable
         Outboxes = [node.Outbox],
         StandbyHost = "127.0.0.1",
         StandbyPort = port,
+        Security = _primarySecurity,
         Witness = new FileWitness(WitnessPath, _clock),
         Options = new PrimaryOptions
         {
@@ -184,6 +191,8 @@ internal sealed class SessionPair : IDisposable
             Consoles = [node.Outbox],
             StateFolder = Directory.CreateDirectory(Path.Combine(Folder, folder)).FullName,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Security = _standbySecurity,
+            HandshakeTimeMax = TimeSpan.FromMinutes(10), // a silent caller must not need it to end
             Witness = new FileWitness(WitnessPath, _clock),
             Options = new StandbyOptions
             {
