@@ -274,6 +274,7 @@ internal sealed class CaptureThread : IDisposable
 
     private void SendCut(CaptureRun run, ulong epoch, Chunk sections)
     {
+        long resumed = _setup.Clock.NowNanos;
         run.CopyEpoch = epoch;
         run.IsFullCopy = false;
         var message = new SectionMessage { Epoch = epoch };
@@ -293,6 +294,8 @@ internal sealed class CaptureThread : IDisposable
             return; // stopped: whoever did that also freed the pages
         }
 
+        long copied = _setup.Clock.NowNanos - resumed;
+        _meter.Epochs.AddCopy(copied);
         _meter.AddEpoch(run.Copier.ListedPages, run.Copier.Writer.Lines, run.Copier.Writer.Bytes);
         ulong[] digests = epoch == 0 ? [run.Copier.ShadowDigest()] : [];
         run.Post(PrimaryEventKind.CaptureDone, epoch: epoch, digests: digests);

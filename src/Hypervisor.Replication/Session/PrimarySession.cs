@@ -143,6 +143,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
         else
         {
+            if (message.Kind == MessageKind.EpochEnd)
+            {
+                _meter.Epochs.OnEnd(message.Epoch, Now);
+            }
+
             _link.Send(message);
         }
     }
@@ -156,6 +161,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
     {
         var run = new CaptureRun(_setup, _inbox);
+        _meter.Epochs.Restart();
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);
     }
@@ -168,6 +174,8 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         {
             outbox.Release(epoch);
         }
+
+        _meter.Epochs.OnReleased(epoch, Now);
     }
 
     void IPrimaryActions.PassOutput()
@@ -290,7 +298,10 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     private void Connect(Socket socket, long now)
     {
-        var link = new TcpLink(0, socket, _setup.Options.ProgressNanos, _setup.Clock, this);
+        var link = new TcpLink(0, socket, _setup.Options.ProgressNanos, _setup.Clock, this)
+        {
+            OnEndTaken = _meter.Epochs.OnEndTaken,
+        };
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
         _core.OnConnected(_setup.NextIncarnation(), now);
@@ -300,6 +311,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     {
         if (item.Source == _link)
         {
+            if (item.Message is EpochAckMessage ack)
+            {
+                _meter.Epochs.OnAck(ack, now);
+            }
+
             _core.OnMessage(item.Message!, now);
         }
         else

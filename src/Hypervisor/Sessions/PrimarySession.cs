@@ -145,10 +145,13 @@ internal sealed class PrimarySession : IDisposable
         PrimaryStatistics statistics = _replicator.Statistics;
         if (statistics.Epochs > 0)
         {
-            string line = PauseText.Describe(statistics);
-            _report.Send(new StatusEvent(StatusKind.State, _clock.NowNanos) { Message = line });
+            Say(PauseText.Describe(statistics));
+            Say(PauseText.DescribePhases(statistics));
         }
     }
+
+    private void Say(string line)
+        => _report.Send(new StatusEvent(StatusKind.State, _clock.NowNanos) { Message = line });
 
     private void ReportEpoch()
     {
