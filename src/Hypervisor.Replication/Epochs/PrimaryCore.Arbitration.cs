@@ -35,7 +35,7 @@ internal sealed partial class PrimaryCore
             next = Math.Min(next, SilenceDeadlineNanos);
             if (State == PrimaryState.Protected)
             {
-                next = CanCut ? Math.Min(next, _cutClock.DueNanos(IsOutputWaiting)) : next;
+                next = CanCut ? Math.Min(next, Due.DueNanos) : next;
             }
 
             return next;

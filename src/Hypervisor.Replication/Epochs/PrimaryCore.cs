@@ -17,12 +17,15 @@ internal sealed partial class PrimaryCore
     private readonly IPrimaryActions _actions;
     private readonly EpochPipeline _epochs = new();
     private readonly CutClock _cutClock;
+    private readonly EpochPacer? _pacer; // instead of the clock
 
     private WelcomeMessage? _welcome;
     private CopyDigest _copy;
     private Lease _lease;
     private bool _isLinkUp;
     private ulong _outputEpoch; // the newest epoch whose outbox is known to hold something; 0: none
+    private long _outputNanos;  // since when it does
+    private EpochCost _cost;    // of the cut whose data is about to end
     private bool _isGuestHeld;
     private long _lastSentNanos;   // of the last heartbeat or END: what an echo may say at most
     private long _heartbeatNanos;  // when the next heartbeat is due
@@ -37,6 +40,7 @@ internal sealed partial class PrimaryCore
         _options = options;
         _actions = actions;
         _cutClock = new CutClock(options.EpochNanos, options.OutputEpochNanos);
+        _pacer = options.Pace is null ? null : new EpochPacer(options.Pace, options.EpochNanos);
         _dialog = new WitnessDialog(options.WitnessRetryNanos, options.ProgressNanos);
     }
 
@@ -186,6 +190,7 @@ internal sealed partial class PrimaryCore
     {
         if (IsReplicating)
         {
+            _pacer?.OnCut(IsOutputWaiting, nowNanos);
             _epochs.TakeCut(epoch, nowNanos);
             _cutClock.OnCut(nowNanos);
             _progressNanos = nowNanos;
@@ -207,6 +212,9 @@ internal sealed partial class PrimaryCore
         LimitUnacked(nowNanos);
     }
 
+    /// <summary>What the cut cost whose data ends with the OnCaptureDone that follows.</summary>
+    public void OnCutMeasured(in EpochCost cost) => _cost = cost;
+
     /// <summary>Everything of the cut epoch was handed over.</summary>
     /// <param name="epoch">Which.</param>
     /// <param name="contentDigests">Of epoch 0: RAM and each disk, or empty; else ignored.</param>
@@ -220,6 +228,12 @@ internal sealed partial class PrimaryCore
 
         EpochTotals totals = _epochs.End(epoch);
         _progressNanos = nowNanos;
+        if (epoch > 0)
+        {
+            _pacer?.OnCaptured(totals.PayloadBytes, _cost);
+        }
+
+        _cost = default;
         if (epoch == 0)
         {
             _isCopyDoneSent = true;
@@ -254,7 +268,11 @@ internal sealed partial class PrimaryCore
             return; // of an earlier life of the pair
         }
 
-        _outputEpoch = Math.Max(_outputEpoch, epoch);
+        if (epoch > _outputEpoch)
+        {
+            (_outputEpoch, _outputNanos) = (epoch, nowNanos);
+        }
+
         TryCut(nowNanos);
     }
 
@@ -298,6 +316,7 @@ internal sealed partial class PrimaryCore
         _epochs.Reset();
         _outputEpoch = 0;
         _cutClock.Restart(nowNanos);
+        _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
         ReleasedEpoch = 0;
         _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);

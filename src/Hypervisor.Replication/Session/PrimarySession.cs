@@ -68,7 +68,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         {
             lock (_statusLock)
             {
-                return _meter.Snapshot(_status);
+                return _meter.Snapshot(_status) with
+                {
+                    CutReasons = _core.Cuts.Snapshot(),
+                    LastCut = _core.Cuts.Last,
+                };
             }
         }
     }
@@ -277,6 +281,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
                 _core.OnCaptured(item.Message!, now);
                 break;
             case PrimaryEventKind.CaptureDone:
+                _core.OnCutMeasured(item.Cost);
                 _core.OnCaptureDone(item.Epoch, item.Digests!, now);
                 break;
             case PrimaryEventKind.OutputHeld:

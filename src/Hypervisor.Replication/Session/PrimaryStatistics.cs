@@ -33,4 +33,10 @@ public readonly record struct PrimaryStatistics(
     /// release, apply. Not null once a session gave it out.
     /// </summary>
     public IReadOnlyList<PhaseSummary> Phases { get; init; } = [];
+
+    /// <summary>How many cuts each reason led to, in the order of the reasons.</summary>
+    public IReadOnlyList<CutReasonCount> CutReasons { get; init; } = [];
+
+    /// <summary>Why the last cut was made when it was.</summary>
+    public CutReason LastCut { get; init; }
 }
