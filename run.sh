@@ -155,6 +155,10 @@ case ${1:-} in
       kit_files
       run_project Hypervisor.Benchmarks protected "$out/hv/hv" "$cache" "$root" "${@:3}"
     fi
+    if [[ ${2:-} == takeovers ]]; then
+      linux_files
+      run_project Hypervisor.Benchmarks takeovers "$out/hv/hv" "$cache/linux" "$root" "${@:3}"
+    fi
     if [[ ${2:-} == systemd ]]; then
       systemd_files
       run_project Hypervisor.Benchmarks systemd "$out/hv/hv" "$cache" "$root" "${@:3}"

@@ -83,6 +83,16 @@ internal sealed class HvProcess : IDisposable
         }
     }
 
+    /// <summary>SIGKILL.</summary>
+    public void Kill() => _process.Kill();
+
+    /// <summary>Sends a signal by its name, as kill(1) knows it.</summary>
+    public void Signal(string name)
+    {
+        using Process kill = Process.Start("kill", ["-s", name, Id.ToString(CultureInfo.InvariantCulture)]);
+        kill.WaitForExit();
+    }
+
     /// <summary>Waits for the end.</summary>
     /// <returns>When it came, in milliseconds from the start of the process.</returns>
     /// <exception cref="InvalidOperationException">Wrong exit code, or time is over.</exception>
@@ -101,15 +111,20 @@ internal sealed class HvProcess : IDisposable
     }
 
     /// <summary>Largest resident memory so far of any process of this host, in MiB; 0 when it is gone.</summary>
-    public static double PeakMebibytes(int process)
+    public static double PeakMebibytes(int process) => Mebibytes(process, "VmHWM:");
+
+    /// <summary>Resident memory of any process of this host, in MiB; 0 when it is gone.</summary>
+    public static double ResidentMebibytes(int process) => Mebibytes(process, "VmRSS:");
+
+    private static double Mebibytes(int process, string name)
     {
         try
         {
             foreach (string line in File.ReadLines($"/proc/{process}/status"))
             {
-                if (line.StartsWith("VmHWM:", StringComparison.Ordinal))
+                if (line.StartsWith(name, StringComparison.Ordinal))
                 {
-                    ReadOnlySpan<char> kibibytes = line.AsSpan("VmHWM:".Length, line.Length - "VmHWM: kB".Length);
+                    ReadOnlySpan<char> kibibytes = line.AsSpan(name.Length, line.Length - name.Length - " kB".Length);
                     return long.Parse(kibibytes, NumberStyles.Any, CultureInfo.InvariantCulture) / 1024.0;
                 }
             }

@@ -2,6 +2,7 @@ using System;
 using Hypervisor.Benchmarks.Kit;
 using Hypervisor.Benchmarks.Protection;
 using Hypervisor.Benchmarks.Systemd;
+using Hypervisor.Benchmarks.Takeovers;
 
 namespace Hypervisor.Benchmarks;
 
@@ -26,13 +27,15 @@ internal static class Program
                 return SpineBenchmark.Run(words.AsSpan(1));
             case "systemd":
                 return SystemdProgram.Run(words.AsSpan(1));
+            case "takeovers":
+                return TakeoverProgram.Run(words.AsSpan(1));
             default:
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
                     + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
                     + "spine HV FILES [ROWS…] | "
-                    + "systemd HV CACHE ROOT [--rounds N]");
+                    + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ROOT [--count N] [--seed S]");
                 return 2;
         }
     }

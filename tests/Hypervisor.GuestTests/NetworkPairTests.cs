@@ -11,7 +11,7 @@ namespace Hypervisor.GuestTests;
 public sealed class NetworkPairTests
 {
     private const string Guest = "10.77.0.2";
-    private const int Echo = 7, End = 99, Witnessed = 20;
+    private const int Echo = 7, End = 99, Witnessed = 20, DiskBytes = 1 << 20;
 
     [Theory]
     [InlineData("tap")]
@@ -52,6 +52,58 @@ public sealed class NetworkPairTests
         space.Connect(Guest, End).Dispose();
         Assert.Equal(0, standby.WaitForEnd());
         Assert.Contains("the guest powered off", standby.Text);
+    }
+
+    [Fact]
+    public void Connection_of_the_guest_survives_a_second_takeover_by_a_standby_that_came_later()
+    {
+        Assert.SkipWhen(NetworkNamespace.WhyNot() is not null, $"no network namespace: {NetworkNamespace.WhyNot()}");
+        using var space = new NetworkNamespace();
+        using var folder = new TestFolder();
+        _ = SetUp(space, "tap");
+        string[] both = ["--memory", "256M", "--witness", $"file:{folder["witness"]}"];
+        const string FirstHost = "127.0.0.1:7000", SecondHost = "127.0.0.1:7001";
+        string[] here =
+            ["--net", "tap,ifname=tap0", "--drive", $"file={folder.Image("first.img", new byte[DiskBytes])}"];
+        string[] there =
+            ["--net", "tap,ifname=tap1", "--drive", $"file={folder.Image("second.img", new byte[DiskBytes])}"];
+        using var second = new GuestProcess(
+            space,
+            folder,
+            "second",
+            ["standby", "--listen", SecondHost, "--standby", FirstHost, "--follow", .. there, .. both]);
+        second.Await("listens on port");
+        using var first = new GuestProcess(
+            space,
+            folder,
+            "first",
+            [
+                "run", "--standby", SecondHost, .. here, .. both,
+                "--kernel", LinuxFiles.KernelPath, "--initrd", LinuxFiles.InitrdPath,
+                "--append", $"console=ttyS0 quiet hvtest=net hvnet={Guest}/24",
+            ]);
+        first.Await("hv: Protected");
+        first.Await("NET-READY");
+        using Socket socket = space.Connect(Guest, Echo);
+        int count = Converse(socket, 0, Witnessed, whileUnderWay: first.Kill);
+        second.Await("guest runs");
+        count = Converse(socket, count, Witnessed);
+
+        // The host of the first primary comes back, as a standby.
+        using var third = new GuestProcess(
+            space,
+            folder,
+            "third",
+            ["standby", "--listen", FirstHost, "--standby", SecondHost, "--follow", .. here, .. both]);
+        second.Await("hv: Protected");
+        count = Converse(socket, count, Witnessed);
+        count = Converse(socket, count, Witnessed, whileUnderWay: second.Kill);
+        third.Await("guest runs");
+        _ = Converse(socket, count, Witnessed);
+
+        space.Connect(Guest, End).Dispose();
+        Assert.Equal(0, third.WaitForEnd());
+        Assert.Contains("the guest powered off", third.Text);
     }
 
     private static NetworkCable? SetUp(NetworkNamespace space, string backend)

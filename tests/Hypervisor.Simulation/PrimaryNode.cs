@@ -149,6 +149,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         });
     }
 
+    void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _copy?.OnCompared(range, isSame);
+
     void IPrimaryActions.RequestCut(ulong epoch)
     {
         int life = _captureLife;
@@ -343,6 +345,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
             if (index == captured.Count)
             {
+                _core.OnCutMeasured(new EpochCost(
+                    World.Prng.Micros(50, 600), World.Prng.Micros(5, 4000), captured.Count));
                 _core.OnCaptureDone(epoch, [], Clock);
                 return;
             }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Security.Cryptography;
 using System.Runtime.InteropServices;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Failover;
@@ -146,11 +147,20 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     void IStandbyActions.ApplyCopied(Message message) => Do(
         () =>
         {
-            Place(message);
+            if (message is not DiskDigestMessage)
+            {
+                Place(message);
+            }
+
             return null;
         },
         error =>
         {
+            if (message is DiskDigestMessage digest)
+            {
+                Compare(digest);
+            }
+
             if (error is not null)
             {
                 _hasCopyFailed = true;
@@ -224,8 +234,9 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         output.Release();
     }
 
-    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation)
+    void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
     {
+        ulong generation = won.Generation;
         World.Trace(Name, $"goes live from epoch {epoch.Epoch} in generation {generation}");
         WitnessRecord? record = _universe.Witness.Record;
         if (record is null || record.Generation != generation || record.Runner != _universe.Settings.Standby.Node)
@@ -280,6 +291,13 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 
     private void Emit(long offset, byte[] bytes)
         => _universe.Outside.Emit(Name, _core.Status().Generation, offset, bytes);
+
+    private void Compare(DiskDigestMessage digest)
+    {
+        ReadOnlySpan<byte> here = _disks[digest.Disk].Bytes.AsSpan((int)digest.OffsetBytes, (int)digest.LengthBytes);
+        bool isSame = SHA256.HashData(here).AsSpan().SequenceEqual(digest.Digest.Span);
+        _core.OnCompared(new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes), isSame, Clock);
+    }
 
     private void Place(Message message)
     {

@@ -29,6 +29,9 @@ public sealed class ToyDisk : IBlockDevice
     /// <summary>The content; look only while nothing is in flight.</summary>
     public ReadOnlySpan<byte> Content => _bytes;
 
+    /// <summary>Sets the content; only while nothing is in flight.</summary>
+    public void Fill(ReadOnlySpan<byte> bytes) => bytes.CopyTo(_bytes);
+
     public void Submit(BlockRequest request)
     {
         if (request.OffsetBytes < 0 || request.LengthBytes > LengthBytes - request.OffsetBytes)

@@ -6,8 +6,8 @@ namespace Hypervisor.Backends.Console;
 
 /// <summary>Holds console output back, by epoch, until the epoch may be seen outside. Input passes.</summary>
 /// <remarks>
-/// Fault-tolerance rules 1 to 4. Every byte has an offset: how many bytes the stream sent before it in all its life,
-/// so that a collector can drop what it has already after a takeover (rule 5).
+/// Fault-tolerance rules 1 to 4. Every byte has an offset: how many bytes the stream sent before it in all its life
+/// on this host, so that a collector can drop what it has already after a takeover (rule 5).
 /// <para>
 /// Threads: Write on the guest's side (bus lock), the rest on the session's. The sink is written to inside the lock,
 /// which keeps the order; it must not block for long.
@@ -52,16 +52,6 @@ public sealed class OutboxStream(IByteStream inner, int heldBytesMax, Action onO
 
     /// <inheritdoc/>
     public void Start() => inner.Start();
-
-    /// <summary>Goes on where another stream ended: at a takeover, with the offset of the first byte to come.</summary>
-    public void SetOffset(long offsetBytes)
-    {
-        lock (_lock)
-        {
-            Check.That(_releasedOffset == _endOffset && offsetBytes >= 0);
-            _releasedOffset = _endOffset = offsetBytes;
-        }
-    }
 
     /// <inheritdoc/>
     public void BeginEpoch(ulong epoch)

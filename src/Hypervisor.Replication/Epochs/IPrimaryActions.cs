@@ -29,6 +29,11 @@ internal interface IPrimaryActions
     void StartFullCopy(WelcomeMessage welcome);
 
     /// <summary>
+    /// The standby compared a range whose digest was handed over (OnCopied): what is not the same is to be copied.
+    /// </summary>
+    void ContinueCopy(DiskRange range, bool isSame);
+
+    /// <summary>
     /// Cuts: pauses, captures, installs outbox and write tag <paramref name="epoch"/> + 1, resumes, and posts
     /// OnCutTaken
     /// behind the last disk write with tag <paramref name="epoch"/>. Then OnCaptured…, OnCaptureDone.

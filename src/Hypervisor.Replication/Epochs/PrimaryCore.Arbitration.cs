@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Core;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
 
@@ -78,6 +79,17 @@ internal sealed partial class PrimaryCore
     {
         Enter(PrimaryState.Starting, "", nowNanos);
         Ask(null, null, nowNanos);
+    }
+
+    /// <summary>This side took the guest over, which runs already: it looks for a standby of its own.</summary>
+    /// <param name="record">What made it the runner.</param>
+    /// <param name="nowNanos">Monotonic time.</param>
+    public void Succeed(WitnessRecord record, long nowNanos)
+    {
+        Check.That(State == PrimaryState.Starting && record.Runner == _options.Node);
+        _record = record;
+        _generation = record.Generation;
+        Enter(PrimaryState.Alone, "no standby yet", nowNanos);
     }
 
     /// <summary>Time has passed.</summary>

@@ -3,12 +3,35 @@ namespace Hypervisor.Replication.Epochs;
 /// <summary>When to cut, when to slow the guest, when to let output out.</summary>
 internal sealed partial class PrimaryCore
 {
+    /// <summary>How often which reason led to a cut.</summary>
+    public CutTally Cuts { get; } = new();
+
+    /// <summary>What the cut cost whose data ends with the OnCaptureDone that follows.</summary>
+    public void OnCutMeasured(in EpochCost cost) => _cost = cost;
+
+    /// <summary>The outbox of an epoch holds something: the cut that ends it may come sooner.</summary>
+    /// <param name="epoch">The epoch. Where it is not open yet, the word of its cut is on its way.</param>
+    /// <param name="nowNanos">Now.</param>
+    public void OnOutputWaiting(ulong epoch, long nowNanos)
+    {
+        if (!IsReplicating || epoch > _epochs.OpenEpoch + 1)
+        {
+            return; // of an earlier life of the pair
+        }
+
+        if (epoch > _outputEpoch)
+        {
+            (_outputEpoch, _outputNanos) = (epoch, nowNanos);
+        }
+
+        TryCut(nowNanos);
+    }
+
     private bool CanCut
         => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
             && (!IsFull || _epochs.InFlight == 0);
 
-    /// <summary>How often which reason led to a cut.</summary>
-    public CutTally Cuts { get; } = new();
+    private bool IsOutputWaiting => _outputEpoch >= _epochs.OpenEpoch && _outputEpoch > 0;
 
     /// <summary>When the open epoch is long enough, and why then.</summary>
     private (long DueNanos, CutReason Reason) Due

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
@@ -20,6 +21,8 @@ internal sealed partial class PrimaryCore
     private readonly EpochPacer? _pacer; // instead of the clock
 
     private WelcomeMessage? _welcome;
+    private readonly Queue<DiskRange> _compared = new(); // sent as digests, not answered yet
+
     private CopyDigest _copy;
     private Lease _lease;
     private bool _isLinkUp;
@@ -111,6 +114,9 @@ internal sealed partial class PrimaryCore
             case RefusalMessage refusal when State == PrimaryState.Pairing:
                 LoseStandby($"standby refused: {refusal.Text}", nowNanos);
                 break;
+            case DiskAnswerMessage answer when State == PrimaryState.Copying:
+                OnDiskAnswer(answer, nowNanos);
+                break;
             case FullCopyAckMessage when State == PrimaryState.Syncing && _isCopyDoneSent && !_dialog.IsAsking:
                 MarkInSync(nowNanos);
                 break;
@@ -169,17 +175,35 @@ internal sealed partial class PrimaryCore
             return;
         }
 
-        Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock);
+        Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskDigest);
+        if (message is DiskDigestMessage digest)
+        {
+            _compared.Enqueue(new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes));
+        }
+
         _progressNanos = nowNanos;
         message.Epoch = 0;
         SendStaged(message);
     }
 
-    /// <summary>All disks are over, and what is left of RAM is little enough for a cut.</summary>
+    private void OnDiskAnswer(DiskAnswerMessage answer, long nowNanos)
+    {
+        if (!_compared.TryDequeue(out DiskRange range) || range != answer.Range)
+        {
+            LoseStandby($"standby answers for {answer.Range}, must be {range}", nowNanos);
+            return;
+        }
+
+        _progressNanos = nowNanos;
+        _actions.ContinueCopy(range, answer.IsSame);
+    }
+
+    /// <summary>All disks are over, every digest is answered, and little enough of RAM for a cut is left.</summary>
     public void OnCopyConverged(long nowNanos)
     {
         if (State == PrimaryState.Copying)
         {
+            Check.That(_compared.Count == 0);
             Enter(PrimaryState.Syncing, "", nowNanos);
             RequestCut();
         }
@@ -211,9 +235,6 @@ internal sealed partial class PrimaryCore
         SendStaged(message);
         LimitUnacked(nowNanos);
     }
-
-    /// <summary>What the cut cost whose data ends with the OnCaptureDone that follows.</summary>
-    public void OnCutMeasured(in EpochCost cost) => _cost = cost;
 
     /// <summary>Everything of the cut epoch was handed over.</summary>
     /// <param name="epoch">Which.</param>
@@ -258,26 +279,6 @@ internal sealed partial class PrimaryCore
         TryCut(nowNanos);
     }
 
-    /// <summary>The outbox of an epoch holds something: the cut that ends it may come sooner.</summary>
-    /// <param name="epoch">The epoch. Where it is not open yet, the word of its cut is on its way.</param>
-    /// <param name="nowNanos">Now.</param>
-    public void OnOutputWaiting(ulong epoch, long nowNanos)
-    {
-        if (!IsReplicating || epoch > _epochs.OpenEpoch + 1)
-        {
-            return; // of an earlier life of the pair
-        }
-
-        if (epoch > _outputEpoch)
-        {
-            (_outputEpoch, _outputNanos) = (epoch, nowNanos);
-        }
-
-        TryCut(nowNanos);
-    }
-
-    private bool IsOutputWaiting => _outputEpoch >= _epochs.OpenEpoch && _outputEpoch > 0;
-
     /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
     private bool IsReplicating
         => _isLinkUp && (State is PrimaryState.Copying or PrimaryState.Syncing or PrimaryState.Protected
@@ -311,6 +312,7 @@ internal sealed partial class PrimaryCore
     private void StartCopy(long nowNanos)
     {
         _copy = default;
+        _compared.Clear();
         _isCopyDoneSent = false;
         _lease.Void();
         _epochs.Reset();

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Security.Cryptography;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
@@ -14,7 +15,7 @@ namespace Hypervisor.Replication.Session;
 /// Everything that captures for one life of the pair: pools, copier, tags. Ended as a whole, never used again.
 /// </summary>
 /// <remarks>Tag observer on the guest's threads; the rest on the capture thread, except <see cref="Stop"/>.</remarks>
-internal sealed class CaptureRun : IEpochTagObserver
+internal sealed class CaptureRun : IEpochTagObserver, IDisposable
 {
     /// <summary>
     /// What the full copy reads of a disk at once: so much that threads change little, and so little that a request of
@@ -24,7 +25,9 @@ internal sealed class CaptureRun : IEpochTagObserver
 
     // Payload of the chunks: fields and bulk together fill one buffer at the receiver.
     private const int ChunkBytes = ReceivePool.PooledBytes - 64;
-    private const int PieceBytes = ChunkBytes & ~4095; // of a range, in one message: whole pages of the host's cache
+
+    /// <summary>What one message of the full copy has of a disk: whole pages of the host's cache.</summary>
+    public const int PieceBytes = ChunkBytes & ~4095;
 
     private const int RamChunks = 256;   // 16 MiB
     private const int DiskChunks = 256;  // 16 MiB
@@ -36,6 +39,8 @@ internal sealed class CaptureRun : IEpochTagObserver
     private readonly ChunkPool _diskPool = new(DiskChunks, ChunkBytes);
     private readonly Stack<Chunk> _rented = new(RangeBytes / PieceBytes); // for the range that is being copied
     private readonly byte[] _range = new byte[RangeBytes]; // of a disk, as it was read
+    private readonly Inbox<Comparison> _comparisons = new();
+    private bool _isComparing; // the range that is being read is to be compared, not copied
     private bool _isStopped;
 
     /// <summary>A run with an empty shadow.</summary>
@@ -78,12 +83,21 @@ internal sealed class CaptureRun : IEpochTagObserver
             Volatile.Write(ref _isStopped, true); // pairs with IsStopped
         }
 
+        _comparisons.Post(default); // wakes who waits, to see that
+
         foreach (EpochTagFilter disk in _setup.Disks)
         {
             disk.StopObserving();
         }
 
         Copier.Abort();
+    }
+
+    /// <summary>Frees what it captured to; stopped, and with no thread inside <see cref="Copier"/>.</summary>
+    public void Dispose()
+    {
+        Copier.Dispose();
+        _comparisons.Dispose();
     }
 
     /// <summary>Posts something that belongs to this run.</summary>
@@ -102,6 +116,36 @@ internal sealed class CaptureRun : IEpochTagObserver
     /// <summary>An empty chunk for console bytes; null once stopped.</summary>
     public Chunk? RentChunk() => _ramPool.Rent();
 
+    /// <summary>The standby compared a range that <see cref="TryCompareRange"/> showed it. Any thread.</summary>
+    public void OnCompared(DiskRange range, bool isSame) => _comparisons.Post(new Comparison(range, isSame));
+
+    /// <summary>Waits for the next comparison. False once stopped.</summary>
+    public bool TryTakeComparison(out Comparison comparison)
+    {
+        while (!IsStopped)
+        {
+            if (_comparisons.TryTake(Timeout.Infinite, out comparison) && comparison.Range.LengthBytes > 0)
+            {
+                return true;
+            }
+        }
+
+        comparison = default;
+        return false;
+    }
+
+    /// <summary>
+    /// Shows the standby what a range has in it, in order with the guest's writes; it answers for each piece of
+    /// <see cref="PieceBytes"/>. False when it cannot go on.
+    /// </summary>
+    public bool TryCompareRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
+    {
+        _isComparing = true;
+        bool isDone = TryReadRange(disk, offsetBytes, lengthBytes);
+        _isComparing = false;
+        return isDone;
+    }
+
     /// <summary>Copies a range of a disk in order with the guest's writes. False when it cannot go on.</summary>
     public bool TryCopyRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
     {
@@ -117,8 +161,14 @@ internal sealed class CaptureRun : IEpochTagObserver
             _rented.Push(chunk);
         }
 
-        bool isObserved = disk.TryCopyRange(offsetBytes, _range.AsMemory(0, lengthBytes), out BlockStatus status);
+        bool isDone = TryReadRange(disk, offsetBytes, lengthBytes);
         ReturnRented();
+        return isDone;
+    }
+
+    private bool TryReadRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
+    {
+        bool isObserved = disk.TryCopyRange(offsetBytes, _range.AsMemory(0, lengthBytes), out BlockStatus status);
         if (isObserved && status != BlockStatus.Ok)
         {
             Post(
@@ -160,6 +210,24 @@ internal sealed class CaptureRun : IEpochTagObserver
     public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
     {
         ReadOnlySpan<byte> rest = bytes.Span;
+        if (_isComparing)
+        {
+            for (; !rest.IsEmpty; offsetBytes += PieceBytes)
+            {
+                int length = Math.Min(rest.Length, PieceBytes);
+                Post(PrimaryEventKind.Copied, new DiskDigestMessage
+                {
+                    Disk = (ushort)disk,
+                    OffsetBytes = offsetBytes,
+                    LengthBytes = length,
+                    Digest = SHA256.HashData(rest[..length]),
+                });
+                rest = rest[length..];
+            }
+
+            return;
+        }
+
         while (!rest.IsEmpty)
         {
             // Zeroes need no buffer, so a run of them is one message.

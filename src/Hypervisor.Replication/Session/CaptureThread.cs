@@ -33,13 +33,16 @@ internal sealed class CaptureThread : IDisposable
     private readonly Thread _thread;
     private long _nextReportNanos;
 
-    /// <summary>Starts the thread; the machine is paused.</summary>
-    public CaptureThread(PrimarySetup setup, CaptureMeter meter)
+    /// <summary>Starts the thread.</summary>
+    /// <param name="setup">The session's.</param>
+    /// <param name="meter">Where pauses are counted.</param>
+    /// <param name="isRunning">Whether the guest runs already; else the machine is paused.</param>
+    public CaptureThread(PrimarySetup setup, CaptureMeter meter, bool isRunning = false)
     {
         _setup = setup;
         _outboxes = [.. setup.AllOutboxes];
         _meter = meter;
-        _guest = new GuestGate(setup.Machine);
+        _guest = new GuestGate(setup.Machine, isRunning);
         _thread = new Thread(Run) { Name = "capture", IsBackground = true };
         _thread.Start();
     }
@@ -112,7 +115,7 @@ internal sealed class CaptureThread : IDisposable
                     break;
                 case Kind.Close:
                     _guest.Pause(); // no thread may be inside the copier when its memory goes
-                    command.Run!.Copier.Dispose();
+                    command.Run!.Dispose();
                     _guest.Settle();
                     break;
                 case Kind.Quit:
@@ -135,10 +138,13 @@ internal sealed class CaptureThread : IDisposable
         long done = 0;
         foreach (EpochTagFilter disk in _setup.Disks)
         {
-            if (!TryCopyDisk(run, disk, ref done, total))
+            var copy = new DiskCopy(run, disk, bytes => Report(done += bytes, total));
+            if (!copy.TryRun())
             {
                 return;
             }
+
+            _setup.Events.OnState($"disk {disk.Disk}: {copy.CopiedBytes} of {disk.LengthBytes} bytes were copied");
         }
 
         if (!run.Copier.CopyEverything(pages => Report(done + (pages * PageKernels.PageBytes), total)))
@@ -181,23 +187,6 @@ internal sealed class CaptureThread : IDisposable
         _setup.Machine.RearmWrites();
         _guest.Settle();
         return dirty;
-    }
-
-    private bool TryCopyDisk(CaptureRun run, EpochTagFilter disk, ref long done, long total)
-    {
-        for (long offset = 0; offset < disk.LengthBytes; offset += CaptureRun.RangeBytes)
-        {
-            int length = (int)Math.Min(CaptureRun.RangeBytes, disk.LengthBytes - offset);
-            if (!run.TryCopyRange(disk, offset, length))
-            {
-                return false;
-            }
-
-            done += length;
-            Report(done, total);
-        }
-
-        return true;
     }
 
     private void Report(long done, long total)

@@ -3,13 +3,16 @@ using Hypervisor.Core.State;
 namespace Hypervisor.Replication.Session;
 
 /// <summary>Whether the guest may run, from all who have a say. Owned by the capture thread.</summary>
-/// <remarks>The machine is handed over paused: its first <see cref="IProtectedMachine.Resume"/> is its start.</remarks>
-internal sealed class GuestGate(IProtectedMachine machine)
+/// <remarks>
+/// A machine that does not run yet is handed over paused: its first <see cref="IProtectedMachine.Resume"/> is its
+/// start.
+/// </remarks>
+internal sealed class GuestGate(IProtectedMachine machine, bool isRunning)
 {
-    private bool _isStarted;
+    private bool _isStarted = isRunning;
     private bool _isHeld;
     private bool _isStopped;
-    private bool _isRunning;
+    private bool _isRunning = isRunning;
 
     /// <summary>The witness lets the guest run here.</summary>
     public void Start()

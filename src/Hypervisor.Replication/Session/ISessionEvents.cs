@@ -12,9 +12,8 @@ public interface ISessionEvents
     void OnCopyProgress(long doneBytes, long totalBytes);
 
     /// <summary>
-    /// At a takeover, console bytes were repeated that the primary may have let out as well: they are at this
-    /// offset of all
-    /// that the stream ever sent, so a collector can drop what it has (rule 5).
+    /// At a takeover, console bytes were repeated that the primary may have let out as well: they are at this offset of
+    /// all that the stream sent there, so a collector can drop what it has (rule 5).
     /// </summary>
     void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes);
 

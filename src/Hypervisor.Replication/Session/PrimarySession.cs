@@ -20,6 +20,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     private const int NanosPerMilli = 1_000_000;
 
     private readonly PrimarySetup _setup;
+    private readonly WitnessRecord? _won;
     private readonly IEpochOutbox[] _outboxes;
     private readonly PrimaryCore _core;
     private readonly Inbox<PrimaryEvent> _inbox = new();
@@ -43,12 +44,14 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     {
     }
 
-    internal PrimarySession(PrimarySetup setup, IWitness witness)
+    /// <summary>Takes the role of one whose guest runs here already, by a record that it won.</summary>
+    internal PrimarySession(PrimarySetup setup, IWitness witness, WitnessRecord? won = null)
     {
         _setup = setup;
+        _won = won;
         _outboxes = [.. setup.AllOutboxes];
         _core = new PrimaryCore(setup.Options, this);
-        _capture = new CaptureThread(setup, _meter);
+        _capture = new CaptureThread(setup, _meter, isRunning: won is not null);
         _witness = new WitnessWorker(
             witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
         _connector = new Connector(setup.StandbyHost, setup.StandbyPort, setup.ReconnectMillis, OnSocket);
@@ -170,6 +173,8 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         _capture.StartFullCopy(run);
     }
 
+    void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _run!.OnCompared(range, isSame);
+
     void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
 
     void IPrimaryActions.ReleaseOutput(ulong epoch)
@@ -224,7 +229,15 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     private void Run()
     {
-        _core.Start(Now);
+        if (_won is null)
+        {
+            _core.Start(Now);
+        }
+        else
+        {
+            _core.Succeed(_won, Now);
+        }
+
         while (true)
         {
             _notHung.Wait();

@@ -1,15 +1,17 @@
 using System;
 using System.IO;
+using System.Security.Cryptography;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
 /// <summary>A block device as the standby's worker uses it: one request at a time, waited for.</summary>
 internal sealed class StandbyDisk : IStandbyDisk, IDisposable
 {
-    private const int PieceBytes = 256 << 10;
+    private const int PieceBytes = DiskDigestMessage.RangeBytesMax;
 
     private readonly IBlockDevice _device;
     private readonly string _id;
@@ -66,6 +68,14 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
         {
             throw Failure(BlockOperation.Discard, offsetBytes, lengthBytes, status);
         }
+    }
+
+    /// <summary>SHA-256 of a range of at most <see cref="DiskDigestMessage.RangeBytesMax"/>.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public void Digest(long offsetBytes, int lengthBytes, Span<byte> digest)
+    {
+        Run(BlockOperation.Read, offsetBytes, lengthBytes, _piece.AsMemory(0, lengthBytes));
+        _ = SHA256.HashData(_piece.AsSpan(0, lengthBytes), digest);
     }
 
     /// <inheritdoc/>

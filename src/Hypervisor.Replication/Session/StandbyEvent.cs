@@ -12,6 +12,8 @@ namespace Hypervisor.Replication.Session;
 /// <param name="Text">The error that goes with it; null for success.</param>
 /// <param name="Loss">How a link ended.</param>
 /// <param name="Answer">The witness's word.</param>
+/// <param name="Range">What was compared.</param>
+/// <param name="IsSame">What the comparison found.</param>
 internal readonly record struct StandbyEvent(
     StandbyEventKind Kind,
     object? Source = null,
@@ -19,7 +21,9 @@ internal readonly record struct StandbyEvent(
     ulong Epoch = 0,
     string? Text = null,
     LinkLoss Loss = LinkLoss.Broken,
-    WitnessAnswer Answer = default);
+    WitnessAnswer Answer = default,
+    DiskRange Range = default,
+    bool IsSame = false);
 
 /// <summary>Kinds of <see cref="StandbyEvent"/>.</summary>
 internal enum StandbyEventKind : byte
@@ -35,6 +39,9 @@ internal enum StandbyEventKind : byte
 
     /// <summary>The worker is ready for the full copy.</summary>
     FullCopyReady,
+
+    /// <summary>A range of a disk is compared.</summary>
+    Compared,
 
     /// <summary>The copy is compared and durable.</summary>
     FullCopyFinished,

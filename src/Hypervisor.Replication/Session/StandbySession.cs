@@ -4,8 +4,10 @@ using System.IO;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
+using Hypervisor.Core;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Standby;
@@ -38,6 +40,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private (StandbyState State, string Reason) _told;
     private long _lossNanos;
     private long _takeoverNanos;
+    private WitnessRecord? _won;
     private bool _isOver;
 
     /// <summary>Replays the journal, and listens.</summary>
@@ -87,6 +90,20 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     /// <summary>Takes over now, if there is something to take over; the witness still has the last word.</summary>
     public void TakeOver() => Post(new StandbyEvent(StandbyEventKind.TakeOver));
+
+    /// <summary>
+    /// Once the guest runs here: protects it, in the same generation. This session stays, to refuse who was the primary
+    /// before (rule 28).
+    /// </summary>
+    /// <param name="setup">
+    /// The new primary's: the machine is the one that runs, <see cref="PrimaryOptions.Node"/> is this side's.
+    /// </param>
+    public PrimarySession Succeed(PrimarySetup setup)
+    {
+        WitnessRecord? won = Volatile.Read(ref _won); // pairs with GoLive
+        Check.That(won is not null && Machine == setup.Machine && setup.Options.Node == _setup.Options.Node);
+        return new PrimarySession(setup, setup.Witness, won);
+    }
 
     /// <summary>Ends everything at once, without a word to the other side; a live guest keeps running.</summary>
     public void Dispose()
@@ -161,7 +178,11 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         output.Release();
     }
 
-    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation) => _worker.GoLive(epoch);
+    void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
+    {
+        Volatile.Write(ref _won, won); // pairs with Succeed
+        _worker.GoLive(epoch);
+    }
 
     void IStandbyActions.Discard(string reason) => _worker.Discard();
 
@@ -235,6 +256,9 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             case StandbyEventKind.FullCopyReady:
                 _core.OnFullCopyReady(item.Text, now);
                 break;
+            case StandbyEventKind.Compared:
+                _core.OnCompared(item.Range, item.IsSame, now);
+                break;
             case StandbyEventKind.FullCopyFinished:
                 _core.OnFullCopyFinished(item.Text, now);
                 break;
@@ -302,7 +326,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private void HandleLive(string? error, long now)
     {
         // The state loaded before, at the full copy; it is ours that it does not now. Another try would be a guess.
-        Core.Check.That(error is null);
+        Check.That(error is null);
         _takeoverNanos = now - _lossNanos;
         _setup.Events.OnGuestRunning(_core.Status().Generation);
     }

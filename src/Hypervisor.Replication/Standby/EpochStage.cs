@@ -211,6 +211,7 @@ internal sealed class EpochStage(StandbyOptions options)
     {
         DiskWriteMessage write => FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes),
         DiskBlockMessage block => FindRangeError(block.Disk, block.OffsetBytes, block.LengthBytes),
+        DiskDigestMessage digest => FindRangeError(digest.Disk, digest.OffsetBytes, digest.LengthBytes),
         _ => null,
     };
 

@@ -23,7 +23,8 @@ internal interface IStandbyActions
     void BeginFullCopy(HelloMessage hello, ulong incarnation);
 
     /// <summary>
-    /// Puts a RamBlock, DiskBlock or DiskWrite of the full copy in its place, in order, and releases it.
+    /// Puts a RamBlock, DiskBlock or DiskWrite of the full copy in its place, in order, and releases it. A DiskDigest
+    /// is compared with what is there at its turn, and answered with OnCompared.
     /// </summary>
     void ApplyCopied(Message message);
 
@@ -73,7 +74,9 @@ internal interface IStandbyActions
     /// <summary>
     /// Loads the sections of <paramref name="epoch"/>, the last one applied, and runs the guest from there.
     /// </summary>
-    void GoLive(StagedEpoch epoch, ulong generation);
+    /// <param name="epoch">Where the guest goes on.</param>
+    /// <param name="won">The witness's record, which names this side as the runner.</param>
+    void GoLive(StagedEpoch epoch, WitnessRecord won);
 
     /// <summary>
     /// This copy is of no use any more (outdated, failed, or lost the race): forget RAM and sections, mark the

@@ -44,6 +44,16 @@ internal sealed partial class StandbyCore
         });
     }
 
+    /// <summary>A range whose digest came is compared.</summary>
+    public void OnCompared(DiskRange range, bool isSame, long nowNanos)
+    {
+        _nowNanos = nowNanos;
+        if (State == StandbyState.Copying)
+        {
+            Send(new DiskAnswerMessage { Range = range, IsSame = isSame });
+        }
+    }
+
     /// <summary>The copy is compared, flushed and marked complete, or not.</summary>
     public void OnFullCopyFinished(string? error, long nowNanos)
     {

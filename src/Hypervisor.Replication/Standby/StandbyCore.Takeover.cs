@@ -236,7 +236,7 @@ internal sealed partial class StandbyCore
             _actions.EmitOutput(output);
         }
 
-        _actions.GoLive(_stage.Latest!, _generation);
+        _actions.GoLive(_stage.Latest!, record);
     }
 
     /// <summary>The witness does not let this side run: the primary went on alone, or ended.</summary>

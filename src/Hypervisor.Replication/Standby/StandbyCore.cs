@@ -79,7 +79,7 @@ internal sealed partial class StandbyCore
         switch (message.Kind)
         {
             case MessageKind.RamBlock or MessageKind.Section or MessageKind.DiskWrite or MessageKind.DiskBlock:
-            case MessageKind.Output:
+            case MessageKind.Output or MessageKind.DiskDigest:
                 OnData(message);
                 break;
             case MessageKind.EpochEnd when State == StandbyState.Protecting:
@@ -223,7 +223,7 @@ internal sealed partial class StandbyCore
         }
 
         bool isStaging = State is StandbyState.Copying or StandbyState.Finishing or StandbyState.Protecting;
-        if (!isStaging || message.Kind == MessageKind.DiskBlock)
+        if (!isStaging || message.Kind is MessageKind.DiskBlock or MessageKind.DiskDigest)
         {
             Reject(message, $"{message.Kind} of epoch {message.Epoch} while {State}");
         }

@@ -82,6 +82,8 @@ internal sealed class FrameDecoder
         MessageKind.PlannedEnd => PlannedEndMessage.Read(ref reader),
         MessageKind.PlannedEndAck => new PlannedEndAckMessage(),
         MessageKind.Abort => AbortMessage.Read(ref reader),
+        MessageKind.DiskDigest => DiskDigestMessage.Read(ref reader),
+        MessageKind.DiskAnswer => DiskAnswerMessage.Read(ref reader),
     };
 
     private static bool IsBulk(MessageKind kind) => kind switch
@@ -90,7 +92,8 @@ internal sealed class FrameDecoder
         MessageKind.Section or MessageKind.Output => true,
         MessageKind.Hello or MessageKind.Welcome or MessageKind.Refusal => false,
         MessageKind.EpochEnd or MessageKind.EpochAck or MessageKind.FullCopyDone or MessageKind.FullCopyAck => false,
-        MessageKind.Heartbeat or MessageKind.HeartbeatReply => false,
+        MessageKind.Heartbeat or MessageKind.HeartbeatReply or MessageKind.DiskDigest => false,
+        MessageKind.DiskAnswer => false,
         MessageKind.PlannedEnd or MessageKind.PlannedEndAck or MessageKind.Abort => false,
     };
 }

@@ -53,4 +53,10 @@ internal enum MessageKind : byte
 
     /// <summary>Either way: protection ends, and why.</summary>
     Abort = 17,
+
+    /// <summary>Primary to standby: digest of a range of a disk during the full copy.</summary>
+    DiskDigest = 18,
+
+    /// <summary>Standby to primary: whether the range is the same here.</summary>
+    DiskAnswer = 19,
 }

@@ -42,5 +42,7 @@ internal static class MessageLimits
         MessageKind.PlannedEnd => SmallBytesMax,
         MessageKind.PlannedEndAck => SmallBytesMax,
         MessageKind.Abort => SmallBytesMax,
+        MessageKind.DiskDigest => SmallBytesMax,
+        MessageKind.DiskAnswer => SmallBytesMax,
     };
 }

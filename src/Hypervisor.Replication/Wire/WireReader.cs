@@ -48,6 +48,9 @@ internal ref struct WireReader(ReadOnlySpan<byte> payload, MessageKind kind)
 
     public string Text(string field) => Encoding.UTF8.GetString(Take(U8(field), field));
 
+    /// <summary>Bytes that have no structure; valid as long as the payload.</summary>
+    public ReadOnlySpan<byte> Raw(string field, int count) => Take(count, field);
+
     /// <summary>Refuses a payload that goes on after its last field.</summary>
     public readonly void End()
     {

@@ -22,6 +22,8 @@ internal ref struct WireWriter(Span<byte> target)
 
     public void Uuid(Guid value) => Check.That(value.TryWriteBytes(Take(16)));
 
+    public void Raw(ReadOnlySpan<byte> value) => value.CopyTo(Take(value.Length));
+
     public void Text(string value)
     {
         int count = Encoding.UTF8.GetByteCount(value);

@@ -1,87 +1,114 @@
 using System;
-using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
-using System.Threading.Tasks;
-using Hypervisor.Backends.Block;
-using Hypervisor.Backends.Console;
+using System.Threading;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
-using Hypervisor.Core.Time;
 using Hypervisor.Machine;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Replicator = Hypervisor.Replication.Session.StandbySession;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>Waits for a primary, holds its last committed epoch, and runs the guest once the primary is gone.</summary>
+/// <summary>
+/// Waits for a primary, holds its last committed epoch, and runs the guest once the primary is gone: protected by the
+/// next standby, if there is one.
+/// </summary>
 internal sealed class StandbySession : IDisposable
 {
     private const int PollMillis = 50;
     private const long StagedBytesBeyondRam = 64 << 20;
 
-    private readonly HostClock _clock = new();
-    private readonly Witness _witness;
     private readonly StatusReport _report;
-    private readonly List<IBlockDevice> _drives;
-    private readonly Machine.Machine _machine;
+    private readonly ProtectableGuest _guest;
+    private readonly Witness _witness;
     private readonly SessionOutcome _outcome;
     private readonly Replicator _replicator;
-    private readonly TaskCompletionSource<GuestEnd> _guestEnd =
-        new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Endpoint? _next;
+    private readonly PrimaryOptions? _options; // as the primary that it may become
+    private bool _wasProtected;
 
-    private StandbySession(MachineConfig config, ProtectionConfig protection, Endpoint listen, StatusReport report)
+    private StandbySession(
+        MachineConfig config, ProtectionConfig terms, Endpoint listen, Endpoint? next, StatusReport report)
     {
+        var node = Guid.NewGuid();
         _report = report;
-        _drives = MachineParts.OpenDrives(config);
-        List<IByteStream> serials = SerialStreams.Open(config.Serials, OnEscape);
-        _machine = new Machine.Machine(
-            config,
-            _drives,
-            serials,
-            MachineParts.OpenNetworks(config, startsNow: false),
-            _clock,
-            end => _guestEnd.TrySetResult(MachineParts.Describe(end)));
-        _machine.Start();
+        _next = next;
+        _guest = new ProtectableGuest(config, isBooted: false);
+        _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
         Replicator? replicator = null;
-        var reported = new ReportedEvents(report, _clock, isStandby: true)
+        var reported = new ReportedEvents(report, _guest.Clock, isStandby: true)
         {
             TakeoverEpoch = () => (long)(replicator?.Statistics.Status.AppliedEpoch ?? 0),
         };
         _outcome = new SessionOutcome(reported);
-        _witness = protection.Witness.Open(_clock);
+        _witness = terms.Witness.Open(_guest.Clock);
         try
         {
             _replicator = replicator = new Replicator(new StandbySetup
             {
-                CreateMachine = _ => _machine,
-                Disks = _drives,
-                Consoles = serials,
-                StateFolder = StateFolder(config, protection),
+                CreateMachine = _ => _guest.Machine,
+                Disks = _guest.Drives,
+                Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
+                StateFolder = StateFolder(config, terms),
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
                 Witness = _witness,
-                Options = Options(config, protection, listen),
-                Clock = _clock,
+                Options = Options(config, terms, listen, node),
+                Clock = _guest.Clock,
                 Events = _outcome,
             });
         }
         catch (Exception error) when (error is IOException or SocketException)
         {
-            _machine.Dispose();
+            _guest.Dispose();
             throw new FailureException($"--listen {listen}: {error.Message}");
         }
 
-        report.Send(new StatusEvent(StatusKind.Listening, _clock.NowNanos) { Port = _replicator.Address.Port });
+        report.Send(new StatusEvent(StatusKind.Listening, _guest.Clock.NowNanos) { Port = _replicator.Address.Port });
     }
 
-    /// <summary>Runs until the guest ended, here or there.</summary>
-    public static int Run(MachineConfig config, ProtectionConfig protection, Endpoint listen, StatusReport report)
+    /// <summary>Runs until the guest ended, here or there; or, when it follows, until it ended here.</summary>
+    /// <param name="config">The machine.</param>
+    /// <param name="terms">How the guest is protected.</param>
+    /// <param name="listen">Where the primary connects to.</param>
+    /// <param name="next">Where this side finds a standby once it runs the guest; null: it looks for none.</param>
+    /// <param name="follows">Whether to wait for another primary when one is through.</param>
+    /// <param name="report">Where events go.</param>
+    /// <returns>The exit code.</returns>
+    public static int Run(
+        MachineConfig config,
+        ProtectionConfig terms,
+        Endpoint listen,
+        Endpoint? next,
+        bool follows,
+        StatusReport report)
     {
-        using var session = new StandbySession(config, protection, listen, report);
-        using var signals = new EndSignals(session.RequestEnd);
-        return session.Watch();
+        StandbySession? current = null;
+        string? endReason = null;
+        using var signals = new EndSignals(reason =>
+        {
+            Volatile.Write(ref endReason, reason); // pairs with the read below: signals come on other threads
+            Volatile.Read(ref current)?._guest.RequestEnd(reason);
+        });
+        while (true)
+        {
+            using var session = new StandbySession(config, terms, listen, next, report);
+            listen = listen with { Port = session._replicator.Address.Port };
+            Volatile.Write(ref current, session);
+            if (Volatile.Read(ref endReason) is { } reason)
+            {
+                session._guest.RequestEnd(reason);
+            }
+
+            int code = session.Watch();
+            if (!follows || session._guest.End.IsCompleted)
+            {
+                return code;
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -89,20 +116,19 @@ internal sealed class StandbySession : IDisposable
     {
         _replicator.Dispose();
         _witness.Dispose();
-        if (_outcome.Running.IsCompleted)
+        if (_outcome.Running.IsCompleted && !_wasProtected)
         {
-            _machine.Pause();
+            _guest.Machine.Pause();
         }
 
-        MachineParts.Flush(_drives);
-        _machine.Dispose();
+        _guest.Dispose();
     }
 
     // Beside the first disk: what the journal must survive is what the disks survive.
-    private static string StateFolder(MachineConfig config, ProtectionConfig protection)
+    private static string StateFolder(MachineConfig config, ProtectionConfig terms)
     {
         string beside = config.Drives.Count > 0 ? config.Drives[0].File
-            : protection.Witness.File ?? throw new UsageException(
+            : terms.Witness.File ?? throw new UsageException(
                 "--witness: without a drive the journal lies beside the witness; allowed: file:PATH, or a drive");
         return Directory.CreateDirectory(Path.GetFullPath(beside) + ".journal").FullName;
     }
@@ -119,55 +145,54 @@ internal sealed class StandbySession : IDisposable
         }
     }
 
-    private StandbyOptions Options(MachineConfig config, ProtectionConfig protection, Endpoint listen)
+    private StandbyOptions Options(MachineConfig config, ProtectionConfig terms, Endpoint listen, Guid node)
         => new()
         {
-            Node = Guid.NewGuid(),
-            Machine = PairIdentity.Of(config, _machine, _drives),
-            TakeoverNanos = protection.TakeoverTimeout.Ticks * TimeSpan.NanosecondsPerTick,
+            Node = node,
+            Machine = _guest.Identity,
+            TakeoverNanos = terms.TakeoverTimeout.Ticks * TimeSpan.NanosecondsPerTick,
             StagedBytesMax = (2 * config.MemoryBytes) + StagedBytesBeyondRam,
-            IsAckDurable = protection.IsAckDurable,
-            OnWitnessLost = protection.OnWitnessLoss,
-            Taints = PairIdentity.Taints(protection, listen),
+            IsAckDurable = terms.IsAckDurable,
+            OnWitnessLost = terms.OnWitnessLoss,
+            Taints = PairIdentity.Taints(terms, listen),
         };
-
-    private void RequestEnd(string reason) => _guestEnd.TrySetResult(new GuestEnd(reason, ExitCode.Success));
-
-    private void OnEscape(EscapeCommand command)
-    {
-        if (command == EscapeCommand.Quit)
-        {
-            RequestEnd("Ctrl-A x");
-        }
-    }
 
     private int Watch()
     {
         bool hasSaid = false;
-        while (!_guestEnd.Task.Wait(PollMillis))
+        while (!_guest.End.Wait(PollMillis))
         {
-            if (_outcome.Running.IsCompleted && !hasSaid)
+            bool isRunning = _outcome.Running.IsCompleted;
+            if (isRunning && _next is { } next)
+            {
+                _wasProtected = true;
+                using var protection = new Protection(
+                    _guest, _options!, next, _witness, _report, _replicator.Succeed);
+                return protection.Watch();
+            }
+
+            if (isRunning && !hasSaid)
             {
                 hasSaid = true;
-                _report.Send(new StatusEvent(StatusKind.Unprotected, _clock.NowNanos)
+                _report.Send(new StatusEvent(StatusKind.Unprotected, _guest.Clock.NowNanos)
                 {
                     Message = "the guest goes on here, without a standby",
                 });
             }
 
-            if (_outcome.End.IsCompleted && !_outcome.Running.IsCompleted)
+            if (_outcome.End.IsCompleted && !isRunning)
             {
                 return _outcome.End.Result.IsPlanned ? ExitCode.Success : ExitCode.Failure;
             }
 
             if (_report.IsBroken)
             {
-                RequestEnd("whoever started this half is gone");
+                _guest.RequestEnd("whoever started this half is gone");
             }
         }
 
-        GuestEnd end = _guestEnd.Task.Result;
-        _report.Send(new StatusEvent(StatusKind.Ended, _clock.NowNanos) { Message = end.Reason });
+        GuestEnd end = _guest.End.Result;
+        _report.Send(new StatusEvent(StatusKind.Ended, _guest.Clock.NowNanos) { Message = end.Reason });
         return end.ExitCode;
     }
 }

@@ -134,6 +134,8 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     public void StartFullCopy(WelcomeMessage welcome) => Log.Add("copy");
 
+    public void ContinueCopy(DiskRange range, bool isSame) => Log.Add($"compared {range} {isSame}");
+
     public void RequestCut(ulong epoch) => Log.Add($"cut {epoch}");
 
     public void ReleaseOutput(ulong epoch) => Log.Add($"release {epoch}");

@@ -64,8 +64,8 @@ public sealed class CaptureThreadTests : IDisposable
     public void Dispose()
     {
         _run.Stop();
-        _capture.Close(_run);
         _capture.Dispose();
+        _run.Dispose();
         _inbox.Dispose();
         _machine.Ram.Dispose();
         _standby.Dispose();

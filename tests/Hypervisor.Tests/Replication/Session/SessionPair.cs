@@ -1,10 +1,10 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.IO;
+using System.Linq;
 using System.Net;
 using System.Threading;
-using Hypervisor.Backends.Block.Filters;
-using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Disk;
@@ -22,13 +22,14 @@ internal sealed class SessionPair : IDisposable
 {
     public const long RamBytes = 4 << 20;
 
-    private const int DiskBytes = 1 << 20;
     private const long Milli = 1_000_000;
     private readonly HostClock _clock = new();
     private readonly Guid _vm = Guid.NewGuid();
     private readonly Guid _pair = Guid.NewGuid();
-    private readonly List<EpochTagFilter> _filters = [];
+    private readonly SessionNode _first;
+    private readonly SessionNode _second;
     private readonly long _takeoverNanos;
+    private readonly List<IDisposable> _more = [];
     private ulong _incarnation = 1000;
 
     /// <summary>
@@ -40,39 +41,29 @@ internal sealed class SessionPair : IDisposable
     {
         _takeoverNanos = takeoverMillis * Milli;
         Folder = Directory.CreateTempSubdirectory("hv-pair-").FullName;
-        for (int i = 0; i < 2; i++)
-        {
-            PrimaryDisks.Add(new ToyDisk(DiskBytes));
-            StandbyDisks.Add(new ToyDisk(DiskBytes));
-            _filters.Add(new EpochTagFilter(PrimaryDisks[i], i));
-        }
-
-        Outbox = new OutboxStream(PrimaryConsole, 1 << 20, () => Primary?.OnOutboxOverflow());
-        PrimaryMachine = new ToyMachine(RamBytes, _filters, Outbox);
-        StandbyMachine = new ToyMachine(standbyRamBytes, StandbyDisks, StandbyConsole);
+        _first = new SessionNode(RamBytes, () => Primary?.OnOutboxOverflow());
+        _second = new SessionNode(standbyRamBytes, static () => { });
         Standby = NewStandby(
-            openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
+            _second, openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
     }
 
     public string Folder { get; }
 
-    public List<ToyDisk> PrimaryDisks { get; } = [];
+    public List<ToyDisk> PrimaryDisks => _first.Disks;
 
-    public List<ToyDisk> StandbyDisks { get; } = [];
+    public List<ToyDisk> StandbyDisks => _second.Disks;
 
-    public ToyConsole PrimaryConsole { get; } = new();
+    public ToyConsole PrimaryConsole => _first.Console;
 
-    public ToyConsole StandbyConsole { get; } = new();
+    public ToyConsole StandbyConsole => _second.Console;
 
-    public OutboxStream Outbox { get; }
+    public ToyMachine PrimaryMachine => _first.Machine;
 
-    public ToyMachine PrimaryMachine { get; }
+    public ToyMachine StandbyMachine => _second.Machine;
 
-    public ToyMachine StandbyMachine { get; }
+    public SessionLog PrimaryLog => _first.Log;
 
-    public SessionLog PrimaryLog { get; } = new();
-
-    public SessionLog StandbyLog { get; } = new();
+    public SessionLog StandbyLog => _second.Log;
 
     public PrimarySession? Primary { get; private set; }
 
@@ -80,18 +71,35 @@ internal sealed class SessionPair : IDisposable
 
     public string WitnessPath => Path.Combine(Folder, "witness");
 
-    public void StartPrimary() => Primary = new PrimarySession(new PrimarySetup
+    public void StartPrimary()
+        => Primary = new PrimarySession(NewSetup(_first, Standby.Address.Port));
+
+    /// <summary>
+    /// Protects the guest that the standby took over by another standby, and waits until output comes out so.
+    /// </summary>
+    public (PrimarySession Primary, SessionNode Standby) ProtectAgain()
     {
-        Machine = PrimaryMachine,
-        Disks = _filters,
-        Outboxes = [Outbox],
+        var third = new SessionNode(RamBytes, static () => { });
+        StandbySession standby = NewStandby(
+            third, name => new FileJournalStore(Path.Combine(Folder, "third." + name)), RamBytes, "third.");
+        PrimarySession primary = Standby.Succeed(NewSetup(_second, standby.Address.Port));
+        _more.AddRange([primary, standby, third]);
+        Await(() => primary.Statistics.Status.ReleasedEpoch > 3, $"the new pair never released an epoch\n{third.Log}");
+        return (primary, third);
+    }
+
+    private PrimarySetup NewSetup(SessionNode node, int port) => new()
+    {
+        Machine = node.Machine,
+        Disks = node.Filters,
+        Outboxes = [node.Outbox],
         StandbyHost = "127.0.0.1",
-        StandbyPort = Standby.Address.Port,
+        StandbyPort = port,
         Witness = new FileWitness(WitnessPath, _clock),
         Options = new PrimaryOptions
         {
-            Node = Guid.NewGuid(),
-            Machine = Identity(PrimaryMachine),
+            Node = node.Id,
+            Machine = Identity(node.Machine),
             EpochNanos = 5 * Milli,
             OutputEpochNanos = 2 * Milli,
             HeartbeatNanos = 20 * Milli,
@@ -99,16 +107,24 @@ internal sealed class SessionPair : IDisposable
             ProgressNanos = _takeoverNanos * 2,
         },
         Clock = _clock,
-        Events = PrimaryLog,
+        Events = node.Log,
         NextIncarnation = () => ++_incarnation,
         ReconnectMillis = 50,
-    });
+    };
 
     /// <summary>Starts both and waits until the pair is protected and some output came out under protection.</summary>
     public void Protect()
     {
         StartPrimary();
         Await(() => Primary!.Statistics.Status.ReleasedEpoch > 3, "the pair never released an epoch");
+    }
+
+    /// <summary>Bytes of a disk whose content the last full copy sent.</summary>
+    public long CopiedBytes(int disk)
+    {
+        string start = $"disk {disk}: ";
+        string line = PrimaryLog.ToString().Split('\n').Last(line => line.StartsWith(start, StringComparison.Ordinal));
+        return long.Parse(line.Split(' ')[2], CultureInfo.InvariantCulture);
     }
 
     public void Await(Func<bool> condition, string otherwise)
@@ -123,12 +139,17 @@ internal sealed class SessionPair : IDisposable
     }
 
     /// <summary>Everything that came out, once: what the standby repeated is dropped by its offset.</summary>
-    public string CombinedOutput()
+    public string CombinedOutput() => Join(PrimaryConsole.Text, _second);
+
+    /// <summary>As above, with what a second takeover repeated.</summary>
+    public string CombinedOutput(SessionNode third)
+        => Join(PrimaryConsole.Text, _second)[..^_second.Console.Text.Length] + Join(_second.Console.Text, third);
+
+    private static string Join(string before, SessionNode node)
     {
-        string first = PrimaryConsole.Text;
-        long from = StandbyLog.RepeatedFrom >= 0 ? StandbyLog.RepeatedFrom : first.Length;
-        Assert.True(from <= first.Length, "the standby left a hole in the output");
-        return first[..(int)from] + StandbyConsole.Text;
+        long from = node.Log.RepeatedFrom >= 0 ? node.Log.RepeatedFrom : before.Length;
+        Assert.True(from <= before.Length, "the standby left a hole in the output");
+        return before[..(int)from] + node.Console.Text;
     }
 
     /// <summary>Output is 1, 2, 3, … without a hole or a repetition.</summary>
@@ -145,35 +166,35 @@ internal sealed class SessionPair : IDisposable
 
     public void Dispose()
     {
+        _more.ForEach(part => part.Dispose());
         Primary?.Dispose();
         Standby.Dispose();
-        PrimaryMachine.Dispose();
-        StandbyMachine.Dispose();
-        PrimaryDisks.ForEach(disk => disk.Dispose());
-        StandbyDisks.ForEach(disk => disk.Dispose());
+        _first.Dispose();
+        _second.Dispose();
         Directory.Delete(Folder, recursive: true);
     }
 
-    private StandbySession NewStandby(Func<string, IJournalStore> openSegment, long ramBytes)
+    private StandbySession NewStandby(
+        SessionNode node, Func<string, IJournalStore> openSegment, long ramBytes, string folder = "")
     {
         var setup = new StandbySetup
         {
-            CreateMachine = _ => StandbyMachine,
-            Disks = StandbyDisks,
-            Consoles = [StandbyConsole],
-            StateFolder = Folder,
+            CreateMachine = _ => node.Machine,
+            Disks = node.Disks,
+            Consoles = [node.Outbox],
+            StateFolder = Directory.CreateDirectory(Path.Combine(Folder, folder)).FullName,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
             Witness = new FileWitness(WitnessPath, _clock),
             Options = new StandbyOptions
             {
-                Node = Guid.NewGuid(),
-                Machine = Identity(StandbyMachine) with { RamBytes = ramBytes },
+                Node = node.Id,
+                Machine = Identity(node.Machine) with { RamBytes = ramBytes },
                 TakeoverNanos = _takeoverNanos,
                 ProgressNanos = _takeoverNanos * 2,
                 StagedBytesMax = 64 << 20,
             },
             Clock = _clock,
-            Events = StandbyLog,
+            Events = node.Log,
             JournalSegmentBytes = 256 << 10,
         };
         return new StandbySession(setup, setup.Witness, openSegment);
@@ -190,6 +211,6 @@ internal sealed class SessionPair : IDisposable
 
         return new MachineIdentity(
             _vm, _pair, "toy", "toy", machine.Ram.LengthBytes,
-            [new DiskIdentity("a", DiskBytes), new DiskIdentity("b", DiskBytes)], sections);
+            [new DiskIdentity("a", SessionNode.DiskBytes), new DiskIdentity("b", SessionNode.DiskBytes)], sections);
     }
 }

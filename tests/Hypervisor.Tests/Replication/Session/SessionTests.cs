@@ -1,10 +1,12 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.TestKit;
 using Xunit;
@@ -30,7 +32,7 @@ public sealed class SessionTests
         int lines = SessionPair.AssertContiguous(pair.CombinedOutput());
         Assert.Equal(pair.StandbyMachine.Step, lines);
         Assert.Equal(lines, BinaryPrimitives.ReadInt64LittleEndian(pair.StandbyMachine.Ram.ReadOnlyBytes(0, 8)));
-        AssertRecords(pair, lines);
+        AssertRecords(pair.StandbyDisks, lines);
         Assert.Equal(2u, pair.StandbyLog.RunningGeneration);
         pair.StandbyMachine.Resume();
     }
@@ -48,6 +50,31 @@ public sealed class SessionTests
         Assert.Equal(
             ["stop", "capture", "arm", "resume", "copy", "send", "stage", "journal", "ack", "release", "apply"],
             pair.Primary!.Statistics.Phases.Select(phase => phase.Name));
+    }
+
+    [Fact]
+    public void Guest_that_was_taken_over_is_protected_again_and_taken_over_again()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        pair.Primary!.Dispose();
+        pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
+        long step = pair.StandbyMachine.Step;
+
+        (PrimarySession second, SessionNode third) = pair.ProtectAgain();
+        pair.Await(() => pair.StandbyMachine.Step > step + 60, "the guest does not get on under its new protection");
+        Assert.Equal(2u, second.Statistics.Status.Generation); // protection makes no new one (rule 34)
+        second.Dispose();
+        pair.Await(() => third.Log.RunningGeneration != 0, "the second standby did not take over");
+        step = third.Machine.Step;
+        pair.Await(() => third.Machine.Step > step + 20, "the guest stands still");
+
+        third.Machine.Pause();
+        int lines = SessionPair.AssertContiguous(pair.CombinedOutput(third));
+        Assert.Equal(third.Machine.Step, lines);
+        AssertRecords(third.Disks, lines);
+        Assert.Equal(3u, third.Log.RunningGeneration);
+        third.Machine.Resume();
     }
 
     [Fact]
@@ -175,9 +202,38 @@ public sealed class SessionTests
         Assert.Equal(StandbyState.Protecting, pair.Standby.Statistics.Status.State);
     }
 
-    private static void AssertRecords(SessionPair pair, int steps)
+    [Fact]
+    public void Rule_35_only_what_differs_is_copied_to_a_disk_that_is_nearly_the_same()
     {
-        foreach (ToyDisk disk in pair.StandbyDisks)
+        const int DamagedAt = 700_000;
+        using var pair = new SessionPair();
+        byte[] content = new byte[SessionNode.DiskBytes];
+        new Random(1).NextBytes(content);
+        foreach (ToyDisk disk in (ToyDisk[])[.. pair.PrimaryDisks, .. pair.StandbyDisks])
+        {
+            disk.Fill(content);
+        }
+
+        content[DamagedAt] ^= 1;
+        pair.StandbyDisks[1].Fill(content);
+        content[DamagedAt] ^= 1;
+
+        pair.Protect();
+
+        const int Piece = CaptureRun.PieceBytes;
+        Assert.InRange(pair.CopiedBytes(1), Piece, 6 * Piece); // the damage, and what the guest has written
+        Assert.InRange(pair.CopiedBytes(0), 0, 5 * Piece);
+        Assert.Equal(content[DamagedAt], pair.StandbyDisks[1].Content[DamagedAt]);
+        pair.Primary!.Dispose();
+        pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
+        pair.StandbyMachine.Pause();
+        AssertRecords(pair.StandbyDisks, SessionPair.AssertContiguous(pair.CombinedOutput()));
+        pair.StandbyMachine.Resume();
+    }
+
+    private static void AssertRecords(List<ToyDisk> disks, int steps)
+    {
+        foreach (ToyDisk disk in disks)
         {
             int slots = (int)(disk.LengthBytes / ToyMachine.RecordBytes);
             for (int step = Math.Max(1, steps - slots + 2); step <= steps; step++)

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Net;
+using System.Security.Cryptography;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
@@ -70,6 +71,29 @@ public sealed class StandbyWorkerTests : IDisposable
         _worker.FinishFullCopy(Done(DigestOfRam() ^ 1), State(0));
 
         Assert.Contains("digest of RAM", Await(StandbyEventKind.FullCopyFinished), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(2, false)]
+    public void Rule_38_what_the_disk_has_is_the_answer(byte value, bool isSame)
+    {
+        Begin();
+        _worker.ApplyCopied(Block(1)); // before: it counts
+        Span<byte> there = stackalloc byte[512];
+        there.Fill(value);
+
+        _worker.ApplyCopied(new DiskDigestMessage
+        {
+            Disk = 0,
+            OffsetBytes = 0,
+            LengthBytes = there.Length,
+            Digest = SHA256.HashData(there),
+        });
+
+        StandbyEvent answer = AwaitEvent(StandbyEventKind.Compared);
+        Assert.Equal(new DiskRange(0, 0, 512), answer.Range);
+        Assert.Equal(isSame, answer.IsSame);
     }
 
     [Fact]
@@ -197,11 +221,13 @@ public sealed class StandbyWorkerTests : IDisposable
     }
 
     /// <summary>The error that the worker's next answer holds; null for success.</summary>
-    private string? Await(StandbyEventKind kind)
+    private string? Await(StandbyEventKind kind) => AwaitEvent(kind).Text;
+
+    private StandbyEvent AwaitEvent(StandbyEventKind kind)
     {
         Assert.True(_answers.TryTake(AnswerMillisMax, out StandbyEvent answer));
         Assert.Equal(kind, answer.Kind);
-        return answer.Text;
+        return answer;
     }
 
     private StandbyWorker NewWorker() => new(

@@ -316,7 +316,7 @@ public sealed class StandbyCoreTests : IStandbyActions
 
     void IStandbyActions.EmitOutput(OutputMessage output) => _log.Add($"emit {output.Epoch}");
 
-    void IStandbyActions.GoLive(StagedEpoch epoch, ulong generation) => _log.Add($"live {generation}");
+    void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won) => _log.Add($"live {won.Generation}");
 
     void IStandbyActions.Discard(string reason) => _log.Add("discard");
 

@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Linq;
+using System.Security.Cryptography;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Wire;
@@ -106,7 +107,7 @@ public sealed class FrameTests
         magic[0] = (byte)'G';
 
         Assert.Equal(
-            "frame protocol version is 0x9, must be 0x2",
+            "frame protocol version is 0x9, must be 0x3",
             Assert.Throws<WireFormatException>(() => FrameHeader.Read(version)).Message);
         string text = Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message;
         Assert.StartsWith("frame magic is 0x", text, StringComparison.Ordinal);
@@ -114,7 +115,7 @@ public sealed class FrameTests
 
     [Theory]
     [InlineData(0)]
-    [InlineData(18)]
+    [InlineData(20)]
     [InlineData(255)]
     public void Unknown_kind_is_refused(byte kind)
         => Assert.Contains($"kind is {kind}", Refusal(header => header[6] = kind), StringComparison.Ordinal);
@@ -198,6 +199,14 @@ public sealed class FrameTests
                 OffsetBytes = 512,
                 LengthBytes = 5,
             },
+            MessageKind.DiskDigest => new DiskDigestMessage
+            {
+                Disk = 1,
+                OffsetBytes = 512,
+                LengthBytes = 5,
+                Digest = SHA256.HashData(s_bulk),
+            },
+            MessageKind.DiskAnswer => new DiskAnswerMessage { Range = new DiskRange(1, 512, 5), IsSame = true },
             MessageKind.DiskWrite => new DiskWriteMessage
             {
                 Disk = 1,
