@@ -155,9 +155,9 @@ case ${1:-} in
       kit_files
       run_project Hypervisor.Benchmarks protected "$out/hv/hv" "$cache" "$root" "${@:3}"
     fi
-    if [[ ${2:-} == takeovers ]]; then
+    if [[ ${2:-} == takeovers || ${2:-} == latency ]]; then
       linux_files
-      run_project Hypervisor.Benchmarks takeovers "$out/hv/hv" "$cache/linux" "$root" "${@:3}"
+      run_project Hypervisor.Benchmarks "$2" "$out/hv/hv" "$cache/linux" "$root" "${@:3}"
     fi
     if [[ ${2:-} == systemd ]]; then
       systemd_files

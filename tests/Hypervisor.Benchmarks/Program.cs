@@ -1,5 +1,6 @@
 using System;
 using Hypervisor.Benchmarks.Kit;
+using Hypervisor.Benchmarks.Network;
 using Hypervisor.Benchmarks.Protection;
 using Hypervisor.Benchmarks.Systemd;
 using Hypervisor.Benchmarks.Takeovers;
@@ -19,6 +20,8 @@ internal static class Program
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
             case "kit":
                 return KitProgram.Run(words.AsSpan(1));
+            case "latency":
+                return LatencyProgram.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
             case "protected":
@@ -33,6 +36,7 @@ internal static class Program
                 Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
+                    + "latency HV FILES ROOT [--rounds N] | "
                     + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
                     + "spine HV FILES [ROWS…] | "
                     + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ROOT [--count N] [--seed S]");

@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.IO;
 using System.Text.RegularExpressions;
 using System.Threading;
+using Hypervisor.Benchmarks.Network;
 
 namespace Hypervisor.Benchmarks.Takeovers;
 

@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using System.Net.Sockets;
 using Hypervisor.TestKit;
 
-namespace Hypervisor.Benchmarks.Takeovers;
+namespace Hypervisor.Benchmarks.Network;
 
 /// <summary>
 /// Two hosts and a client on one switch, each in a network namespace of its own; the guest's NIC is bridged to it.
