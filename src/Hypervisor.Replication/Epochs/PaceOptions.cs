@@ -9,10 +9,10 @@ public sealed record PaceOptions
     /// <summary>Never longer, whatever the budgets say, as long as a cut can be made at all.</summary>
     public long LongestNanos { get; init; } = 200_000_000;
 
-    /// <summary>Longest time from the first byte of held output to the cut, while pauses keep to their budget.</summary>
+    /// <summary>Longest time from the first held byte to the cut, while pauses keep to their budget.</summary>
     public long MaxOutputLatencyNanos { get; init; } = 5_000_000;
 
-    /// <summary>What 99 of 100 recent pauses should not exceed; see <see cref="EpochPacer"/> for what it holds.</summary>
+    /// <summary>What 99 of 100 recent pauses should not exceed; <see cref="EpochPacer"/> says what it holds.</summary>
     public long MaxPauseNanos { get; init; } = 5_000_000;
 
     /// <summary>Most bytes that an epoch should send; 0 or more than that: a quarter of the standby's room.</summary>
@@ -24,7 +24,8 @@ public sealed record PaceOptions
     {
         if (ShortestNanos <= 0 || LongestNanos < ShortestNanos)
         {
-            return $"epochs are {ShortestNanos} to {LongestNanos} ns; more than 0 is needed, and the latter not shorter";
+            return $"epochs are {ShortestNanos} to {LongestNanos} ns; "
+                + "more than 0 is needed, and the latter not shorter";
         }
 
         if (MaxOutputLatencyNanos <= 0 || MaxPauseNanos <= 0)

@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Replication.Failover;

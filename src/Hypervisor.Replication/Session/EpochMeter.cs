@@ -62,7 +62,7 @@ internal sealed class EpochMeter
         }
     }
 
-    /// <summary>The standby acknowledged an epoch; the core has not looked at it yet, so nothing in it is trusted.</summary>
+    /// <summary>The standby acknowledged an epoch; the core has not checked it yet, so it is not trusted.</summary>
     public void OnAck(EpochAckMessage ack, long nowNanos)
     {
         lock (_lock)

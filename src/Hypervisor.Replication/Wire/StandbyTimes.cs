@@ -2,7 +2,7 @@ using System;
 
 namespace Hypervisor.Replication.Wire;
 
-/// <summary>How long the standby's part of an epoch took. Durations of its own clock, for people and the pacer.</summary>
+/// <summary>How long the standby's part of an epoch took by its own clock; for people.</summary>
 /// <remarks>
 /// <code>stage u32 | journal u32 | apply u32</code>
 /// Microseconds, each at most <see cref="MicrosMax"/>: what is longer is sent as that.
@@ -31,7 +31,10 @@ internal readonly record struct StandbyTimes(uint StageMicros, uint JournalMicro
 
     /// <summary>Reads and checks it.</summary>
     public static StandbyTimes Read(ref WireReader reader)
-        => new(Bounded(ref reader, "stage time"), Bounded(ref reader, "journal time"), Bounded(ref reader, "apply time"));
+        => new(
+            Bounded(ref reader, "stage time"),
+            Bounded(ref reader, "journal time"),
+            Bounded(ref reader, "apply time"));
 
     private static uint Bounded(ref WireReader reader, string field)
     {
