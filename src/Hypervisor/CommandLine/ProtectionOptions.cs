@@ -64,8 +64,8 @@ internal static class ProtectionOptions
 
     private static readonly Option[] s_all =
     [
-        s_epoch, s_maxOutputLatency, s_maxPause, s_maxStaging, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease,
-        s_takeoverTimeout,
+        s_epoch, s_maxOutputLatency, s_maxPause, s_maxStaging, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss,
+        s_lease, s_takeoverTimeout,
     ];
 
     /// <summary>Adds the options to a command.</summary>
