@@ -345,6 +345,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
             if (index == captured.Count)
             {
+                _core.OnCutMeasured(new EpochCost(
+                    World.Prng.Micros(50, 600), World.Prng.Micros(5, 4000), captured.Count));
                 _core.OnCaptureDone(epoch, [], Clock);
                 return;
             }

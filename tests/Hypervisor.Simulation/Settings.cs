@@ -26,6 +26,7 @@ internal sealed class Settings
             Machine = machine,
             EpochNanos = prng.Micros(2000, 12_000),
             OutputEpochNanos = prng.Micros(500, 2000),
+            Pace = prng.OneIn(3) ? Pace(prng) : null,
             EpochsInFlightMax = prng.Next(1, 5),
             HeartbeatNanos = lease / 4,
             LeaseNanos = lease,
@@ -55,6 +56,16 @@ internal sealed class Settings
         IsTaggedAtCompletion = prng.OneIn(2);
         SegmentBytesMax = prng.Next(500, 6000);
     }
+
+    /// <summary>Budgets that a toy guest exceeds now and then.</summary>
+    private static PaceOptions Pace(Prng prng) => new()
+    {
+        ShortestNanos = prng.Micros(100, 1000),
+        LongestNanos = prng.Micros(5000, 30_000),
+        MaxOutputLatencyNanos = prng.Micros(500, 2000),
+        MaxPauseNanos = prng.Micros(100, 400),
+        MaxStagingBytes = prng.OneIn(2) ? 0 : prng.Next(500, 5000),
+    };
 
     public PrimaryOptions Primary { get; }
 

@@ -39,6 +39,9 @@ internal sealed class EpochPipeline
     /// <summary>Payload bytes sent of epochs that are not acknowledged.</summary>
     public long UnackedBytes { get; private set; }
 
+    /// <summary>Payload bytes sent of the open epoch: its disk writes.</summary>
+    public long OpenBytes => _bytes[Slot(OpenEpoch)];
+
     /// <summary>Epochs that were ended and not acknowledged.</summary>
     public int InFlight => (int)(EndedEpoch - AckedEpoch);
 

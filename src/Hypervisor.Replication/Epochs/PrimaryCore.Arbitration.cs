@@ -19,6 +19,7 @@ internal sealed partial class PrimaryCore
     private bool _isCopyDoneSent;
     private bool _isFinalDue;         // Ending: the last epoch is still to be committed
     private bool _isLastCutRequested;
+    private bool _mayBeInSync;        // a swap to "in sync" was sent; its answer, or a later swap, has not come
     private bool _isLastCommitted;    // the standby has all that the guest ever did
     private bool _isEndSent;
 
@@ -37,7 +38,7 @@ internal sealed partial class PrimaryCore
             next = Math.Min(next, SilenceDeadlineNanos);
             if (State == PrimaryState.Protected)
             {
-                next = CanCut ? Math.Min(next, _cutClock.DueNanos(IsOutputWaiting)) : next;
+                next = CanCut ? Math.Min(next, Due.DueNanos) : next;
             }
 
             return next;
@@ -148,6 +149,7 @@ internal sealed partial class PrimaryCore
         else if (_dialog.HasWon(answer))
         {
             _record = _dialog.Desired;
+            _mayBeInSync = false; // a swap that is still on its way finds another record now
             _generation = _record.Generation;
             OnSwapped(nowNanos);
         }
@@ -258,9 +260,7 @@ internal sealed partial class PrimaryCore
 
     private void Decide(string reason, long nowNanos)
     {
-        bool isAsked = State == PrimaryState.Syncing && _dialog.Desired is { IsStandbyInSync: true };
-        bool mayBeInSync = _record!.IsStandbyInSync || isAsked;
-        if (!mayBeInSync)
+        if (!_record!.IsStandbyInSync && !_mayBeInSync)
         {
             GoAlone(reason, nowNanos);
             return;

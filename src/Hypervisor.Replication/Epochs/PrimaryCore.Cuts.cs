@@ -3,9 +3,51 @@ namespace Hypervisor.Replication.Epochs;
 /// <summary>When to cut, when to slow the guest, when to let output out.</summary>
 internal sealed partial class PrimaryCore
 {
+    /// <summary>How often which reason led to a cut.</summary>
+    public CutTally Cuts { get; } = new();
+
+    /// <summary>What the cut cost whose data ends with the OnCaptureDone that follows.</summary>
+    public void OnCutMeasured(in EpochCost cost) => _cost = cost;
+
+    /// <summary>The outbox of an epoch holds something: the cut that ends it may come sooner.</summary>
+    /// <param name="epoch">The epoch. Where it is not open yet, the word of its cut is on its way.</param>
+    /// <param name="nowNanos">Now.</param>
+    public void OnOutputWaiting(ulong epoch, long nowNanos)
+    {
+        if (!IsReplicating || epoch > _epochs.OpenEpoch + 1)
+        {
+            return; // of an earlier life of the pair
+        }
+
+        if (epoch > _outputEpoch)
+        {
+            (_outputEpoch, _outputNanos) = (epoch, nowNanos);
+        }
+
+        TryCut(nowNanos);
+    }
+
     private bool CanCut
         => !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight < _options.EpochsInFlightMax
             && (!IsFull || _epochs.InFlight == 0);
+
+    private bool IsOutputWaiting => _outputEpoch >= _epochs.OpenEpoch && _outputEpoch > 0;
+
+    /// <summary>When the open epoch is long enough, and why then.</summary>
+    private (long DueNanos, CutReason Reason) Due
+    {
+        get
+        {
+            if (_pacer is not null)
+            {
+                return _pacer.Due(IsOutputWaiting ? _outputNanos : long.MaxValue, _epochs.OpenBytes);
+            }
+
+            long due = _cutClock.DueNanos(IsOutputWaiting);
+            bool isSooner = due < _cutClock.DueNanos(isOutputWaiting: false);
+            return (due, isSooner ? CutReason.OutputWaiting : CutReason.Grid);
+        }
+    }
 
     /// <summary>Lets out what is acknowledged, while the lease holds (rules 1, 3, 26).</summary>
     private void TryRelease(long nowNanos)
@@ -27,7 +69,9 @@ internal sealed partial class PrimaryCore
     private void TryCut(long nowNanos)
     {
         bool isLastDue = _endReason is not null && !_isLastCutRequested;
-        bool isDue = nowNanos >= _cutClock.DueNanos(IsOutputWaiting) || _isGuestHeld;
+        (long dueNanos, CutReason reason) = Due;
+        bool isOld = nowNanos >= dueNanos;
+        bool isDue = isOld || _isGuestHeld;
         if (State is not (PrimaryState.Protected or PrimaryState.Ending)
             || (State == PrimaryState.Ending ? !isLastDue : !isDue)
             || !CanCut)
@@ -38,8 +82,14 @@ internal sealed partial class PrimaryCore
         if (State == PrimaryState.Ending)
         {
             _isLastCutRequested = true;
+            reason = CutReason.LastEpoch;
+        }
+        else if (!isOld)
+        {
+            reason = CutReason.StandbyFull;
         }
 
+        Cuts.Add(reason);
         _progressNanos = nowNanos;
         RequestCut();
     }

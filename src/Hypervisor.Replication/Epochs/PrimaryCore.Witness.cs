@@ -21,6 +21,7 @@ internal sealed partial class PrimaryCore
     private void MarkInSync(long nowNanos)
     {
         _intent = Intent.MarkInSync;
+        _mayBeInSync = true;
         AskFor(nowNanos);
     }
 
@@ -160,7 +161,7 @@ internal sealed partial class PrimaryCore
             case PrimaryState.Pairing:
                 LoseStandby("the witness does not answer", nowNanos);
                 break;
-            case PrimaryState.Ending when _endReason is not null && _record is { IsStandbyInSync: false }:
+            case PrimaryState.Ending when _record is { IsStandbyInSync: false } && !_mayBeInSync:
                 FinishEnd(nowNanos); // nobody can take over anyway
                 break;
             case PrimaryState.Starting:

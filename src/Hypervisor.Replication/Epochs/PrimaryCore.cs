@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Generic;
 using Hypervisor.Core;
 using Hypervisor.Replication.Failover;
@@ -18,6 +17,7 @@ internal sealed partial class PrimaryCore
     private readonly IPrimaryActions _actions;
     private readonly EpochPipeline _epochs = new();
     private readonly CutClock _cutClock;
+    private readonly EpochPacer? _pacer; // instead of the clock
 
     private WelcomeMessage? _welcome;
     private readonly Queue<DiskRange> _compared = new(); // sent as digests, not answered yet
@@ -26,6 +26,8 @@ internal sealed partial class PrimaryCore
     private Lease _lease;
     private bool _isLinkUp;
     private ulong _outputEpoch; // the newest epoch whose outbox is known to hold something; 0: none
+    private long _outputNanos;  // since when it does
+    private EpochCost _cost;    // of the cut whose data is about to end
     private bool _isGuestHeld;
     private long _lastSentNanos;   // of the last heartbeat or END: what an echo may say at most
     private long _heartbeatNanos;  // when the next heartbeat is due
@@ -40,6 +42,7 @@ internal sealed partial class PrimaryCore
         _options = options;
         _actions = actions;
         _cutClock = new CutClock(options.EpochNanos, options.OutputEpochNanos);
+        _pacer = options.Pace is null ? null : new EpochPacer(options.Pace, options.EpochNanos);
         _dialog = new WitnessDialog(options.WitnessRetryNanos, options.ProgressNanos);
     }
 
@@ -210,6 +213,7 @@ internal sealed partial class PrimaryCore
     {
         if (IsReplicating)
         {
+            _pacer?.OnCut(IsOutputWaiting, nowNanos);
             _epochs.TakeCut(epoch, nowNanos);
             _cutClock.OnCut(nowNanos);
             _progressNanos = nowNanos;
@@ -244,6 +248,12 @@ internal sealed partial class PrimaryCore
 
         EpochTotals totals = _epochs.End(epoch);
         _progressNanos = nowNanos;
+        if (epoch > 0)
+        {
+            _pacer?.OnCaptured(totals.PayloadBytes, _cost);
+        }
+
+        _cost = default;
         if (epoch == 0)
         {
             _isCopyDoneSent = true;
@@ -267,22 +277,6 @@ internal sealed partial class PrimaryCore
         });
         TryCut(nowNanos);
     }
-
-    /// <summary>The outbox of an epoch holds something: the cut that ends it may come sooner.</summary>
-    /// <param name="epoch">The epoch. Where it is not open yet, the word of its cut is on its way.</param>
-    /// <param name="nowNanos">Now.</param>
-    public void OnOutputWaiting(ulong epoch, long nowNanos)
-    {
-        if (!IsReplicating || epoch > _epochs.OpenEpoch + 1)
-        {
-            return; // of an earlier life of the pair
-        }
-
-        _outputEpoch = Math.Max(_outputEpoch, epoch);
-        TryCut(nowNanos);
-    }
-
-    private bool IsOutputWaiting => _outputEpoch >= _epochs.OpenEpoch && _outputEpoch > 0;
 
     /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
     private bool IsReplicating
@@ -323,6 +317,7 @@ internal sealed partial class PrimaryCore
         _epochs.Reset();
         _outputEpoch = 0;
         _cutClock.Restart(nowNanos);
+        _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
         ReleasedEpoch = 0;
         _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);

@@ -19,6 +19,12 @@ public sealed record PrimaryOptions
     /// <summary>Shortest epoch: how soon after a cut the next one is made when output waits.</summary>
     public long OutputEpochNanos { get; init; } = 50_000_000;
 
+    /// <summary>
+    /// Lets a pacer choose the length, with <see cref="EpochNanos"/> as the usual one and without
+    /// <see cref="OutputEpochNanos"/>; null: the two above hold.
+    /// </summary>
+    public PaceOptions? Pace { get; init; }
+
     /// <summary>Most epochs sent and not yet acknowledged; then the running epoch grows.</summary>
     public int EpochsInFlightMax { get; init; } = 2;
 
@@ -62,6 +68,11 @@ public sealed record PrimaryOptions
         {
             return $"epoch is {EpochNanos} ns and {OutputEpochNanos} ns with output; "
                 + "more than 0 is needed, and the latter not longer";
+        }
+
+        if (Pace?.FindError() is { } error)
+        {
+            return error;
         }
 
         if (HeartbeatNanos <= 0 || HeartbeatNanos * 2 > LeaseNanos)

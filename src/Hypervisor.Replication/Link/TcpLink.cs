@@ -59,6 +59,11 @@ internal sealed class TcpLink : IDisposable
     /// <summary>Number that the session knows it by.</summary>
     public int Id { get; }
 
+    /// <summary>
+    /// Called on the writer's thread with epoch and time when the socket has taken the whole END of an epoch.
+    /// </summary>
+    public Action<ulong, long>? OnEndTaken { get; init; }
+
     /// <summary>The peer's address, for people.</summary>
     public string Peer => _stream.Peer;
 
@@ -276,6 +281,7 @@ internal sealed class TcpLink : IDisposable
                     break;
                 }
 
+                ulong? ended = message.Kind == MessageKind.EpochEnd ? message.Epoch : null;
                 try
                 {
                     used = Put(encoder, message, buffer, used);
@@ -283,6 +289,14 @@ internal sealed class TcpLink : IDisposable
                 finally
                 {
                     message.Release();
+                }
+
+                if (ended is { } epoch)
+                {
+                    // Somebody waits for the answer: it is not gathered with what comes next.
+                    _stream.Send(buffer.AsSpan(0, used));
+                    used = 0;
+                    OnEndTaken?.Invoke(epoch, _clock.NowNanos);
                 }
             }
 

@@ -10,6 +10,9 @@ internal sealed class CaptureMeter
     private readonly RecentPauses _recent = new();
     private long _epochs, _lastDirty, _dirty, _lines, _bytes; // each written by one thread, read with Volatile
 
+    /// <summary>The phases after the pause.</summary>
+    public EpochMeter Epochs { get; } = new();
+
     /// <summary>One cut, by the times between its steps.</summary>
     public void AddPause(long startNanos, long stoppedNanos, long capturedNanos, long rearmedNanos, long endNanos)
     {
@@ -49,5 +52,15 @@ internal sealed class CaptureMeter
         Volatile.Read(ref _lastDirty),
         Volatile.Read(ref _dirty),
         Volatile.Read(ref _lines),
-        Volatile.Read(ref _bytes));
+        Volatile.Read(ref _bytes))
+    {
+        Phases =
+        [
+            new("stop", _stop.Summarize()),
+            new("capture", _capture.Summarize()),
+            new("arm", _rearm.Summarize()),
+            new("resume", _resume.Summarize()),
+            .. Epochs.Summarize(),
+        ],
+    };
 }

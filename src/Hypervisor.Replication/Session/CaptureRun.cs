@@ -5,6 +5,7 @@ using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Wire;
 
@@ -104,9 +105,13 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
         PrimaryEventKind kind,
         Message? message = null,
         ulong epoch = 0,
-        string? text = null,
-        ulong[]? digests = null)
-        => _inbox.Post(new PrimaryEvent(kind, message, this, epoch, text, digests));
+        string? text = null)
+        => _inbox.Post(new PrimaryEvent(kind, message, this, epoch, text));
+
+    /// <summary>Posts that everything of a cut was handed over.</summary>
+    public void PostDone(ulong epoch, ulong[] digests, in EpochCost cost)
+        => _inbox.Post(new PrimaryEvent(
+            PrimaryEventKind.CaptureDone, Source: this, Epoch: epoch, Digests: digests, Cost: cost));
 
     /// <summary>An empty chunk for console bytes; null once stopped.</summary>
     public Chunk? RentChunk() => _ramPool.Rent();

@@ -6,6 +6,7 @@ using Hypervisor.Backends.Console;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Wire;
 
@@ -214,7 +215,8 @@ internal sealed class CaptureThread : IDisposable
         _setup.Machine.RearmWrites();
         long rearmed = _setup.Clock.NowNanos;
         _guest.Settle();
-        _meter.AddPause(start, stopped, captured, rearmed, _setup.Clock.NowNanos);
+        long resumed = _setup.Clock.NowNanos;
+        _meter.AddPause(start, stopped, captured, rearmed, resumed);
         if (failure is not null)
         {
             sections.Dispose();
@@ -222,7 +224,7 @@ internal sealed class CaptureThread : IDisposable
             return;
         }
 
-        SendCut(run, epoch, sections);
+        SendCut(run, epoch, sections, start, resumed);
     }
 
     /// <summary>The inside of the pause: nothing here may wait for anybody.</summary>
@@ -261,7 +263,7 @@ internal sealed class CaptureThread : IDisposable
         }
     }
 
-    private void SendCut(CaptureRun run, ulong epoch, Chunk sections)
+    private void SendCut(CaptureRun run, ulong epoch, Chunk sections, long startNanos, long resumedNanos)
     {
         run.CopyEpoch = epoch;
         run.IsFullCopy = false;
@@ -282,9 +284,11 @@ internal sealed class CaptureThread : IDisposable
             return; // stopped: whoever did that also freed the pages
         }
 
+        long copied = _setup.Clock.NowNanos - resumedNanos;
+        _meter.Epochs.AddCopy(copied);
         _meter.AddEpoch(run.Copier.ListedPages, run.Copier.Writer.Lines, run.Copier.Writer.Bytes);
         ulong[] digests = epoch == 0 ? [run.Copier.ShadowDigest()] : [];
-        run.Post(PrimaryEventKind.CaptureDone, epoch: epoch, digests: digests);
+        run.PostDone(epoch, digests, new EpochCost(resumedNanos - startNanos, copied, run.Copier.ListedPages));
     }
 
     private static bool TrySendOutput(CaptureRun run, ulong epoch, int stream, OutboxStream outbox)

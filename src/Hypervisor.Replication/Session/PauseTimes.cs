@@ -4,7 +4,7 @@ using System.Threading;
 
 namespace Hypervisor.Replication.Session;
 
-/// <summary>How long pauses were, as a histogram of bounded size: 16 steps per doubling, so 6 % wide at most.</summary>
+/// <summary>How long something took, as a histogram of bounded size: 16 steps per doubling, each 6 % wide.</summary>
 internal sealed class PauseTimes
 {
     private const int StepBits = 4;

@@ -1,3 +1,4 @@
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
 
@@ -11,6 +12,7 @@ namespace Hypervisor.Replication.Session;
 /// <param name="Text">The reason that goes with it.</param>
 /// <param name="Digests">Content digests of a finished capture.</param>
 /// <param name="Answer">The witness's word.</param>
+/// <param name="Cost">What a finished capture cost.</param>
 internal readonly record struct PrimaryEvent(
     PrimaryEventKind Kind,
     Message? Message = null,
@@ -18,7 +20,8 @@ internal readonly record struct PrimaryEvent(
     ulong Epoch = 0,
     string? Text = null,
     ulong[]? Digests = null,
-    WitnessAnswer Answer = default);
+    WitnessAnswer Answer = default,
+    EpochCost Cost = default);
 
 /// <summary>Kinds of <see cref="PrimaryEvent"/>.</summary>
 internal enum PrimaryEventKind : byte

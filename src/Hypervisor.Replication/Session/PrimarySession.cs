@@ -74,7 +74,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         {
             lock (_statusLock)
             {
-                return _meter.Snapshot(_status);
+                return _meter.Snapshot(_status) with
+                {
+                    CutReasons = _core.Cuts.Snapshot(),
+                    LastCut = _core.Cuts.Last,
+                };
             }
         }
     }
@@ -85,16 +89,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     /// <summary>How many pauses of each length: entry n of 2^n nanoseconds and more, but not twice as much.</summary>
     public long[] PauseCounts => _meter.PauseCounts();
 
-    /// <summary>
-    /// The guest shut down, or is stopped on purpose: commits the last epoch, tells witness and standby, then
-    /// ends.
-    /// </summary>
+    /// <summary>The guest shut down, or is stopped on purpose: commits the last epoch, tells everybody.</summary>
     public void PlanEnd(string reason)
         => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
 
-    /// <summary>
-    /// Console output overflowed its outbox: ends protection, loudly (rule 23). For the outbox's callback.
-    /// </summary>
+    /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23).</summary>
     public void OnOutboxOverflow()
         => Post(new PrimaryEvent(
             PrimaryEventKind.Failure, Source: Volatile.Read(ref _run), Text: "console outbox is full"));
@@ -155,6 +154,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         }
         else
         {
+            if (message.Kind == MessageKind.EpochEnd)
+            {
+                _meter.Epochs.OnEnd(message.Epoch, Now);
+            }
+
             _link.Send(message);
         }
     }
@@ -168,6 +172,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
     {
         var run = new CaptureRun(_setup, _inbox);
+        _meter.Epochs.Restart();
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);
     }
@@ -182,6 +187,8 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
         {
             outbox.Release(epoch);
         }
+
+        _meter.Epochs.OnReleased(epoch, Now);
     }
 
     void IPrimaryActions.PassOutput()
@@ -291,6 +298,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
                 _core.OnCaptured(item.Message!, now);
                 break;
             case PrimaryEventKind.CaptureDone:
+                _core.OnCutMeasured(item.Cost);
                 _core.OnCaptureDone(item.Epoch, item.Digests!, now);
                 break;
             case PrimaryEventKind.OutputHeld:
@@ -312,7 +320,10 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 
     private void Connect(PeerStream peer, long now)
     {
-        var link = new TcpLink(0, peer, _setup.Options.ProgressNanos, _setup.Clock, this);
+        var link = new TcpLink(0, peer, _setup.Options.ProgressNanos, _setup.Clock, this)
+        {
+            OnEndTaken = _meter.Epochs.OnEndTaken,
+        };
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
         _core.OnConnected(_setup.NextIncarnation(), now);
@@ -322,6 +333,11 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     {
         if (item.Source == _link)
         {
+            if (item.Message is EpochAckMessage ack)
+            {
+                _meter.Epochs.OnAck(ack, now);
+            }
+
             _core.OnMessage(item.Message!, now);
         }
         else

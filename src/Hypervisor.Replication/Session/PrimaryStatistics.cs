@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using Hypervisor.Replication.Epochs;
 
 namespace Hypervisor.Replication.Session;
@@ -25,4 +26,17 @@ public readonly record struct PrimaryStatistics(
     long LastDirtyPages,
     long DirtyPages,
     long DeltaLines,
-    long DeltaBytes);
+    long DeltaBytes)
+{
+    /// <summary>
+    /// The phases of an epoch in their order: stop, capture, arm, resume (the pause), copy, send, stage, journal, ack,
+    /// release, apply. Not null once a session gave it out.
+    /// </summary>
+    public IReadOnlyList<PhaseSummary> Phases { get; init; } = [];
+
+    /// <summary>How many cuts each reason led to, in the order of the reasons.</summary>
+    public IReadOnlyList<CutReasonCount> CutReasons { get; init; } = [];
+
+    /// <summary>Why the last cut was made when it was.</summary>
+    public CutReason LastCut { get; init; }
+}

@@ -159,8 +159,7 @@ internal sealed partial class StandbyWorker : IDisposable
                 DoCommit(order.Staged!, order.IsDurable);
                 break;
             case OrderKind.Apply:
-                ApplyRam(order.Staged!);
-                _journal.Apply(order.Staged!);
+                DoApply(order.Staged!);
                 break;
             case OrderKind.Flush:
                 // The end of protection: a journal that stayed would be replayed over whatever is written after it.
@@ -228,6 +227,8 @@ internal sealed partial class StandbyWorker : IDisposable
 
     private void DoCommit(StagedEpoch epoch, bool isDurable)
     {
+        long start = Now;
+        epoch.StageNanos = start - epoch.CapturedNanos;
         // Everything that an apply could stumble over, before anybody is told that the epoch is safe (rules 7, 8).
         foreach (RamBlockMessage ram in epoch.RamBlocks)
         {
@@ -236,6 +237,7 @@ internal sealed partial class StandbyWorker : IDisposable
 
         SectionCapture.CheckFrames(_machine!.Components, Gather(epoch));
         _journal.Append(epoch, isDurable);
+        epoch.JournalNanos = Now - start;
     }
 
     private void CheckRam(RamBlockMessage ram)
@@ -246,13 +248,19 @@ internal sealed partial class StandbyWorker : IDisposable
         }
     }
 
-    private void ApplyRam(StagedEpoch epoch)
+    private void DoApply(StagedEpoch epoch)
     {
+        long start = Now;
         foreach (RamBlockMessage ram in epoch.RamBlocks)
         {
             RamDelta.Apply(ram.Bulk.Span, _machine!.Ram);
         }
+
+        _journal.Apply(epoch);
+        epoch.ApplyNanos = Now - start;
     }
+
+    private long Now => _setup.Clock.NowNanos;
 
     private void LoadSections(StagedEpoch epoch) => SectionCapture.Load(_machine!.Components, Gather(epoch));
 

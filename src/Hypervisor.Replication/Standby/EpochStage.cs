@@ -12,11 +12,13 @@ namespace Hypervisor.Replication.Standby;
 internal sealed class EpochStage(StandbyOptions options)
 {
     private const int MessagesMax = 1 << 20; // per incarnation's open epochs: bounds the bookkeeping, not the bytes
+    private const int TimesKept = 64; // above what may be committed and not acknowledged
 
     private readonly List<StagedEpoch> _open = [];
     private readonly Queue<StagedEpoch> _verified = new();
     private readonly Queue<StagedEpoch> _committed = new();
     private readonly Stack<StagedEpoch> _spare = new();
+    private readonly StandbyTimes[] _times = new StandbyTimes[TimesKept]; // of epoch n at n modulo their number
     private int _openMessages;
     private int _openMax;
 
@@ -65,9 +67,15 @@ internal sealed class EpochStage(StandbyOptions options)
         _openMax = epochsInFlightMax + 2; // in flight, being captured, open
     }
 
+    /// <summary>How long a committed epoch took here, and the last one that was applied.</summary>
+    public StandbyTimes TimesOf(ulong epoch) => _times[epoch % TimesKept] with
+    {
+        ApplyMicros = StandbyTimes.Micros(Latest?.ApplyNanos ?? 0),
+    };
+
     /// <summary>Parks one message of an epoch.</summary>
     /// <returns>Null, or what is wrong with it; then the message is still the caller's.</returns>
-    public string? Park(Message message)
+    public string? Park(Message message, long nowNanos)
     {
         if (message.Epoch <= EndedEpoch || message.Epoch > EndedEpoch + (ulong)_openMax)
         {
@@ -84,7 +92,13 @@ internal sealed class EpochStage(StandbyOptions options)
 
         StagedBytes += message.PayloadBytes;
         _openMessages++;
-        Open(message.Epoch).Add(message);
+        StagedEpoch epoch = Open(message.Epoch);
+        epoch.Add(message);
+        if (epoch.CapturedNanos == 0 && message.Kind is MessageKind.RamBlock or MessageKind.Section)
+        {
+            epoch.CapturedNanos = nowNanos;
+        }
+
         return null;
     }
 
@@ -130,6 +144,8 @@ internal sealed class EpochStage(StandbyOptions options)
         Check.That(epoch is not null && epoch.Epoch == number && number == CommittedEpoch + 1);
         Committing = null;
         CommittedEpoch = number;
+        _times[number % TimesKept] = new StandbyTimes(
+            StandbyTimes.Micros(epoch.StageNanos), StandbyTimes.Micros(epoch.JournalNanos), 0);
         _committed.Enqueue(epoch);
         CommittedBytes += epoch.PayloadBytes;
         return epoch;

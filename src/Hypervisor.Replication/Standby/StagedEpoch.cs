@@ -37,11 +37,26 @@ internal sealed class StagedEpoch
     /// <summary>Whether the guest flushed a disk in this epoch.</summary>
     public bool HasFlush { get; private set; }
 
+    /// <summary>
+    /// When the first message of its cut came, 0 before: disk writes come while the primary's guest is still in it.
+    /// </summary>
+    public long CapturedNanos { get; set; }
+
+    /// <summary>How long it was gathered, verified and waited. Set by whoever commits it, before the answer.</summary>
+    public long StageNanos { get; set; }
+
+    /// <summary>How long the journal took. Set by whoever commits it, before the answer.</summary>
+    public long JournalNanos { get; set; }
+
+    /// <summary>How long RAM and disks took. Set by whoever applies it, before the answer.</summary>
+    public long ApplyNanos { get; set; }
+
     /// <summary>Makes it an empty epoch <paramref name="epoch"/>.</summary>
     public void Begin(ulong epoch)
     {
         Release();
         Epoch = epoch;
+        CapturedNanos = StageNanos = JournalNanos = ApplyNanos = 0;
     }
 
     /// <summary>Messages that were added.</summary>

@@ -227,7 +227,7 @@ internal sealed partial class StandbyCore
         {
             Reject(message, $"{message.Kind} of epoch {message.Epoch} while {State}");
         }
-        else if (_stage.Park(message) is { } error)
+        else if (_stage.Park(message, _nowNanos) is { } error)
         {
             Reject(message, error);
         }
@@ -292,6 +292,7 @@ internal sealed partial class StandbyCore
                 Epoch = _ackedEpoch,
                 EchoNanos = _echoNanos,
                 AppliedEpoch = _stage.AppliedEpoch,
+                Times = _stage.TimesOf(_ackedEpoch),
             });
         }
 

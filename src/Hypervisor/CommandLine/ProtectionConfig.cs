@@ -7,10 +7,22 @@ namespace Hypervisor.CommandLine;
 /// <summary>Everything that a user can say about a pair; the same words on both halves.</summary>
 internal sealed record ProtectionConfig
 {
-    /// <summary>Time between two checkpoints.</summary>
+    /// <summary>Whether a pacer chooses the time between two checkpoints, within 1 to 200 ms.</summary>
+    public bool IsEpochAuto { get; init; }
+
+    /// <summary>Longest pause that a paced pair is meant to have; longer ones come less often.</summary>
+    public TimeSpan MaxPause { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>Most bytes that a paced epoch is meant to send; 0: a quarter of what the standby can hold.</summary>
+    public long MaxStagingBytes { get; init; }
+
+    /// <summary>Time between two checkpoints; the usual one with a pacer.</summary>
     public TimeSpan Epoch { get; init; } = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Time between two checkpoints while output waits for one; never longer than the other.</summary>
+    /// <summary>
+    /// Time between two checkpoints while output waits for one, never longer than the other. With a pacer: from the
+    /// first byte that waits to the checkpoint.
+    /// </summary>
     public TimeSpan MaxOutputLatency { get; init; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>The record that decides who may run; both halves must reach it.</summary>

@@ -7,18 +7,37 @@ namespace Hypervisor.CommandLine;
 /// <summary>The options that describe a pair, and their way into a <see cref="ProtectionConfig"/>.</summary>
 internal static class ProtectionOptions
 {
+    private const string Auto = "auto";
+    private const long StagingMin = 64 << 10; // the device state of a small machine
+
     private static readonly TimeSpan s_epochMin = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan s_epochMax = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_timeoutMin = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan s_timeoutMax = TimeSpan.FromMinutes(10);
 
+    private static readonly TimeSpan s_pauseMin = TimeSpan.FromMicroseconds(100);
+    private static readonly TimeSpan s_pauseMax = TimeSpan.FromSeconds(1);
+
     private static readonly Option<string> s_epoch = OptionShapes.One(
-        "--epoch", "TIME", "Time between two checkpoints, 1ms to 10s [default: 50ms].");
+        "--epoch",
+        "TIME|auto",
+        "Time between two checkpoints, 1ms to 10s, or chosen within 1ms to 200ms by the budgets below "
+        + "[default: 50ms].");
 
     private static readonly Option<string> s_maxOutputLatency = OptionShapes.One(
         "--max-output-latency",
         "TIME",
         "Longest time between two checkpoints while output waits, 1ms to 10s [default: 5ms].");
+
+    private static readonly Option<string> s_maxPause = OptionShapes.One(
+        "--max-pause",
+        "TIME",
+        "With --epoch auto: pauses that are longer, 100us to 1s, come less often [default: 5ms].");
+
+    private static readonly Option<string> s_maxStaging = OptionShapes.One(
+        "--max-staging",
+        "SIZE",
+        "With --epoch auto: what a checkpoint should send at most [default: a quarter of the standby's room].");
 
     private static readonly Option<string> s_witness = OptionShapes.One(
         "--witness", "file:PATH|etcd:URL", "The record that decides who may run; both halves must reach it.");
@@ -45,7 +64,8 @@ internal static class ProtectionOptions
 
     private static readonly Option[] s_all =
     [
-        s_epoch, s_maxOutputLatency, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss, s_lease, s_takeoverTimeout,
+        s_epoch, s_maxOutputLatency, s_maxPause, s_maxStaging, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss,
+        s_lease, s_takeoverTimeout,
     ];
 
     /// <summary>Adds the options to a command.</summary>
@@ -66,10 +86,15 @@ internal static class ProtectionOptions
     public static ProtectionConfig Read(ParseResult words, string? witnessPath = null)
     {
         var defaults = new ProtectionConfig { Witness = WitnessText.InFile("") };
+        bool isAuto = words.GetValue(s_epoch) == Auto;
+        RefuseBudgets(words, isAuto);
         var config = new ProtectionConfig
         {
             Witness = ReadWitness(words.GetValue(s_witness), witnessPath),
-            Epoch = ReadDuration(words, s_epoch, defaults.Epoch, s_epochMin, s_epochMax),
+            IsEpochAuto = isAuto,
+            Epoch = isAuto ? defaults.Epoch : ReadDuration(words, s_epoch, defaults.Epoch, s_epochMin, s_epochMax),
+            MaxPause = ReadDuration(words, s_maxPause, defaults.MaxPause, s_pauseMin, s_pauseMax),
+            MaxStagingBytes = ReadStaging(words.GetValue(s_maxStaging)),
             MaxOutputLatency = ReadDuration(
                 words, s_maxOutputLatency, defaults.MaxOutputLatency, s_epochMin, s_epochMax),
             Lease = ReadDuration(words, s_lease, defaults.Lease, s_timeoutMin, s_timeoutMax),
@@ -106,7 +131,7 @@ internal static class ProtectionOptions
     public static string[] Write(ProtectionConfig config) =>
     [
         s_witness.Name, config.Witness.Text,
-        s_epoch.Name, DurationText.Write(config.Epoch),
+        .. WriteEpoch(config),
         s_maxOutputLatency.Name, DurationText.Write(config.MaxOutputLatency),
         s_lease.Name, DurationText.Write(config.Lease),
         s_takeoverTimeout.Name, DurationText.Write(config.TakeoverTimeout),
@@ -123,6 +148,36 @@ internal static class ProtectionOptions
             WitnessPolicy.Stop => "stop",
         },
     ];
+
+    private static string[] WriteEpoch(ProtectionConfig config)
+    {
+        if (!config.IsEpochAuto)
+        {
+            return [s_epoch.Name, DurationText.Write(config.Epoch)];
+        }
+
+        string[] words = [s_epoch.Name, Auto, s_maxPause.Name, DurationText.Write(config.MaxPause)];
+        return config.MaxStagingBytes == 0
+            ? words : [.. words, s_maxStaging.Name, SizeText.Write(config.MaxStagingBytes)];
+    }
+
+    private static void RefuseBudgets(ParseResult words, bool isAuto)
+    {
+        foreach (Option<string> budget in (Option<string>[])[s_maxPause, s_maxStaging])
+        {
+            if (!isAuto && words.GetValue(budget) is not null)
+            {
+                throw new UsageException($"{budget.Name}: the time is fixed; allowed: with --epoch auto");
+            }
+        }
+    }
+
+    private static long ReadStaging(string? text)
+    {
+        long bytes = text is null ? 0 : SizeText.Parse(s_maxStaging.Name, text);
+        return text is null || bytes >= StagingMin ? bytes : throw new UsageException(
+            $"--max-staging: '{text}' is too little; allowed: {SizeText.Write(StagingMin)} and more");
+    }
 
     private static WitnessText ReadWitness(string? text, string? otherwise)
     {

@@ -1,10 +1,11 @@
 using System;
 using System.Globalization;
+using System.Text;
 using Hypervisor.Replication.Session;
 
 namespace Hypervisor.Sessions;
 
-/// <summary>How long a protected guest stood still for its cuts, as one line for people at the end of a run.</summary>
+/// <summary>How long a protected guest stood still for its cuts, for people at the end of a run.</summary>
 internal static class PauseText
 {
     /// <summary>The line; at least one epoch must have been cut.</summary>
@@ -15,6 +16,21 @@ internal static class PauseText
         + $"max {Millis(numbers.Pause.MaxNanos)} ms (p99: stop {Millis(numbers.StopPart.P99Nanos)}, "
         + $"capture {Millis(numbers.CapturePart.P99Nanos)}, rearm {Millis(numbers.RearmPart.P99Nanos)}, "
         + $"resume {Millis(numbers.ResumePart.P99Nanos)})");
+
+    /// <summary>The phases of an epoch; a name without numbers never happened.</summary>
+    public static string DescribePhases(in PrimaryStatistics numbers)
+    {
+        var line = new StringBuilder("phases of an epoch, p50/p99/max ms:");
+        foreach (PhaseSummary phase in numbers.Phases)
+        {
+            PauseSummary times = phase.Times;
+            string text = times.Count == 0 ? "-"
+                : $"{Millis(times.MedianNanos)}/{Millis(times.P99Nanos)}/{Millis(times.MaxNanos)}";
+            _ = line.Append(line[^1] == ':' ? " " : " · ").Append(phase.Name).Append(' ').Append(text);
+        }
+
+        return line.ToString();
+    }
 
     private static string Millis(long nanos) => (nanos / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
 }

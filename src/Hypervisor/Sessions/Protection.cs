@@ -23,6 +23,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     private readonly IReadOnlyList<DiskIdentity> _disks;
     private readonly SessionOutcome _outcome;
     private readonly Replicator _replicator;
+    private readonly bool _isPaced;
     private ulong _reportedEpoch;
 
     /// <summary>Begins to look for the standby.</summary>
@@ -43,6 +44,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         _guest = guest;
         _report = report;
         _disks = options.Machine.Disks;
+        _isPaced = options.Pace is not null;
         _outcome = new SessionOutcome(new ReportedEvents(report, guest.Clock, isStandby: false));
         _replicator = start(new PrimarySetup
         {
@@ -77,6 +79,12 @@ internal sealed class Protection : IWatchedGuest, IDisposable
             Machine = machine,
             EpochNanos = Nanos(terms.Epoch),
             OutputEpochNanos = Math.Min(Nanos(terms.Epoch), Nanos(terms.MaxOutputLatency)),
+            Pace = !terms.IsEpochAuto ? null : new PaceOptions
+            {
+                MaxOutputLatencyNanos = Nanos(terms.MaxOutputLatency),
+                MaxPauseNanos = Nanos(terms.MaxPause),
+                MaxStagingBytes = terms.MaxStagingBytes,
+            },
             HeartbeatNanos = Math.Max(1, lease / HeartbeatsPerLease),
             LeaseNanos = lease,
             ProgressNanos = Math.Max(lease * 2, new PrimaryOptions { Node = default, Machine = machine }.ProgressNanos),
@@ -136,10 +144,14 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         PrimaryStatistics statistics = _replicator.Statistics;
         if (statistics.Epochs > 0)
         {
-            string line = PauseText.Describe(statistics);
-            _report.Send(new StatusEvent(StatusKind.State, _guest.Clock.NowNanos) { Message = line });
+            Say(PauseText.Describe(statistics));
+            Say(PauseText.DescribePhases(statistics));
+            Say(PaceText.Describe(statistics.CutReasons));
         }
     }
+
+    private void Say(string line)
+        => _report.Send(new StatusEvent(StatusKind.State, _guest.Clock.NowNanos) { Message = line });
 
     private void ReportEpoch()
     {
@@ -155,7 +167,8 @@ internal sealed class Protection : IWatchedGuest, IDisposable
                 DirtyPages = statistics.LastDirtyPages,
                 BytesSent = status.BytesSent,
                 LagMicros = status.LagNanos / 1000,
-                Message = PairIdentity.Describe(status.State, status.Taints),
+                Message = PairIdentity.Describe(status.State, status.Taints)
+                    + (_isPaced ? $", last cut: {PaceText.Describe(statistics.LastCut)}" : ""),
             });
         }
     }

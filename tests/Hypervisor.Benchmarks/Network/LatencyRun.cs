@@ -90,7 +90,8 @@ internal static partial class LatencyRun
         return ["--memory", "256M", "--net", "tap,ifname=tap0", "--drive", $"file={disk}"];
     }
 
-    private static string[] Protection(string folder) => ["--witness", $"file:{Path.Combine(folder, "witness")}"];
+    private static string[] Protection(string folder)
+        => ["--insecure", "--witness", $"file:{Path.Combine(folder, "witness")}"];
 
     [GeneratedRegex("^hv: Protected")]
     private static partial Regex Protected();

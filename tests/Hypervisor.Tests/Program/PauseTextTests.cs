@@ -20,4 +20,12 @@ public sealed class PauseTextTests
             Epochs = 4,
             DirtyPages = 8000,
         }));
+
+    [Fact]
+    public void Phases_are_named_and_one_that_never_happened_has_no_numbers() => Assert.Equal(
+        "phases of an epoch, p50/p99/max ms: stop 0.01/0.02/0.03 · apply -",
+        PauseText.DescribePhases(new PrimaryStatistics
+        {
+            Phases = [new("stop", new PauseSummary(4, 10_000, 20_000, 30_000)), new("apply", default)],
+        }));
 }

@@ -26,7 +26,8 @@ internal sealed class RecordedPrimary : IPrimaryActions
     public RecordedPrimary(
         StandbyLossPolicy onStandbyLost = StandbyLossPolicy.Alone,
         WitnessPolicy onWitnessLost = WitnessPolicy.Wait,
-        long outputEpochNanos = 50_000_000)
+        long outputEpochNanos = 50_000_000,
+        PaceOptions? pace = null)
     {
         Core = new PrimaryCore(
             new PrimaryOptions
@@ -36,6 +37,7 @@ internal sealed class RecordedPrimary : IPrimaryActions
                 OnStandbyLost = onStandbyLost,
                 OnWitnessLost = onWitnessLost,
                 OutputEpochNanos = outputEpochNanos,
+                Pace = pace,
             },
             this);
     }

@@ -2,6 +2,7 @@ using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
@@ -34,6 +35,21 @@ public sealed class SessionTests
         AssertRecords(pair.StandbyDisks, lines);
         Assert.Equal(2u, pair.StandbyLog.RunningGeneration);
         pair.StandbyMachine.Resume();
+    }
+
+    [Fact]
+    public void Every_phase_of_an_epoch_is_measured()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        pair.Await(
+            () => pair.Primary!.Statistics.Phases.All(phase => phase.Times.Count > 0),
+            "a phase is never measured");
+
+        Assert.Equal(
+            ["stop", "capture", "arm", "resume", "copy", "send", "stage", "journal", "ack", "release", "apply"],
+            pair.Primary!.Statistics.Phases.Select(phase => phase.Name));
     }
 
     [Fact]

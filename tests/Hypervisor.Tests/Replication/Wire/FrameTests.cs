@@ -75,6 +75,28 @@ public sealed class FrameTests
         }
     }
 
+    [Theory]
+    [InlineData(16, "stage time")]
+    [InlineData(20, "journal time")]
+    [InlineData(24, "apply time")]
+    public void Time_of_more_than_an_hour_is_refused(int offset, string field)
+    {
+        byte[] payload = Encode(Sample(MessageKind.EpochAck))[FrameHeader.Bytes..];
+        BinaryPrimitives.WriteUInt32LittleEndian(payload.AsSpan(offset), StandbyTimes.MicrosMax + 1);
+
+        string text = Assert.Throws<WireFormatException>(
+            () => Decode(Encode(new Raw(MessageKind.EpochAck, payload)))).Message;
+
+        Assert.Equal($"EpochAck {field} is 3600000001 µs, at most 3600000000 is allowed", text);
+    }
+
+    [Theory]
+    [InlineData(-1, 0)]
+    [InlineData(1999, 1)]
+    [InlineData(long.MaxValue, StandbyTimes.MicrosMax)]
+    public void Time_is_sent_in_microseconds_and_never_out_of_bounds(long nanos, uint micros)
+        => Assert.Equal(micros, StandbyTimes.Micros(nanos));
+
     [Fact]
     public void Header_refusals_name_the_field_and_both_values()
     {
@@ -85,7 +107,7 @@ public sealed class FrameTests
         magic[0] = (byte)'G';
 
         Assert.Equal(
-            "frame protocol version is 0x9, must be 0x2",
+            "frame protocol version is 0x9, must be 0x3",
             Assert.Throws<WireFormatException>(() => FrameHeader.Read(version)).Message);
         string text = Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message;
         Assert.StartsWith("frame magic is 0x", text, StringComparison.Ordinal);
@@ -201,7 +223,12 @@ public sealed class FrameTests
                 SentNanos = 7,
                 ReleasedEpoch = 8,
             },
-            MessageKind.EpochAck => new EpochAckMessage { EchoNanos = 1, AppliedEpoch = 2 },
+            MessageKind.EpochAck => new EpochAckMessage
+            {
+                EchoNanos = 1,
+                AppliedEpoch = 2,
+                Times = new StandbyTimes(3, 4, StandbyTimes.MicrosMax),
+            },
             MessageKind.FullCopyDone => new FullCopyDoneMessage
             {
                 Messages = 1,

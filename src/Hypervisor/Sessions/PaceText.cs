@@ -1,0 +1,39 @@
+using System.Collections.Generic;
+using System.Globalization;
+using System.Text;
+using Hypervisor.Replication.Epochs;
+
+namespace Hypervisor.Sessions;
+
+/// <summary>Why epochs were cut when they were, for people.</summary>
+internal static class PaceText
+{
+    /// <summary>A reason in words.</summary>
+    public static string Describe(CutReason reason) => reason switch
+    {
+        CutReason.Grid => "usual length",
+        CutReason.OutputWaiting => "output waits",
+        CutReason.StagingBudget => "staging budget",
+        CutReason.CopyBudget => "slow copy",
+        CutReason.PauseBudget => "pause budget",
+        CutReason.Idle => "idle guest",
+        CutReason.StandbyFull => "standby full",
+        CutReason.LastEpoch => "end of the guest",
+    };
+
+    /// <summary>One line with the reasons that led to a cut.</summary>
+    public static string Describe(IReadOnlyList<CutReasonCount> counts)
+    {
+        var line = new StringBuilder("cuts by reason:");
+        foreach (CutReasonCount entry in counts)
+        {
+            if (entry.Count > 0)
+            {
+                _ = line.Append(line[^1] == ':' ? " " : " · ").Append(
+                    CultureInfo.InvariantCulture, $"{Describe(entry.Reason)} {entry.Count}");
+            }
+        }
+
+        return line.ToString();
+    }
+}

@@ -1,0 +1,70 @@
+using System;
+using Hypervisor.Backends.Block;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+using Hypervisor.Tests.Replication.Epochs;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Standby;
+
+public sealed class EpochStageTests
+{
+    private readonly EpochStage _stage = new(
+        new StandbyOptions { Node = Guid.NewGuid(), Machine = RecordedPrimary.Machine });
+
+    [Fact]
+    public void Times_are_those_of_the_epoch_and_of_the_last_apply()
+    {
+        _stage.Reset(epochsInFlightMax: 2);
+
+        Commit(1, stageNanos: 10_000, journalNanos: 20_999);
+        Assert.Equal(new StandbyTimes(10, 20, 0), _stage.TimesOf(1));
+        StagedEpoch applied = _stage.NextToApply()!;
+        applied.ApplyNanos = 30_000;
+        _stage.Apply(1);
+        Commit(2, stageNanos: 40_000, journalNanos: 50_000);
+
+        Assert.Equal(new StandbyTimes(10, 20, 30), _stage.TimesOf(1));
+        Assert.Equal(new StandbyTimes(40, 50, 30), _stage.TimesOf(2));
+    }
+
+    [Fact]
+    public void Gathering_begins_with_the_cut_and_not_with_a_disk_write_before_it()
+    {
+        _stage.Reset(epochsInFlightMax: 2);
+        var write = new DiskWriteMessage
+        {
+            Epoch = 1,
+            Disk = 0,
+            Operation = BlockOperation.Flush,
+            OffsetBytes = 0,
+            LengthBytes = 0,
+        };
+
+        Assert.Null(_stage.Park(write, nowNanos: 100));
+        Assert.Null(_stage.Park(new SectionMessage { Epoch = 1 }, nowNanos: 200));
+        Assert.Null(_stage.Park(new RamBlockMessage { Epoch = 1, PageCount = 0 }, nowNanos: 300));
+        var same = new StagedEpoch();
+        same.Begin(1);
+        same.Add(write);
+        same.Add(new SectionMessage { Epoch = 1 });
+        same.Add(new RamBlockMessage { Epoch = 1, PageCount = 0 });
+        Assert.Null(_stage.End(End(same)));
+
+        Assert.Equal(200, _stage.NextToCommit()!.CapturedNanos);
+    }
+
+    private void Commit(ulong number, long stageNanos, long journalNanos)
+    {
+        var empty = new StagedEpoch();
+        empty.Begin(number);
+        Assert.Null(_stage.End(End(empty)));
+        StagedEpoch epoch = _stage.NextToCommit()!;
+        epoch.StageNanos = stageNanos;
+        epoch.JournalNanos = journalNanos;
+        _ = _stage.Commit(number);
+    }
+
+    private static EpochEndMessage End(StagedEpoch epoch)
+        => new() { Epoch = epoch.Epoch, Totals = epoch.ComputeTotals(), SentNanos = 0, ReleasedEpoch = 0 };
+}
