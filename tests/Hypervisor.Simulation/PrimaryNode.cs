@@ -151,6 +151,9 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _copy?.OnCompared(range, isSame);
 
+    void IPrimaryActions.TellIdle(ulong epoch)
+        => Post(World.Prng.Micros(5, 3000), () => _core.OnGuestIdle(epoch, Clock));
+
     void IPrimaryActions.RequestCut(ulong epoch)
     {
         int life = _captureLife;

@@ -40,6 +40,9 @@ internal interface IPrimaryActions
     /// </summary>
     void RequestCut(ulong epoch);
 
+    /// <summary>Posts OnGuestIdle with this epoch once no vCPU has anything to do; a newer request counts.</summary>
+    void TellIdle(ulong epoch);
+
     /// <summary>Lets out everything held up to and including <paramref name="epoch"/>, in order.</summary>
     void ReleaseOutput(ulong epoch);
 

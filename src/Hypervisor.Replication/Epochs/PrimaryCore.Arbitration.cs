@@ -301,7 +301,7 @@ internal sealed partial class PrimaryCore
         }
 
         _dialog.Cancel();
-        _outputEpoch = 0;
+        _outputEpoch = _idleEpoch = 0;
         Enter(PrimaryState.Alone, reason, nowNanos);
         _actions.PassOutput();
         HoldGuest(false);

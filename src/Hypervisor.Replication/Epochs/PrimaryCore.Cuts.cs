@@ -1,8 +1,16 @@
+using System;
+
 namespace Hypervisor.Replication.Epochs;
 
 /// <summary>When to cut, when to slow the guest, when to let output out.</summary>
 internal sealed partial class PrimaryCore
 {
+    // Between two cuts for output of a guest that is idle: so many times shorter than of one that is busy.
+    private const int IdleShare = 5;
+
+    private ulong _idleEpoch; // the newest one whose output was followed by silence
+    private long _cutNanos;   // of the last cut
+
     /// <summary>How often which reason led to a cut.</summary>
     public CutTally Cuts { get; } = new();
 
@@ -22,9 +30,23 @@ internal sealed partial class PrimaryCore
         if (epoch > _outputEpoch)
         {
             (_outputEpoch, _outputNanos) = (epoch, nowNanos);
+            _actions.TellIdle(epoch);
         }
 
         TryCut(nowNanos);
+    }
+
+    /// <summary>
+    /// The guest has nothing more to do since it held output of this epoch: it waits for what the output brings, so a
+    /// cut disturbs nobody and is worth most.
+    /// </summary>
+    public void OnGuestIdle(ulong epoch, long nowNanos)
+    {
+        if (IsReplicating && epoch <= _epochs.OpenEpoch + 1)
+        {
+            _idleEpoch = Math.Max(_idleEpoch, epoch);
+            TryCut(nowNanos);
+        }
     }
 
     private bool CanCut
@@ -35,6 +57,18 @@ internal sealed partial class PrimaryCore
 
     /// <summary>When the open epoch is long enough, and why then.</summary>
     private (long DueNanos, CutReason Reason) Due
+    {
+        get
+        {
+            (long DueNanos, CutReason Reason) due = UsualDue;
+            long idleNanos = _cutNanos + (_options.OutputEpochNanos / IdleShare);
+            return IsOutputWaiting && _idleEpoch >= _epochs.OpenEpoch && idleNanos < due.DueNanos
+                ? (idleNanos, CutReason.OutputWaiting)
+                : due;
+        }
+    }
+
+    private (long DueNanos, CutReason Reason) UsualDue
     {
         get
         {

@@ -216,6 +216,7 @@ internal sealed partial class PrimaryCore
             _pacer?.OnCut(IsOutputWaiting, nowNanos);
             _epochs.TakeCut(epoch, nowNanos);
             _cutClock.OnCut(nowNanos);
+            _cutNanos = nowNanos;
             _progressNanos = nowNanos;
         }
     }
@@ -315,7 +316,7 @@ internal sealed partial class PrimaryCore
         _isCopyDoneSent = false;
         _lease.Void();
         _epochs.Reset();
-        _outputEpoch = 0;
+        _outputEpoch = _idleEpoch = 0;
         _cutClock.Restart(nowNanos);
         _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
         ReleasedEpoch = 0;

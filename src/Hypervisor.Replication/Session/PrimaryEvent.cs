@@ -35,6 +35,9 @@ internal enum PrimaryEventKind : byte
     /// <summary>A frame from the standby.</summary>
     Received,
 
+    /// <summary>No vCPU has anything to do since output of the epoch was held.</summary>
+    GuestIdle,
+
     /// <summary>The link is gone.</summary>
     LinkLost,
 

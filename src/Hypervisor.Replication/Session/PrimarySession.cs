@@ -13,7 +13,7 @@ namespace Hypervisor.Replication.Session;
 /// Runs a primary: feeds its core from link, capture, witness and clock, and does what the core wants.
 /// </summary>
 /// <remarks>One thread calls the core; it never waits for the guest, the link, a disk or the witness.</remarks>
-public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
+public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
 {
     private const int TickMillisMax = 100; // a wake-up that has nothing to do may cost the guest its processor
     private const int NanosPerMilli = 1_000_000;
@@ -31,6 +31,8 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     private readonly ManualResetEventSlim _notHung = new(true);
     private readonly Lock _statusLock = new(); // protects _status
     private PrimaryStatus _status;
+    private readonly Action _onIdle;
+    private ulong _idleEpoch;
     private CaptureRun? _run;
     private TcpLink? _link;
     private (PrimaryState State, string Reason) _told;
@@ -63,6 +65,7 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
             outbox.OnHeld = epoch => Post(new PrimaryEvent(PrimaryEventKind.OutputHeld, Epoch: epoch));
         }
 
+        _onIdle = () => Post(new PrimaryEvent(PrimaryEventKind.GuestIdle, Epoch: Volatile.Read(ref _idleEpoch)));
         _thread = new Thread(Run) { Name = "primary", IsBackground = true };
         _thread.Start();
     }
@@ -146,86 +149,6 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
     void ILinkEvents.OnLost(TcpLink link, LinkLoss loss, string reason)
         => Post(new PrimaryEvent(PrimaryEventKind.LinkLost, null, link, Text: reason));
 
-    void IPrimaryActions.Send(Message message)
-    {
-        if (_link is null)
-        {
-            message.Release();
-        }
-        else
-        {
-            if (message.Kind == MessageKind.EpochEnd)
-            {
-                _meter.Epochs.OnEnd(message.Epoch, Now);
-            }
-
-            _link.Send(message);
-        }
-    }
-
-    void IPrimaryActions.CloseLink(string reason)
-    {
-        _link?.Close();
-        Volatile.Write(ref _link, null); // pairs with BreakLink
-    }
-
-    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
-    {
-        var run = new CaptureRun(_setup, _inbox);
-        _meter.Epochs.Restart();
-        Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
-        _capture.StartFullCopy(run);
-    }
-
-    void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _run!.OnCompared(range, isSame);
-
-    void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
-
-    void IPrimaryActions.ReleaseOutput(ulong epoch)
-    {
-        foreach (IEpochOutbox outbox in _outboxes)
-        {
-            outbox.Release(epoch);
-        }
-
-        _meter.Epochs.OnReleased(epoch, Now);
-    }
-
-    void IPrimaryActions.PassOutput()
-    {
-        foreach (IEpochOutbox outbox in _outboxes)
-        {
-            outbox.Pass();
-        }
-    }
-
-    void IPrimaryActions.DropOutput()
-    {
-        foreach (IEpochOutbox outbox in _outboxes)
-        {
-            outbox.Drop();
-        }
-    }
-
-    void IPrimaryActions.StopCapture()
-    {
-        if (_run is { } run)
-        {
-            run.Stop();
-            _capture.Close(run);
-            Volatile.Write(ref _run, null);
-        }
-    }
-
-    void IPrimaryActions.HoldGuest(bool isHeld) => _capture.Hold(isHeld);
-
-    void IPrimaryActions.StopGuest(string reason) => _capture.StopGuest(static () => { });
-
-    void IPrimaryActions.StartGuest(ulong generation)
-        => _capture.StartGuest(() => _setup.Events.OnGuestRunning(generation));
-
-    void IPrimaryActions.AskWitness(in WitnessRequest request) => _witness.Ask(request);
-
     private void Post(in PrimaryEvent item) => _inbox.Post(item);
 
     private void Run()
@@ -300,6 +223,9 @@ public sealed class PrimarySession : IPrimaryActions, ILinkEvents, IDisposable
             case PrimaryEventKind.CaptureDone:
                 _core.OnCutMeasured(item.Cost);
                 _core.OnCaptureDone(item.Epoch, item.Digests!, now);
+                break;
+            case PrimaryEventKind.GuestIdle:
+                _core.OnGuestIdle(item.Epoch, now);
                 break;
             case PrimaryEventKind.OutputHeld:
                 _core.OnOutputWaiting(item.Epoch, now);

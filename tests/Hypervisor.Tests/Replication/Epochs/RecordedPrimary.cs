@@ -138,6 +138,8 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     public void ContinueCopy(DiskRange range, bool isSame) => Log.Add($"compared {range} {isSame}");
 
+    public void TellIdle(ulong epoch) => Log.Add($"tell idle {epoch}");
+
     public void RequestCut(ulong epoch) => Log.Add($"cut {epoch}");
 
     public void ReleaseOutput(ulong epoch) => Log.Add($"release {epoch}");

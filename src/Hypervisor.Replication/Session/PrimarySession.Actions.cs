@@ -1,0 +1,97 @@
+using System.Threading;
+using Hypervisor.Backends;
+using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Session;
+
+/// <content>What the core wants, done.</content>
+public sealed partial class PrimarySession
+{
+    void IPrimaryActions.Send(Message message)
+    {
+        if (_link is null)
+        {
+            message.Release();
+        }
+        else
+        {
+            if (message.Kind == MessageKind.EpochEnd)
+            {
+                _meter.Epochs.OnEnd(message.Epoch, Now);
+            }
+
+            _link.Send(message);
+        }
+    }
+
+    void IPrimaryActions.CloseLink(string reason)
+    {
+        _link?.Close();
+        Volatile.Write(ref _link, null); // pairs with BreakLink
+    }
+
+    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
+    {
+        var run = new CaptureRun(_setup, _inbox);
+        _meter.Epochs.Restart();
+        Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
+        _capture.StartFullCopy(run);
+    }
+
+    void IPrimaryActions.ContinueCopy(DiskRange range, bool isSame) => _run!.OnCompared(range, isSame);
+
+    void IPrimaryActions.TellIdle(ulong epoch)
+    {
+        Volatile.Write(ref _idleEpoch, epoch); // pairs with OnIdle
+        _setup.Machine.WhenIdle(_onIdle);
+    }
+
+    void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
+
+    void IPrimaryActions.ReleaseOutput(ulong epoch)
+    {
+        foreach (IEpochOutbox outbox in _outboxes)
+        {
+            outbox.Release(epoch);
+        }
+
+        _meter.Epochs.OnReleased(epoch, Now);
+    }
+
+    void IPrimaryActions.PassOutput()
+    {
+        foreach (IEpochOutbox outbox in _outboxes)
+        {
+            outbox.Pass();
+        }
+    }
+
+    void IPrimaryActions.DropOutput()
+    {
+        foreach (IEpochOutbox outbox in _outboxes)
+        {
+            outbox.Drop();
+        }
+    }
+
+    void IPrimaryActions.StopCapture()
+    {
+        if (_run is { } run)
+        {
+            run.Stop();
+            _capture.Close(run);
+            Volatile.Write(ref _run, null);
+        }
+    }
+
+    void IPrimaryActions.HoldGuest(bool isHeld) => _capture.Hold(isHeld);
+
+    void IPrimaryActions.StopGuest(string reason) => _capture.StopGuest(static () => { });
+
+    void IPrimaryActions.StartGuest(ulong generation)
+        => _capture.StartGuest(() => _setup.Events.OnGuestRunning(generation));
+
+    void IPrimaryActions.AskWitness(in WitnessRequest request) => _witness.Ask(request);
+}
