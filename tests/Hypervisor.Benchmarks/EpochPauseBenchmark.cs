@@ -8,6 +8,7 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -56,6 +57,7 @@ internal static class EpochPauseBenchmark
             Consoles = [],
             StateFolder = folder,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Security = LinkSecurity.Plain,
             Witness = witness,
             Options = new StandbyOptions { Node = Guid.NewGuid(), Machine = identity },
             Clock = clock,
@@ -69,6 +71,7 @@ internal static class EpochPauseBenchmark
             Outboxes = [],
             StandbyHost = "127.0.0.1",
             StandbyPort = standby.Address.Port,
+            Security = LinkSecurity.Plain,
             Witness = witness,
             Options = new PrimaryOptions { Node = Guid.NewGuid(), Machine = identity, EpochNanos = EpochNanos },
             Clock = clock,

@@ -84,9 +84,10 @@ internal sealed class Connector : IDisposable
     {
         while (true)
         {
-            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+            Socket? socket = null;
             try
             {
+                socket = new Socket(SocketType.Stream, ProtocolType.Tcp); // fails when there is no descriptor left
                 // Not ConnectAsync: a socket that was once used so does all of its work by way of the thread pool.
                 using (_end.Token.Register(socket.Dispose))
                 {
@@ -110,7 +111,7 @@ internal sealed class Connector : IDisposable
                 // Not there yet, or disposed meanwhile.
             }
 
-            socket.Dispose();
+            socket?.Dispose();
             _end.Token.WaitHandle.WaitOne(_retryMillis);
             _end.Token.ThrowIfCancellationRequested();
         }

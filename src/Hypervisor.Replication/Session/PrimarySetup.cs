@@ -38,7 +38,7 @@ public sealed record PrimarySetup
     public required int StandbyPort { get; init; }
 
     /// <summary>How the halves make sure of each other; the same on both.</summary>
-    public LinkSecurity Security { get; init; } = LinkSecurity.Plain;
+    public required LinkSecurity Security { get; init; }
 
     /// <summary>The pair's witness.</summary>
     public required Witness Witness { get; init; }

@@ -23,6 +23,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private const int TickMillisMax = 100; // as at the primary
     private const int NanosPerMilli = 1_000_000;
     private const int Backlog = 8;
+    private const int AcceptAgainMillis = 50;
 
     private readonly StandbySetup _setup;
     private readonly StandbyCore _core;
@@ -31,6 +32,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private readonly StandbyWorker _worker;
     private readonly WitnessWorker _witness;
     private readonly Socket _listener;
+    private readonly ManualResetEventSlim _closing = new();
     private readonly HandshakeGate _gate;
     private readonly Thread _acceptor;
     private readonly Thread _thread;
@@ -119,6 +121,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     /// <summary>Ends everything at once, without a word to the other side; a live guest keeps running.</summary>
     public void Dispose()
     {
+        _closing.Set();
         _listener.Dispose();
         _acceptor.Join();
         _gate.Dispose();
@@ -133,6 +136,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _witness.Dispose();
         _segments.ForEach(segment => segment.Dispose());
         _inbox.Dispose();
+        _closing.Dispose();
     }
 
     void ILinkEvents.OnReceived(TcpLink link, Message message)
@@ -219,9 +223,10 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             {
                 _gate.Enter(_listener.Accept());
             }
-            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionAborted)
+            catch (SocketException) when (!_closing.IsSet)
             {
-                // It went away before it was accepted.
+                // It left again, or there is no descriptor for it now: the next one may be luckier (rule 31).
+                _closing.Wait(AcceptAgainMillis);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {

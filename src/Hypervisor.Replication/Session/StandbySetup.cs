@@ -34,7 +34,7 @@ public sealed record StandbySetup
     public required IPEndPoint Listen { get; init; }
 
     /// <summary>How the halves make sure of each other; the same on both.</summary>
-    public LinkSecurity Security { get; init; } = LinkSecurity.Plain;
+    public required LinkSecurity Security { get; init; }
 
     /// <summary>How long a caller may take to prove who it is.</summary>
     internal TimeSpan HandshakeTimeMax { get; init; } = LinkSecurity.HandshakeTimeMax;

@@ -25,7 +25,7 @@ internal static class PrimarySession
         PrimaryOptions options = Protection.Options(terms, standby, Guid.NewGuid(), guest.Identity);
         using Witness witness = terms.Witness.Open(guest.Clock);
         using var protection = new Protection(
-            guest, options, standby, witness, report, setup => new Replicator(setup with { Security = terms.Link }));
+            guest, options, standby, terms.Link, witness, report, setup => new Replicator(setup));
         using IDisposable shown = watch.Show(protection);
         using var signals = new EndSignals(guest.RequestEnd);
         return protection.Watch();

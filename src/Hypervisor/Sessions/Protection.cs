@@ -5,6 +5,7 @@ using System.Threading.Tasks;
 using Hypervisor.CommandLine;
 using Hypervisor.Control;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
 using Replicator = Hypervisor.Replication.Session.PrimarySession;
@@ -30,6 +31,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     /// <param name="guest">Whom to protect.</param>
     /// <param name="options">How, from <see cref="Options"/>.</param>
     /// <param name="standby">Where the standby listens.</param>
+    /// <param name="link">How the two make sure of each other.</param>
     /// <param name="witness">The pair's.</param>
     /// <param name="report">Where events go.</param>
     /// <param name="start">Makes the session: starts the guest, or goes on with one that runs.</param>
@@ -37,6 +39,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         ProtectableGuest guest,
         PrimaryOptions options,
         Endpoint standby,
+        LinkSecurity link,
         Witness witness,
         StatusReport report,
         Func<PrimarySetup, Replicator> start)
@@ -54,6 +57,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
             FrameOutboxes = [.. guest.Networks.Select(network => network.Outbox)],
             StandbyHost = standby.Host,
             StandbyPort = standby.Port,
+            Security = link,
             Witness = witness,
             Options = options,
             Clock = guest.Clock,

@@ -208,9 +208,10 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
                     _guest,
                     _options!,
                     next,
+                    _link,
                     _witness,
                     _report,
-                    setup => _replicator.Succeed(setup with { Security = _link }));
+                    _replicator.Succeed);
                 using IDisposable shown = _watch.Show(protection);
                 return protection.Watch();
             }

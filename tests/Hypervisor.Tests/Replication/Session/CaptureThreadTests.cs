@@ -12,6 +12,7 @@ using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
 using Hypervisor.TestKit;
@@ -48,6 +49,7 @@ public sealed class CaptureThreadTests : IDisposable
             FrameOutboxes = [_frames],
             StandbyHost = "",
             StandbyPort = 0,
+            Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
             Options = new PrimaryOptions { Node = Guid.NewGuid(), Machine = RecordedMachine() },
             Clock = new HostClock(),

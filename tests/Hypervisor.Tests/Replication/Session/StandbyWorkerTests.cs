@@ -8,6 +8,7 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -238,6 +239,7 @@ public sealed class StandbyWorkerTests : IDisposable
             Consoles = [_console],
             StateFolder = _folder,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
             Options = new StandbyOptions { Node = Guid.NewGuid(), Machine = Identity() },
             Clock = new HostClock(),
