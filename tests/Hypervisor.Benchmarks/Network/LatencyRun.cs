@@ -3,13 +3,12 @@ using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
 using System.Net.Sockets;
-using System.Text.RegularExpressions;
 using System.Threading;
 
 namespace Hypervisor.Benchmarks.Network;
 
 /// <summary>A guest, alone or protected, and how long a client waits for its answers.</summary>
-internal static partial class LatencyRun
+internal static class LatencyRun
 {
     private const int Port = 7000;
     private const int EchoPort = 7, EndPort = 99;
@@ -34,7 +33,7 @@ internal static partial class LatencyRun
 
         using HvProcess? standby = epoch is null ? null : bed.Start(
             1, hv, ["standby", "--listen", $"0.0.0.0:{Port}", .. WordsOf(1, files, folder), .. Protection(folder)]);
-        standby?.WaitFor(Listens(), s_patience);
+        standby?.WaitFor(HvLines.Listens(), s_patience);
         string[] protection = epoch is null
             ? []
             : ["--standby", $"{TestBed.AddressOf(1)}:{Port}", "--epoch", epoch, .. Protection(folder)];
@@ -46,10 +45,10 @@ internal static partial class LatencyRun
                 "--kernel", Path.Combine(files, "vmlinuz"), "--initrd", Path.Combine(files, "initrd.gz"),
                 "--append", $"console=ttyS0 quiet panic=-1 hvtest=net hvnet={TestBed.Guest}/24",
             ]);
-        _ = guest.WaitFor(Ready(), s_patience);
+        _ = guest.WaitFor(HvLines.Ready(), s_patience);
         if (epoch is not null)
         {
-            _ = guest.WaitFor(Protected(), s_patience);
+            _ = guest.WaitFor(HvLines.Protected(), s_patience);
         }
 
         using Socket socket = bed.Connect(EchoPort);
@@ -92,13 +91,4 @@ internal static partial class LatencyRun
 
     private static string[] Protection(string folder)
         => ["--insecure", "--witness", $"file:{Path.Combine(folder, "witness")}"];
-
-    [GeneratedRegex("^hv: Protected")]
-    private static partial Regex Protected();
-
-    [GeneratedRegex("^NET-READY")]
-    private static partial Regex Ready();
-
-    [GeneratedRegex("^hv: standby listens")]
-    private static partial Regex Listens();
 }

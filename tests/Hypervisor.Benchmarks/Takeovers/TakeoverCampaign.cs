@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
-using System.Text.RegularExpressions;
 using System.Threading;
 using Hypervisor.Benchmarks.Network;
 
@@ -12,7 +11,7 @@ namespace Hypervisor.Benchmarks.Takeovers;
 /// A guest that goes from host to host: its primary is lost in one way or another, the standby takes over, the host
 /// that was lost comes back as a standby, and so on, while a client keeps one connection.
 /// </summary>
-internal sealed partial class TakeoverCampaign : IDisposable
+internal sealed class TakeoverCampaign : IDisposable
 {
     private const int Port = 7000;
     private const int LedgerPort = 9, EndPort = 99;
@@ -51,8 +50,8 @@ internal sealed partial class TakeoverCampaign : IDisposable
                 "--kernel", Path.Combine(files, "vmlinuz"), "--initrd", Path.Combine(files, "initrd.gz"),
                 "--append", $"console=ttyS0 quiet panic=-1 hvtest=net hvnet={TestBed.Guest}/24",
             ]);
-        _ = _hosts[0].WaitFor(Protected(), s_patience);
-        _ = _hosts[0].WaitFor(Ready(), s_patience);
+        _ = _hosts[0].WaitFor(HvLines.Protected(), s_patience);
+        _ = _hosts[0].WaitFor(HvLines.Ready(), s_patience);
         _client = new LedgerClient(_bed.Connect(LedgerPort));
     }
 
@@ -83,7 +82,7 @@ internal sealed partial class TakeoverCampaign : IDisposable
                 break;
         }
 
-        _ = next.WaitFor(Running(), s_patience);
+        _ = next.WaitFor(HvLines.Running(), s_patience);
         double takeover = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         AwaitEntries();
         double silence = _client.TakeLongestMillis();
@@ -92,7 +91,7 @@ internal sealed partial class TakeoverCampaign : IDisposable
             // It comes to itself, or hears of the world again, and must give way.
             old.Signal("CONT");
             _bed.SetCable(_primary, isPlugged: true);
-            _ = old.WaitFor(Demoted(), s_patience);
+            _ = old.WaitFor(HvLines.Demoted(), s_patience);
             AwaitEntries();
             old.Kill();
         }
@@ -100,7 +99,7 @@ internal sealed partial class TakeoverCampaign : IDisposable
         old.Dispose();
         start = Stopwatch.GetTimestamp();
         _hosts[_primary] = StartStandby(_primary);
-        _ = next.WaitFor(Protected(), s_patience);
+        _ = next.WaitFor(HvLines.Protected(), s_patience);
         double protection = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         _primary = 1 - _primary;
         AwaitEntries();
@@ -119,13 +118,8 @@ internal sealed partial class TakeoverCampaign : IDisposable
         _bed.Connect(EndPort).Dispose();
         _ = _hosts[_primary].WaitForEnd(0, s_patience);
         string disk = DiskOf(_primary);
-        (int code, string report) = Run("/sbin/e2fsck", "-fn", disk);
-        if (code != 0)
-        {
-            throw new InvalidOperationException($"e2fsck says {code}: {report}");
-        }
-
-        (_, string ledger) = Run("/sbin/debugfs", "-R", "cat /ledger", disk);
+        _ = HostCommand.Output("/sbin/e2fsck", "-fn", disk);
+        string ledger = HostCommand.Output("/sbin/debugfs", "-R", "cat /ledger", disk);
         string[] entries = ledger.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         for (int i = 0; i < answered; i++)
         {
@@ -154,7 +148,7 @@ internal sealed partial class TakeoverCampaign : IDisposable
                 "standby", "--listen", $"0.0.0.0:{Port}", "--standby", $"{TestBed.AddressOf(1 - host)}:{Port}",
                 "--follow", .. WordsOf(host),
             ]);
-        _ = standby.WaitFor(Listens(), s_patience);
+        _ = standby.WaitFor(HvLines.Listens(), s_patience);
         return standby;
     }
 
@@ -189,33 +183,4 @@ internal sealed partial class TakeoverCampaign : IDisposable
             throw new InvalidOperationException(violation);
         }
     }
-
-    private static (int Code, string Output) Run(string program, params string[] words)
-    {
-        using Process process = Process.Start(new ProcessStartInfo(program, words)
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-        process.ErrorDataReceived += static (_, _) => { };
-        process.BeginErrorReadLine();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output);
-    }
-
-    [GeneratedRegex("^hv: Protected")]
-    private static partial Regex Protected();
-
-    [GeneratedRegex("^NET-READY")]
-    private static partial Regex Ready();
-
-    [GeneratedRegex("^hv: guest runs")]
-    private static partial Regex Running();
-
-    [GeneratedRegex("^hv: Demoted")]
-    private static partial Regex Demoted();
-
-    [GeneratedRegex("^hv: standby listens")]
-    private static partial Regex Listens();
 }
