@@ -66,9 +66,7 @@ internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
                 _unanswered++;
                 return new DiskDigestMessage
                 {
-                    Disk = (ushort)disk,
-                    OffsetBytes = sector * SimDisk.SectorBytes,
-                    LengthBytes = data.Length,
+                    Range = new DiskRange((ushort)disk, sector * SimDisk.SectorBytes, data.Length),
                     Digest = SHA256.HashData(data),
                 };
             }

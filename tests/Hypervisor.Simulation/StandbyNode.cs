@@ -294,9 +294,10 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 
     private void Compare(DiskDigestMessage digest)
     {
-        ReadOnlySpan<byte> here = _disks[digest.Disk].Bytes.AsSpan((int)digest.OffsetBytes, (int)digest.LengthBytes);
+        DiskRange range = digest.Range;
+        ReadOnlySpan<byte> here = _disks[range.Disk].Bytes.AsSpan((int)range.OffsetBytes, (int)range.LengthBytes);
         bool isSame = SHA256.HashData(here).AsSpan().SequenceEqual(digest.Digest.Span);
-        _core.OnCompared(new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes), isSame, Clock);
+        _core.OnCompared(range, isSame, Clock);
     }
 
     private void Place(Message message)

@@ -177,7 +177,7 @@ internal sealed partial class PrimaryCore
         Check.That(message.Kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskDigest);
         if (message is DiskDigestMessage digest)
         {
-            _compared.Enqueue(new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes));
+            _compared.Enqueue(digest.Range);
         }
 
         _progressNanos = nowNanos;

@@ -217,9 +217,7 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
                 int length = Math.Min(rest.Length, PieceBytes);
                 Post(PrimaryEventKind.Copied, new DiskDigestMessage
                 {
-                    Disk = (ushort)disk,
-                    OffsetBytes = offsetBytes,
-                    LengthBytes = length,
+                    Range = new DiskRange((ushort)disk, offsetBytes, length),
                     Digest = SHA256.HashData(rest[..length]),
                 });
                 rest = rest[length..];

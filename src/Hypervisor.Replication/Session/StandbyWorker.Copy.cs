@@ -87,8 +87,8 @@ internal sealed partial class StandbyWorker
     private void DoCompare(DiskDigestMessage digest)
     {
         Span<byte> here = stackalloc byte[SHA256.HashSizeInBytes];
-        _disks[digest.Disk].Digest(digest.OffsetBytes, (int)digest.LengthBytes, here);
-        var range = new DiskRange(digest.Disk, digest.OffsetBytes, digest.LengthBytes);
+        DiskRange range = digest.Range;
+        _disks[range.Disk].Digest(range.OffsetBytes, (int)range.LengthBytes, here);
         _answers.Post(new StandbyEvent(
             StandbyEventKind.Compared, Range: range, IsSame: here.SequenceEqual(digest.Digest.Span)));
     }

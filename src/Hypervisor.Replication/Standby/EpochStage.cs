@@ -211,7 +211,7 @@ internal sealed class EpochStage(StandbyOptions options)
     {
         DiskWriteMessage write => FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes),
         DiskBlockMessage block => FindRangeError(block.Disk, block.OffsetBytes, block.LengthBytes),
-        DiskDigestMessage digest => FindRangeError(digest.Disk, digest.OffsetBytes, digest.LengthBytes),
+        DiskDigestMessage { Range: var (disk, offset, length) } => FindRangeError(disk, offset, length),
         _ => null,
     };
 

@@ -22,21 +22,13 @@ internal sealed class DiskAnswerMessage : Message
     public override void WriteFields(Span<byte> target)
     {
         var writer = new WireWriter(target);
-        writer.U16(Range.Disk);
-        writer.Size(Range.OffsetBytes);
-        writer.Size(Range.LengthBytes);
+        Range.Write(ref writer);
         writer.U8(IsSame ? (byte)1 : (byte)0);
     }
 
     internal static DiskAnswerMessage Read(ref WireReader reader) => new()
     {
-        Range = new DiskRange(reader.U16("disk"), reader.Size("offset"), reader.Size("length")),
+        Range = DiskRange.Read(ref reader),
         IsSame = reader.Flag("is same"),
     };
 }
-
-/// <summary>Bytes of one disk.</summary>
-/// <param name="Disk">Which, in the order of the Hello.</param>
-/// <param name="OffsetBytes">First byte.</param>
-/// <param name="LengthBytes">How many.</param>
-internal readonly record struct DiskRange(ushort Disk, long OffsetBytes, long LengthBytes);

@@ -21,14 +21,8 @@ internal sealed class DiskDigestMessage : Message
     /// <inheritdoc/>
     public override int FieldBytes => 18 + SHA256.HashSizeInBytes;
 
-    /// <summary>Which disk, in the order of the Hello.</summary>
-    public required ushort Disk { get; init; }
-
-    /// <summary>First byte.</summary>
-    public required long OffsetBytes { get; init; }
-
-    /// <summary>Bytes in the range.</summary>
-    public required long LengthBytes { get; init; }
+    /// <summary>Which range.</summary>
+    public required DiskRange Range { get; init; }
 
     /// <summary>SHA-256 of the range.</summary>
     public required ReadOnlyMemory<byte> Digest { get; init; }
@@ -37,9 +31,7 @@ internal sealed class DiskDigestMessage : Message
     public override void WriteFields(Span<byte> target)
     {
         var writer = new WireWriter(target);
-        writer.U16(Disk);
-        writer.Size(OffsetBytes);
-        writer.Size(LengthBytes);
+        Range.Write(ref writer);
         writer.Raw(Digest.Span);
     }
 
@@ -47,13 +39,11 @@ internal sealed class DiskDigestMessage : Message
     {
         var message = new DiskDigestMessage
         {
-            Disk = reader.U16("disk"),
-            OffsetBytes = reader.Size("offset"),
-            LengthBytes = reader.Size("length"),
+            Range = DiskRange.Read(ref reader),
             Digest = reader.Raw("digest", SHA256.HashSizeInBytes).ToArray(),
         };
-        return message.LengthBytes is > 0 and <= RangeBytesMax
+        return message.Range.LengthBytes is > 0 and <= RangeBytesMax
             ? message
-            : throw reader.Bad("length", $"{message.LengthBytes}, must be 1 to {RangeBytesMax}");
+            : throw reader.Bad("length", $"{message.Range.LengthBytes}, must be 1 to {RangeBytesMax}");
     }
 }

@@ -75,9 +75,7 @@ public sealed class PrimaryCopyTests
     private static void Compare(RecordedPrimary primary, DiskRange range) => primary.Core.OnCopied(
         new DiskDigestMessage
         {
-            Disk = range.Disk,
-            OffsetBytes = range.OffsetBytes,
-            LengthBytes = range.LengthBytes,
+            Range = range,
             Digest = new byte[32],
         },
         primary.Now);

@@ -86,9 +86,7 @@ public sealed class StandbyWorkerTests : IDisposable
 
         _worker.ApplyCopied(new DiskDigestMessage
         {
-            Disk = 0,
-            OffsetBytes = 0,
-            LengthBytes = there.Length,
+            Range = new DiskRange(0, 0, there.Length),
             Digest = SHA256.HashData(there),
         });
 

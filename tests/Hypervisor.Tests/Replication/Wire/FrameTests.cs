@@ -201,9 +201,7 @@ public sealed class FrameTests
             },
             MessageKind.DiskDigest => new DiskDigestMessage
             {
-                Disk = 1,
-                OffsetBytes = 512,
-                LengthBytes = 5,
+                Range = new DiskRange(1, 512, 5),
                 Digest = SHA256.HashData(s_bulk),
             },
             MessageKind.DiskAnswer => new DiskAnswerMessage { Range = new DiskRange(1, 512, 5), IsSame = true },
