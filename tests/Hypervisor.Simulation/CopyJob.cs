@@ -1,58 +1,80 @@
 using System;
 using System.Collections.Generic;
 using System.Security.Cryptography;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
 /// <summary>
-/// The full copy of a running toy machine: pages as long as many are dirty, and every range of every disk once: as it
-/// is, or, by chance, as a digest that the standby compares.
+/// The full copy of a running toy machine: every page and every range of every disk that changed since the standby was
+/// there, once: as it is, or, a disk's range by chance, as a digest that the standby compares.
 /// </summary>
-internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
+internal sealed class CopyJob
 {
     private const int ChunkSectors = 6;
 
+    private readonly GuestHost _guest;
+    private readonly SimDisk[] _disks;
+    private readonly Prng _prng;
+    private readonly ToyChanges _changes;
     private readonly Queue<int> _differing = new();
-    private int _chunk;
+    private readonly Queue<int> _chunks = new();
+    private readonly Queue<int> _pages = new();
     private int _unanswered;
-    private int _ramBlocks;
 
-    public bool IsDone
-        => _chunk == Chunks && _unanswered == 0 && _differing.Count == 0 && _ramBlocks >= ToyMachine.Pages;
+    public CopyJob(GuestHost guest, SimDisk[] disks, Prng prng, ToyChanges changes, ResyncPlan plan)
+    {
+        _guest = guest;
+        _disks = disks;
+        _prng = prng;
+        _changes = changes;
+        for (int chunk = 0; chunk < ToyMachine.Disks * ToyMachine.SectorsPerDisk / ChunkSectors; chunk++)
+        {
+            if (changes.AreSectorsChanged(chunk * ChunkSectors, ChunkSectors, plan.DisksAfter))
+            {
+                _chunks.Enqueue(chunk);
+            }
+        }
 
-    private static int Chunks => ToyMachine.Disks * ToyMachine.SectorsPerDisk / ChunkSectors;
+        for (int page = 0; page < ToyMachine.Pages; page++)
+        {
+            if (changes.IsPageChanged(page, plan.RamAfter))
+            {
+                _pages.Enqueue(page);
+            }
+        }
+    }
+
+    public bool IsDone => _chunks.Count == 0 && _unanswered == 0 && _differing.Count == 0 && _pages.Count == 0;
 
     /// <summary>The next piece; null when there is none at the moment.</summary>
     public Message? Next()
     {
         bool isAgain = _differing.TryPeek(out int chunk);
-        if (!isAgain)
-        {
-            chunk = _chunk;
-        }
+        bool isAny = isAgain || _chunks.TryPeek(out chunk);
 
         // Not while it only waits for answers: they would wait behind the pages.
-        if (_ramBlocks < ToyMachine.Pages || (chunk < Chunks && prng.OneIn(3)))
+        if (_pages.Count > 0 && (!isAny || _prng.OneIn(2)))
         {
-            int page = _ramBlocks++ % ToyMachine.Pages;
-            guest.Machine.Dirty[page] = false;
-            return Block(guest.Machine, page);
+            int page = _pages.Dequeue();
+            _changes.Take(_guest.Machine, page);
+            return Block(_guest.Machine, page);
         }
 
-        if (chunk == Chunks)
+        if (!isAny)
         {
             return null;
         }
 
         int disk = chunk * ChunkSectors / ToyMachine.SectorsPerDisk;
         int sector = chunk * ChunkSectors % ToyMachine.SectorsPerDisk;
-        if (guest.IsBusy(disk, sector, ChunkSectors))
+        if (_guest.IsBusy(disk, sector, ChunkSectors))
         {
             return null;
         }
 
-        byte[] data = disks[disk].Bytes
+        byte[] data = _disks[disk].Bytes
             .AsSpan(sector * SimDisk.SectorBytes, ChunkSectors * SimDisk.SectorBytes).ToArray();
         if (isAgain)
         {
@@ -60,8 +82,8 @@ internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
         }
         else
         {
-            _chunk++;
-            if (prng.OneIn(2))
+            _ = _chunks.Dequeue();
+            if (_prng.OneIn(2))
             {
                 _unanswered++;
                 return new DiskDigestMessage
@@ -94,20 +116,8 @@ internal sealed class CopyJob(GuestHost guest, SimDisk[] disks, Prng prng)
         }
     }
 
-    /// <summary>Every dirty page, which is clean afterwards.</summary>
-    public static IEnumerable<RamBlockMessage> TakeDirty(ToyMachine machine)
-    {
-        for (int page = 0; page < ToyMachine.Pages; page++)
-        {
-            if (machine.Dirty[page])
-            {
-                machine.Dirty[page] = false;
-                yield return Block(machine, page);
-            }
-        }
-    }
-
-    private static RamBlockMessage Block(ToyMachine machine, int page)
+    /// <summary>A page as it is.</summary>
+    public static RamBlockMessage Block(ToyMachine machine, int page)
     {
         byte[] bytes = new byte[ToyMachine.PageBytes + 1];
         bytes[0] = (byte)page;

@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Epochs;
@@ -16,6 +15,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private readonly List<(ulong Epoch, long Offset, byte[] Bytes)> _outbox = [];
     private PrimaryCore _core = null!;
     private GuestHost _guest = null!;
+    private ToyChanges _changes = new();
     private CopyJob? _copy;
     private SimLink? _link;
     private int _captureLife;
@@ -46,6 +46,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         _outbox.Clear();
         _link = null;
         _copy = null;
+        _changes = new ToyChanges();
         _isTagging = _isHolding = _isDropping = false;
         _core = new PrimaryCore(_universe.Settings.Primary, this);
         _guest = new GuestHost(World, this, _disks, _universe.Settings.IsTaggedAtCompletion)
@@ -120,8 +121,9 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         _link = null;
     }
 
-    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
+    void IPrimaryActions.StartFullCopy(in ResyncPlan plan)
     {
+        ResyncPlan copied = plan;
         int life = ++_captureLife;
         Post(0, () =>
         {
@@ -135,8 +137,9 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             _universe.History.Begin(_disks);
             _isTagging = true;
             _tag = 0;
-            Array.Fill(_guest.Machine.Dirty, true);
-            _copy = new CopyJob(_guest, _disks, World.Prng);
+            _changes.Stamp = copied.BaseStamp;
+            _changes.TakeDirtyPages(_guest.Machine);
+            _copy = new CopyJob(_guest, _disks, World.Prng, _changes, copied);
             if (!_universe.Settings.IsTaggedAtCompletion)
             {
                 foreach (ToyRequest request in _guest.Machine.InFlight)
@@ -264,6 +267,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     private void Tag(ToyRequest request)
     {
+        _changes.Mark(request);
         if (!_isTagging)
         {
             return;
@@ -314,9 +318,9 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         byte[] state = _guest.Machine.Save();
         _universe.History.Take(_guest.Machine, state);
         var captured = new List<Message>();
-        foreach (RamBlockMessage block in CopyJob.TakeDirty(_guest.Machine))
+        foreach (int page in _changes.TakeDirtyPages(_guest.Machine))
         {
-            captured.Add(block);
+            captured.Add(CopyJob.Block(_guest.Machine, page));
         }
 
         var section = new SectionMessage();
@@ -333,6 +337,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
 
         _tag = epoch + 1;
+        _changes.Stamp++;
         _isHolding = true;
         _core.OnCutTaken(epoch, Clock);
         Hand(life, epoch, captured, 0);

@@ -104,7 +104,12 @@ internal sealed partial class StandbyNode
         }
 
         journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        (_, ulong epoch) = journal.Recover();
+        (ulong incarnation, ulong epoch) = journal.Recover();
+        if (incarnation == _marked.Incarnation && epoch > _marked.Epoch)
+        {
+            _marked = _marked with { Epoch = epoch };
+        }
+
         if (_isLive)
         {
             if (!before.AsSpan().SequenceEqual(_disks[0].Bytes))

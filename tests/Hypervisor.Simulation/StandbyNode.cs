@@ -27,6 +27,8 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     private GuestHost _guest = null!;
     private Func<string?>? _underway;
     private bool _isMarkedComplete;    // durable, like the disks
+    private ReplicaPoint _marked;      // likewise
+    private ulong _incarnation;
     private bool _hasCopyFailed;
     private bool _isLive;
     private bool _flipsStaged;
@@ -59,7 +61,9 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         _flipsStaged = false;
         _journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
         _journal.Recover();
+        Array.Fill(_ram, (byte)0xA5); // of a process that is gone
         _core = new StandbyCore(_universe.Settings.Standby, this);
+        _core.Restore(_marked, 0);
         _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: true)
         {
             OnPrint = (offset, bytes) => Emit(offset, bytes),
@@ -134,12 +138,15 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         }
     }
 
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => Do(
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => Do(
         () =>
         {
+            _journal.FlushDisks();
             _isMarkedComplete = _hasCopyFailed = false;
+            _marked = point;
             _surelyCommitted = _surelyDurable = _maybeCommitted = 0;
-            _journal.Begin(incarnation);
+            _incarnation = hello.Incarnation;
+            _journal.Begin(_incarnation);
             return null;
         },
         error => _core.OnFullCopyReady(error, Clock));
@@ -178,6 +185,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 
             _journal.FlushDisks();
             _isMarkedComplete = true;
+            _marked = new ReplicaPoint(_incarnation, 0);
             _universe.History.Check(0, Name, _ram, StateOf(@base), _disks);
             return null;
         },
@@ -270,7 +278,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         _guest.Reissue();
     }
 
-    void IStandbyActions.Discard(string reason)
+    void IStandbyActions.Discard(string reason, ReplicaPoint point)
     {
         World.Trace(Name, $"discards: {reason}");
         _repeated.Clear();
@@ -278,6 +286,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
             () =>
             {
                 _isMarkedComplete = false;
+                _marked = point;
                 return null;
             },
             _ => { });

@@ -23,7 +23,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     private const int StagedPagesMax = 1024; // 4 MiB: what two vCPUs can touch while the copier is held up briefly
 
     private readonly GuestRam _ram;
-    private readonly PrivateRam _shadow;
+    private readonly RamReplica _replica;
     private readonly PrivateRam _still = new(pageCount: 1);
     private readonly PageStaging _staging = new(StagedPagesMax);
     private readonly RamDeltaWriter _writer;
@@ -31,15 +31,16 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     private int _listed;
     private volatile bool _isAborted; // set before the flags are cleared; read by storing threads
 
-    /// <summary>Creates the copier with an empty shadow; the machine is paused, no page is pending.</summary>
+    /// <summary>Creates the copier; the machine is paused, no page is pending.</summary>
     /// <param name="ram">The guest's RAM.</param>
+    /// <param name="replica">What the standby has of it.</param>
     /// <param name="pool">Chunks for the records; breaking it ends a copy.</param>
     /// <param name="send">Takes filled chunks, in order, on the copier's thread.</param>
-    public RamCopier(GuestRam ram, ChunkPool pool, Action<Chunk> send)
+    public RamCopier(GuestRam ram, RamReplica replica, ChunkPool pool, Action<Chunk> send)
     {
         _ram = ram;
-        _shadow = new PrivateRam(ram.PageCount);
-        _writer = new RamDeltaWriter(_shadow, pool, send);
+        _replica = replica;
+        _writer = new RamDeltaWriter(replica.Shadow, pool, send);
         _pages = new int[ram.PageCount];
         ram.WatchCopies(this);
     }
@@ -50,11 +51,20 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     /// <summary>Pages of the last cut or round.</summary>
     public int ListedPages => _listed;
 
+    /// <summary>Pages that changed after a stamp; null: all of them.</summary>
+    public long CountChanged(ulong? after) => _replica.CountPages(after);
+
     /// <summary>At a cut, paused: lists the dirty pages and makes them copy-pending. Returns how many.</summary>
     public int Cut() => _listed = DirtyScan.Harvest(_ram, _pages, PageState.CopyPending);
 
     /// <summary>Between two rounds of the full copy, paused: lists the dirty pages and makes them clean.</summary>
     public int BeginRound() => _listed = DirtyScan.Harvest(_ram, _pages, PageState.Clean);
+
+    /// <summary>
+    /// Stamps the pages of the last <see cref="Cut"/> or <see cref="BeginRound"/>, whatever becomes of them. Before
+    /// they are copied, and outside of the pause.
+    /// </summary>
+    public void StampListed(ulong stamp) => _replica.Stamp(_pages.AsSpan(0, _listed), stamp);
 
     /// <summary>Copies the pages of the last <see cref="Cut"/>. False when the pool broke: then abort.</summary>
     public bool CopyCut()
@@ -92,13 +102,22 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         return true;
     }
 
-    /// <summary>First pass of the full copy, while the guest runs: every page. False when the pool broke.</summary>
+    /// <summary>
+    /// First pass of the full copy, while the guest runs: every page that changed after a stamp. False when the pool broke.
+    /// </summary>
+    /// <param name="after">The stamp; null: every page.</param>
     /// <param name="onProgress">Told the number of pages done, now and then.</param>
-    public bool CopyEverything(Action<long> onProgress)
+    public bool CopyChanged(ulong? after, Action<long> onProgress)
     {
         const int PagesPerReport = 1024;
+        long done = 0;
         for (long page = 0; page < _ram.PageCount; page++)
         {
+            if (!_replica.IsChanged(page, after))
+            {
+                continue;
+            }
+
             if (!_writer.TryReserve())
             {
                 return false;
@@ -113,14 +132,14 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
                 _writer.WriteFresh((int)page, StillBytes(page));
             }
 
-            if (page % PagesPerReport == 0)
+            if (++done % PagesPerReport == 0)
             {
-                onProgress(page);
+                onProgress(done);
             }
         }
 
         _writer.Flush();
-        onProgress(_ram.PageCount);
+        onProgress(done);
         return true;
     }
 
@@ -196,20 +215,19 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         var digest = new RamDigest();
         for (long page = 0; page < _ram.PageCount; page++)
         {
-            digest.Add(_shadow.Page(page));
+            digest.Add(_replica.Shadow.Page(page));
         }
 
         return digest.Value;
     }
 
     /// <summary>
-    /// Leaves the RAM and frees the shadow. Paused, so that no storing thread is inside, after <see cref="Abort"/> or a
+    /// Leaves the RAM. Paused, so that no storing thread is inside, after <see cref="Abort"/> or a
     /// finished copy, with no Copy method running.
     /// </summary>
     public void Dispose()
     {
         _ram.UnwatchCopies(this); // the next life of the pair may have put its own there
-        _shadow.Dispose();
         _still.Dispose();
         _staging.Dispose();
     }

@@ -16,17 +16,15 @@ internal interface IPrimaryActions
     void CloseLink(string reason);
 
     /// <summary>
-    /// Begins to copy RAM and disks while the guest runs (OnCopied…, OnCopyConverged) and to tag disk writes with
-    /// epoch 0
-    /// (OnDiskWrite). A range of a disk is read and handed over while writes to it are held off, so that the order
-    /// of the
-    /// calls is the order on the disk.
+    /// Begins to copy what the standby misses of RAM and disks while the guest runs (OnCopied…, OnCopyConverged) and to
+    /// tag disk writes with epoch 0 (OnDiskWrite). A range of a disk is read and handed over while writes to it are
+    /// held off, so that the order of the calls is the order on the disk.
     /// </summary>
     /// <remarks>
     /// Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
     /// newer one.
     /// </remarks>
-    void StartFullCopy(WelcomeMessage welcome);
+    void StartFullCopy(in ResyncPlan plan);
 
     /// <summary>
     /// The standby compared a range whose digest was handed over (OnCopied): what is not the same is to be copied.

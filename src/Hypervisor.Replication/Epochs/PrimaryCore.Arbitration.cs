@@ -85,10 +85,12 @@ internal sealed partial class PrimaryCore
 
     /// <summary>This side took the guest over, which runs already: it looks for a standby of its own.</summary>
     /// <param name="record">What made it the runner.</param>
+    /// <param name="point">Where it took over: what it changed on the disks since has the first stamp.</param>
     /// <param name="nowNanos">Monotonic time.</param>
-    public void Succeed(WitnessRecord record, long nowNanos)
+    public void Succeed(WitnessRecord record, ReplicaPoint point, long nowNanos)
     {
         Check.That(State == PrimaryState.Starting && record.Runner == _options.Node);
+        _history.Begin(point);
         _record = record;
         _generation = record.Generation;
         Enter(PrimaryState.Alone, "no standby yet", nowNanos);
@@ -246,6 +248,7 @@ internal sealed partial class PrimaryCore
             case PrimaryState.Protected:
             case PrimaryState.Ending when _isFinalDue:
                 _actions.StopCapture();
+                _history.Close(_epochs.EndedEpoch, _epochs.OpenEpoch);
                 _lease.Void();
                 _isFinalDue = false;
                 Decide(reason, nowNanos);

@@ -16,6 +16,7 @@ internal sealed partial class PrimaryCore
     private readonly PrimaryOptions _options;
     private readonly IPrimaryActions _actions;
     private readonly EpochPipeline _epochs = new();
+    private readonly ResyncHistory _history = new();
     private readonly CutClock _cutClock;
     private readonly EpochPacer? _pacer; // instead of the clock
 
@@ -323,7 +324,7 @@ internal sealed partial class PrimaryCore
         _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
-        _actions.StartFullCopy(_welcome!);
+        _actions.StartFullCopy(_history.Open(Incarnation, _welcome!.Point, _welcome.HasRam));
     }
 
     private void OnAck(EpochAckMessage ack, long nowNanos)

@@ -43,13 +43,21 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     private bool _isComparing; // the range that is being read is to be compared, not copied
     private bool _isStopped;
 
-    /// <summary>A run with an empty shadow.</summary>
-    public CaptureRun(PrimarySetup setup, Inbox<PrimaryEvent> inbox)
+    /// <summary>A run.</summary>
+    /// <param name="setup">The session's.</param>
+    /// <param name="replica">What the standby has of RAM.</param>
+    /// <param name="plan">What is to be copied.</param>
+    /// <param name="inbox">The session's.</param>
+    public CaptureRun(PrimarySetup setup, RamReplica replica, in ResyncPlan plan, Inbox<PrimaryEvent> inbox)
     {
         _setup = setup;
         _inbox = inbox;
-        Copier = new RamCopier(setup.Machine.Ram, _ramPool, PostRam);
+        Plan = plan;
+        Copier = new RamCopier(setup.Machine.Ram, replica, _ramPool, PostRam);
     }
+
+    /// <summary>What is to be copied.</summary>
+    public ResyncPlan Plan { get; }
 
     /// <summary>
     /// Held for the inside of a cut and by <see cref="Stop"/>: a stopped run changes nothing any more.

@@ -129,10 +129,10 @@ internal sealed class CaptureThread : IDisposable
     private void CopyAll(CaptureRun run)
     {
         _ = BeginRound(run, isFirst: true);
-        long total = _setup.Machine.Ram.LengthBytes;
+        long total = run.Copier.CountChanged(run.Plan.RamAfter) * PageKernels.PageBytes;
         foreach (EpochTagFilter disk in _setup.Disks)
         {
-            total += disk.LengthBytes;
+            total += disk.Changes.CountBytes(run.Plan.DisksAfter);
         }
 
         long done = 0;
@@ -144,10 +144,12 @@ internal sealed class CaptureThread : IDisposable
                 return;
             }
 
-            _setup.Events.OnState($"disk {disk.Disk}: {copy.CopiedBytes} of {disk.LengthBytes} bytes were copied");
+            string how = run.Plan.DisksAfter is null ? "all of it was compared" : "what had changed was compared";
+            _setup.Events.OnState(
+                $"disk {disk.Disk}: {copy.CopiedBytes} of {disk.LengthBytes} bytes were copied, {how}");
         }
 
-        if (!run.Copier.CopyEverything(pages => Report(done + (pages * PageKernels.PageBytes), total)))
+        if (!run.Copier.CopyChanged(run.Plan.RamAfter, pages => Report(done + (pages * PageKernels.PageBytes), total)))
         {
             return;
         }
@@ -179,13 +181,14 @@ internal sealed class CaptureThread : IDisposable
                 dirty = run.Copier.BeginRound();
                 for (int i = 0; isFirst && i < _setup.Disks.Count; i++)
                 {
-                    _setup.Disks[i].Observe(run, epoch: 0);
+                    _setup.Disks[i].Observe(run, epoch: 0, run.Plan.BaseStamp);
                 }
             }
         }
 
         _setup.Machine.RearmWrites();
         _guest.Settle();
+        run.Copier.StampListed(run.Plan.BaseStamp);
         return dirty;
     }
 
@@ -217,6 +220,7 @@ internal sealed class CaptureThread : IDisposable
         _guest.Settle();
         long resumed = _setup.Clock.NowNanos;
         _meter.AddPause(start, stopped, captured, rearmed, resumed);
+        run.Copier.StampListed(run.Plan.BaseStamp + epoch);
         if (failure is not null)
         {
             sections.Dispose();

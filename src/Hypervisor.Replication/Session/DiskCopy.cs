@@ -6,9 +6,10 @@ namespace Hypervisor.Replication.Session;
 /// <summary>Brings one disk of the standby to what the primary's is, while the guest writes to it.</summary>
 /// <remarks>
 /// The standby may have most of it: from before an outage, from before it was a standby, or because a copy was cut off.
-/// No mark of either side is trusted (rules 36 to 38): ranges are compared by digest, and what differs is copied. Both
-/// happen in order with the guest's writes, which the standby gets as well, so what was the same stays so. Where
-/// nothing is the same, as on an empty disk, it stops comparing for a while.
+/// Where it says at which point it stands and this side knows that point, what has not changed since is left out (rule
+/// 35). The rest is compared by digest, and what differs is copied. Both happen in order with the guest's writes, which
+/// the standby gets as well, so what was the same stays so. Where nothing is the same, as on an empty disk, it stops
+/// comparing for a while.
 /// </remarks>
 /// <param name="run">Of this life of the pair.</param>
 /// <param name="disk">Which.</param>
@@ -32,9 +33,12 @@ internal sealed class DiskCopy(CaptureRun run, EpochTagFilter disk, Action<long>
     public bool TryRun()
     {
         int blind = 0; // ranges that are copied without a look
-        for (long offset = 0; offset < disk.LengthBytes; offset += CaptureRun.RangeBytes)
+        long from = 0;
+        while (disk.Changes.TryFind(
+            from, run.Plan.DisksAfter, CaptureRun.RangeBytes, out long offset, out long rangeBytes))
         {
-            int length = (int)Math.Min(CaptureRun.RangeBytes, disk.LengthBytes - offset);
+            int length = (int)rangeBytes;
+            from = offset + length;
             if (!(blind > 0 ? TryCopy(offset, length) : TryCompare(offset, length)))
             {
                 return false;

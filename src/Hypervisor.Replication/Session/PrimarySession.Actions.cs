@@ -1,5 +1,6 @@
 using System.Threading;
 using Hypervisor.Backends;
+using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
@@ -32,9 +33,10 @@ public sealed partial class PrimarySession
         Volatile.Write(ref _link, null); // pairs with BreakLink
     }
 
-    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome)
+    void IPrimaryActions.StartFullCopy(in ResyncPlan plan)
     {
-        var run = new CaptureRun(_setup, _inbox);
+        _replica ??= new RamReplica(_setup.Machine.Ram.PageCount);
+        var run = new CaptureRun(_setup, _replica, plan, _inbox);
         _meter.Epochs.Restart();
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);

@@ -1,6 +1,7 @@
 using System;
 using System.Threading;
 using Hypervisor.Backends;
+using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Link;
@@ -20,6 +21,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
 
     private readonly PrimarySetup _setup;
     private readonly WitnessRecord? _won;
+    private readonly ReplicaPoint _point;
     private readonly IEpochOutbox[] _outboxes;
     private readonly PrimaryCore _core;
     private readonly Inbox<PrimaryEvent> _inbox = new();
@@ -33,6 +35,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     private PrimaryStatus _status;
     private readonly Action _onIdle;
     private ulong _idleEpoch;
+    private RamReplica? _replica;
     private CaptureRun? _run;
     private TcpLink? _link;
     private (PrimaryState State, string Reason) _told;
@@ -47,10 +50,16 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     }
 
     /// <summary>Takes the role of one whose guest runs here already, by a record that it won.</summary>
-    internal PrimarySession(PrimarySetup setup, IWitness witness, WitnessRecord? won = null)
+    /// <param name="setup">Of the session.</param>
+    /// <param name="witness">The pair's.</param>
+    /// <param name="won">What made this side the runner; null: it is to be claimed.</param>
+    /// <param name="point">Where the disks stood when this side took over.</param>
+    internal PrimarySession(
+        PrimarySetup setup, IWitness witness, WitnessRecord? won = null, ReplicaPoint point = default)
     {
         _setup = setup;
         _won = won;
+        _point = point;
         _outboxes = [.. setup.AllOutboxes];
         _core = new PrimaryCore(setup.Options, this);
         _capture = new CaptureThread(setup, _meter, isRunning: won is not null);
@@ -137,6 +146,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         _thread.Join();
         ((IPrimaryActions)this).StopCapture();
         _capture.Dispose();
+        _replica?.Dispose();
         _link?.Dispose();
         _witness.Dispose();
         _inbox.Dispose();
@@ -159,7 +169,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         }
         else
         {
-            _core.Succeed(_won, Now);
+            _core.Succeed(_won, _point, Now);
         }
 
         while (true)

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.IO;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.State;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Session;
 
@@ -15,14 +16,16 @@ namespace Hypervisor.Replication.Session;
 /// </code>
 /// </remarks>
 /// <param name="Phase">What the disks hold.</param>
-/// <param name="Incarnation">Life of the pair that they belong to.</param>
 /// <param name="Generation">Generation of the runner.</param>
-/// <param name="Epoch">Epoch that a promotion started from; else 0.</param>
-internal readonly record struct StandbyMark(StandbyPhase Phase, ulong Incarnation, ulong Generation, ulong Epoch)
+/// <param name="Point">
+/// Where the disks stand at least; the journal may hold later epochs of that life. Of an incomplete copy: where they
+/// stood before it. Of a promotion: where it started from.
+/// </param>
+internal readonly record struct StandbyMark(StandbyPhase Phase, ulong Generation, ReplicaPoint Point)
 {
     private const int Bytes = 40, CrcOffset = 36;
     private const uint Magic = 0x4D53_5648; // "HVSM" in memory order
-    private const ushort FormatVersion = 1;
+    private const ushort FormatVersion = 2; // 1 had no point for an incomplete copy
 
     /// <summary>Writes it durably.</summary>
     /// <exception cref="IOException">The host refuses; the old mark stands.</exception>
@@ -33,16 +36,15 @@ internal readonly record struct StandbyMark(StandbyPhase Phase, ulong Incarnatio
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes[4..], FormatVersion);
         bytes[6] = (byte)Phase;
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes[8..], Incarnation);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[8..], Point.Incarnation);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes[16..], Generation);
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes[24..], Epoch);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[24..], Point.Epoch);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes[CrcOffset..], Checksum(bytes));
         DurableFile.Replace(path, bytes);
     }
 
     /// <summary>Reads it; null when there is none.</summary>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    /// <exception cref="StateFormatException">It is not a mark that this build reads.</exception>
+    /// <exception cref="IOException">It cannot be read, or is not a mark that this build reads.</exception>
     public static StandbyMark? Load(string path)
     {
         if (!File.Exists(path))
@@ -56,14 +58,16 @@ internal readonly record struct StandbyMark(StandbyPhase Phase, ulong Incarnatio
             || BinaryPrimitives.ReadUInt32LittleEndian(bytes[CrcOffset..]) != Checksum(bytes)
             || bytes[6] is < (byte)StandbyPhase.Incomplete or > (byte)StandbyPhase.Outdated)
         {
-            throw new StateFormatException($"{path} is not the mark of a standby, or is damaged");
+            throw new IOException(
+                $"{path} is not the mark of a standby, or is damaged; without it the disks are compared as a whole");
         }
 
         return new StandbyMark(
             (StandbyPhase)bytes[6],
-            BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]),
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[16..]),
-            BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]));
+            new ReplicaPoint(
+                BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]),
+                BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..])));
     }
 
     private static uint Checksum(ReadOnlySpan<byte> bytes) => ~Crc32C.Append(Crc32C.Start, bytes[..CrcOffset]);
@@ -72,7 +76,7 @@ internal readonly record struct StandbyMark(StandbyPhase Phase, ulong Incarnatio
 /// <summary>What the disks of a standby hold.</summary>
 internal enum StandbyPhase : byte
 {
-    /// <summary>A full copy began and did not end: of no use.</summary>
+    /// <summary>A copy began and did not end: never promoted, but a resync can go on from there.</summary>
     Incomplete = 1,
 
     /// <summary>The disks of a committed epoch, together with the journal.</summary>

@@ -45,6 +45,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private long _takeoverNanos;
     private string? _toldRefusal;
     private WitnessRecord? _won;
+    private ReplicaPoint _wonAt;
     private bool _isOver;
 
     /// <summary>Replays the journal, and listens.</summary>
@@ -66,6 +67,11 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _listener.Bind(setup.Listen);
         _listener.Listen(Backlog);
         _worker = new StandbyWorker(setup, _inbox, Open(openSegment, "journal.0"), Open(openSegment, "journal.1"));
+        if (_worker.RestoredMark is { } mark)
+        {
+            _core.Restore(mark.Point, mark.Phase == StandbyPhase.Promoted ? mark.Generation : 0);
+        }
+
         _witness = new WitnessWorker(
             witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
         _gate = new HandshakeGate(
@@ -115,7 +121,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     {
         WitnessRecord? won = Volatile.Read(ref _won); // pairs with GoLive
         Check.That(won is not null && Machine == setup.Machine && setup.Options.Node == _setup.Options.Node);
-        return new PrimarySession(setup, setup.Witness, won);
+        return new PrimarySession(setup, setup.Witness, won, _wonAt);
     }
 
     /// <summary>Ends everything at once, without a word to the other side; a live guest keeps running.</summary>
@@ -166,7 +172,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         }
     }
 
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => _worker.BeginFullCopy(hello);
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => _worker.BeginFullCopy(hello, point);
 
     void IStandbyActions.ApplyCopied(Message message) => _worker.ApplyCopied(message);
 
@@ -196,11 +202,12 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
     {
+        _wonAt = new ReplicaPoint(won.Incarnation, epoch.Epoch);
         Volatile.Write(ref _won, won); // pairs with Succeed
         _worker.GoLive(epoch);
     }
 
-    void IStandbyActions.Discard(string reason) => _worker.Discard();
+    void IStandbyActions.Discard(string reason, ReplicaPoint point) => _worker.Discard(point);
 
     private IJournalStore Open(Func<string, IJournalStore> open, string name)
     {

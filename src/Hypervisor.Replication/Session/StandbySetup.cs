@@ -30,6 +30,12 @@ public sealed record StandbySetup
     /// <summary>Folder for the journal and the mark; on storage as safe as the disks.</summary>
     public required string StateFolder { get; init; }
 
+    /// <summary>
+    /// When any of the disks' images was last written, by anybody, in UTC (rule 44); by default, disks that nobody else
+    /// can reach.
+    /// </summary>
+    public Func<DateTime> ImagesWritten { get; init; } = static () => DateTime.MinValue;
+
     /// <summary>Where to listen.</summary>
     public required IPEndPoint Listen { get; init; }
 

@@ -12,12 +12,14 @@ namespace Hypervisor.Replication.Session;
 /// <content>The full copy: from the announcement of a machine to a copy that may be promoted.</content>
 internal sealed partial class StandbyWorker
 {
-    private void DoBegin(HelloMessage hello)
+    private void DoBegin(HelloMessage hello, ReplicaPoint point)
     {
         _hasFailed = false;
         _incarnation = hello.Incarnation;
         _generation = hello.Generation;
-        new StandbyMark(StandbyPhase.Incomplete, _incarnation, _generation, 0).Store(_markPath);
+        _appliedEpoch = 0;
+        _journal.FlushDisks(); // what follows forgets the journal: the disks must stand at the point by themselves
+        Mark(StandbyPhase.Incomplete, point);
         _journal.Begin(_incarnation);
         if (_machine is null)
         {
@@ -134,6 +136,6 @@ internal sealed partial class StandbyWorker
         }
 
         _journal.FlushDisks();
-        new StandbyMark(StandbyPhase.Complete, _incarnation, _generation, 0).Store(_markPath);
+        Mark(StandbyPhase.Complete, new ReplicaPoint(_incarnation, 0));
     }
 }

@@ -29,6 +29,7 @@ internal sealed partial class StandbyWorker : IDisposable
     private IProtectedMachine? _machine;
     private ulong _incarnation;
     private ulong _generation;
+    private ulong _appliedEpoch;
     private bool _hasFailed; // of the full copy; told once
 
     /// <summary>Brings the disks to the last committed epoch, then starts the thread.</summary>
@@ -45,7 +46,7 @@ internal sealed partial class StandbyWorker : IDisposable
         }
 
         _journal = new EpochJournal(firstSegment, secondSegment, _disks, setup.JournalSegmentBytes);
-        Recovered = _journal.Recover();
+        RestoredMark = Restore();
         _thread = new Thread(Run) { Name = "standby-worker", IsBackground = true };
         _thread.Start();
     }
@@ -65,15 +66,21 @@ internal sealed partial class StandbyWorker : IDisposable
     }
 
     private readonly record struct Order(
-        OrderKind Kind, Message? Message = null, StagedEpoch? Staged = null, ulong Number = 0, bool IsDurable = false);
+        OrderKind Kind,
+        Message? Message = null,
+        StagedEpoch? Staged = null,
+        ulong Number = 0,
+        bool IsDurable = false,
+        ReplicaPoint Point = default);
 
-    /// <summary>What the journal held at the start.</summary>
-    public (ulong Incarnation, ulong Epoch) Recovered { get; }
+    /// <summary>What the disks were at the start, as far as it can be trusted; null: nothing is known.</summary>
+    public StandbyMark? RestoredMark { get; }
 
     /// <summary>The machine, once a primary announced one.</summary>
     public IProtectedMachine? Machine => Volatile.Read(ref _machine); // pairs with BeginFullCopy
 
-    public void BeginFullCopy(HelloMessage hello) => _orders.Post(new Order(OrderKind.BeginFullCopy, hello));
+    public void BeginFullCopy(HelloMessage hello, ReplicaPoint point)
+        => _orders.Post(new Order(OrderKind.BeginFullCopy, hello, Point: point));
 
     /// <summary>Waits when too much is queued: backpressure on the session and, by TCP, on the primary.</summary>
     public void ApplyCopied(Message message)
@@ -101,7 +108,7 @@ internal sealed partial class StandbyWorker : IDisposable
 
     public void GoLive(StagedEpoch epoch) => _orders.Post(new Order(OrderKind.GoLive, Staged: epoch));
 
-    public void Discard() => _orders.Post(new Order(OrderKind.Discard));
+    public void Discard(ReplicaPoint point) => _orders.Post(new Order(OrderKind.Discard, Point: point));
 
     /// <inheritdoc/>
     public void Dispose()
@@ -147,7 +154,7 @@ internal sealed partial class StandbyWorker : IDisposable
         switch (order.Kind)
         {
             case OrderKind.BeginFullCopy:
-                DoBegin((HelloMessage)order.Message!);
+                DoBegin((HelloMessage)order.Message!, order.Point);
                 break;
             case OrderKind.ApplyCopied:
                 DoCopied(order.Message!);
@@ -164,9 +171,10 @@ internal sealed partial class StandbyWorker : IDisposable
             case OrderKind.Flush:
                 // The end of protection: a journal that stayed would be replayed over whatever is written after it.
                 _journal.Finish();
+                Mark(StandbyPhase.Complete, new ReplicaPoint(_incarnation, _appliedEpoch));
                 break;
             case OrderKind.WriteGeneration:
-                new StandbyMark(StandbyPhase.Promoted, _incarnation, _generation, order.Number).Store(_markPath);
+                Mark(StandbyPhase.Promoted, new ReplicaPoint(_incarnation, order.Number));
                 _journal.Begin(_incarnation);
                 break;
             case OrderKind.GoLive:
@@ -175,7 +183,7 @@ internal sealed partial class StandbyWorker : IDisposable
                 _machine.Resume();
                 break;
             case OrderKind.Discard:
-                new StandbyMark(StandbyPhase.Outdated, _incarnation, _generation, 0).Store(_markPath);
+                Mark(StandbyPhase.Outdated, order.Point);
                 break;
             case OrderKind.Quit:
                 break;
@@ -240,6 +248,9 @@ internal sealed partial class StandbyWorker : IDisposable
         epoch.JournalNanos = Now - start;
     }
 
+    private void Mark(StandbyPhase phase, ReplicaPoint point)
+        => new StandbyMark(phase, _generation, point).Store(_markPath);
+
     private void CheckRam(RamBlockMessage ram)
     {
         if (!RamDelta.TryCheck(ram.Bulk.Span, _machine!.Ram.PageCount, out string? refusal))
@@ -257,6 +268,7 @@ internal sealed partial class StandbyWorker : IDisposable
         }
 
         _journal.Apply(epoch);
+        _appliedEpoch = epoch.Epoch;
         epoch.ApplyNanos = Now - start;
     }
 

@@ -16,11 +16,10 @@ internal interface IStandbyActions
     void CloseLink(int link, string reason);
 
     /// <summary>
-    /// Marks this side durably as an incomplete copy (rule 39), empties the journal for this incarnation, and
-    /// answers with
-    /// OnFullCopyReady.
+    /// Marks this side durably as an incomplete copy (rule 39) that was at a point before, empties the journal for this
+    /// incarnation, and answers with OnFullCopyReady. RAM and disks stay as they are.
     /// </summary>
-    void BeginFullCopy(HelloMessage hello, ulong incarnation);
+    void BeginFullCopy(HelloMessage hello, ReplicaPoint point);
 
     /// <summary>
     /// Puts a RamBlock, DiskBlock or DiskWrite of the full copy in its place, in order, and releases it. A DiskDigest
@@ -79,8 +78,8 @@ internal interface IStandbyActions
     void GoLive(StagedEpoch epoch, WitnessRecord won);
 
     /// <summary>
-    /// This copy is of no use any more (outdated, failed, or lost the race): forget RAM and sections, mark the
-    /// disks.
+    /// This copy is outdated, failed, or lost the race, and is never promoted: mark the disks. RAM and disks stay as
+    /// they are, for a resync.
     /// </summary>
-    void Discard(string reason);
+    void Discard(string reason, ReplicaPoint point);
 }

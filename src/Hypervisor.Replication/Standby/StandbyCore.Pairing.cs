@@ -41,7 +41,18 @@ internal sealed partial class StandbyCore
             StagedBytesMax = _options.StagedBytesMax,
             TakeoverNanos = _options.TakeoverNanos,
             IsAckDurable = _options.IsAckDurable,
+            Point = _point,
+            HasRam = _hasRam,
         });
+    }
+
+    /// <summary>Disks and journal were found at a point when the process started. Before the first link.</summary>
+    /// <param name="point">Where they stand.</param>
+    /// <param name="generation">Generation in which the guest ran here; 0: it never did.</param>
+    public void Restore(ReplicaPoint point, ulong generation)
+    {
+        _point = point;
+        _generation = generation;
     }
 
     /// <summary>A range whose digest came is compared.</summary>
@@ -72,6 +83,7 @@ internal sealed partial class StandbyCore
 
         _stage.SetBase(_base!);
         _base = null;
+        _isWhole = true;
         Enter(StandbyState.Protecting, "");
         Send(new FullCopyAckMessage());
     }
@@ -99,6 +111,7 @@ internal sealed partial class StandbyCore
             return;
         }
 
+        KeepPoint();
         _link = link;
         _hello = hello;
         _generation = hello.Generation;
@@ -114,7 +127,20 @@ internal sealed partial class StandbyCore
         _base = _stage.Take(0);
         Enter(StandbyState.Preparing, "");
         _rimWork++;
-        _actions.BeginFullCopy(hello, Incarnation);
+        _actions.BeginFullCopy(hello, _point);
+    }
+
+    /// <summary>
+    /// The copy that follows may be cut off at any byte; then this side is still what it was, and newer in places.
+    /// </summary>
+    private void KeepPoint()
+    {
+        if (_isWhole)
+        {
+            _point = new ReplicaPoint(Incarnation, _stage.AppliedEpoch);
+            _hasRam = true;
+            _isWhole = false;
+        }
     }
 
     private void OnFullCopyDone(FullCopyDoneMessage done)

@@ -340,7 +340,8 @@ internal sealed partial class StandbyCore
         _notBeforeNanos = 0;
         ForgetOutputs();
         Enter(state, reason);
-        _actions.Discard(reason);
+        KeepPoint();
+        _actions.Discard(reason, _point);
     }
 
     private void CloseLink(string reason)

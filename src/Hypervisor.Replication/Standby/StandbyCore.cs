@@ -29,6 +29,9 @@ internal sealed partial class StandbyCore
     private StagedEpoch? _base;        // sections of epoch 0 while the full copy is on its way
     private CopyDigest _copy;
     private ulong _generation;         // the highest that this side has seen
+    private ReplicaPoint _point;       // where its disks stood before the copy that is on its way, or was cut off
+    private bool _hasRam;              // RAM stood there as well
+    private bool _isWhole;             // the copy was finished: it stands where the stage does
     private ulong _ackedEpoch;
     private long _echoNanos;           // latest "sent at" of the primary
     private long _nowNanos;            // of the event that is being handled

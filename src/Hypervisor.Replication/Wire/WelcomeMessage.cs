@@ -3,14 +3,19 @@ using System;
 namespace Hypervisor.Replication.Wire;
 
 /// <summary>The standby accepts, and states its bounds.</summary>
-/// <remarks><code>node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8</code></remarks>
+/// <remarks>
+/// <code>
+/// node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8 |
+/// incarnation and epoch where its disks stand, u64 | is RAM there as well u8
+/// </code>
+/// </remarks>
 internal sealed class WelcomeMessage : Message
 {
     /// <inheritdoc/>
     public override MessageKind Kind => MessageKind.Welcome;
 
     /// <inheritdoc/>
-    public override int FieldBytes => 33;
+    public override int FieldBytes => 50;
 
     /// <summary>Who the standby is at the witness.</summary>
     public required Guid Node { get; init; }
@@ -24,6 +29,12 @@ internal sealed class WelcomeMessage : Message
     /// <summary>Whether an epoch with a flush is acknowledged only when durable (<c>ack=durable</c>).</summary>
     public required bool IsAckDurable { get; init; }
 
+    /// <summary>Where its disks stand: the truth about what it misses (rule 38).</summary>
+    public required ReplicaPoint Point { get; init; }
+
+    /// <summary>Whether its RAM stands there as well.</summary>
+    public required bool HasRam { get; init; }
+
     /// <inheritdoc/>
     public override void WriteFields(Span<byte> target)
     {
@@ -32,6 +43,9 @@ internal sealed class WelcomeMessage : Message
         writer.Size(StagedBytesMax);
         writer.Size(TakeoverNanos);
         writer.U8(IsAckDurable ? (byte)1 : (byte)0);
+        writer.U64(Point.Incarnation);
+        writer.U64(Point.Epoch);
+        writer.U8(HasRam ? (byte)1 : (byte)0);
     }
 
     internal static WelcomeMessage Read(ref WireReader reader) => new()
@@ -40,5 +54,7 @@ internal sealed class WelcomeMessage : Message
         StagedBytesMax = reader.Size("staged bytes max"),
         TakeoverNanos = reader.Size("takeover timeout"),
         IsAckDurable = reader.Flag("is ack durable"),
+        Point = new ReplicaPoint(reader.U64("incarnation of the copy"), reader.U64("epoch of the copy")),
+        HasRam = reader.Flag("is RAM there"),
     };
 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
@@ -69,6 +70,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
                 Disks = _guest.Drives,
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = StateFolder(config, terms),
+                ImagesWritten = () => ImagesWritten(config),
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
                 Security = terms.Link,
                 Witness = _witness,
@@ -170,6 +172,9 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
                 "--witness: without a drive the journal lies beside the witness; allowed: file:PATH, or a drive");
         return Directory.CreateDirectory(Path.GetFullPath(beside) + ".journal").FullName;
     }
+
+    private static DateTime ImagesWritten(MachineConfig config)
+        => config.Drives.Select(drive => File.GetLastWriteTimeUtc(drive.File)).DefaultIfEmpty().Max();
 
     private static IPAddress Resolve(string host)
     {

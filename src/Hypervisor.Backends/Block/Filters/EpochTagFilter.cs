@@ -11,7 +11,8 @@ namespace Hypervisor.Backends.Block.Filters;
 /// <remarks>
 /// The observer sees a request before the image does, in the order of submission, and a request that the image would
 /// refuse not at all. During the full copy a range is read while submissions wait, so the observer's order is the
-/// order on the disk (fault-tolerance rules 16, 18, 24). Nothing is drained at a cut.
+/// order on the disk (fault-tolerance rules 16, 18, 24). Nothing is drained at a cut. Also while nobody observes, it
+/// keeps a map of what changed when (rules 36, 37).
 /// </remarks>
 public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(inner)
 {
@@ -22,19 +23,27 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
     private readonly Stack<TaggedRequest> _idle = new();
     private IEpochTagObserver? _observer;
     private ulong _epoch;
+    private ulong _stamp = 1;
     private bool _isReadingRange;
 
     /// <summary>Which disk of the machine it is, in the machine's order.</summary>
     public int Disk => disk;
 
+    /// <summary>What changed when, by stamp.</summary>
+    public ChangeMap Changes { get; } = new(inner.LengthBytes);
+
     /// <summary>Starts tagging with <paramref name="epoch"/>.</summary>
-    public void Observe(IEpochTagObserver observer, ulong epoch)
+    /// <param name="observer">Who is shown what changes.</param>
+    /// <param name="epoch">The epoch that is open.</param>
+    /// <param name="stamp">Stamp of its changes; the next epoch's is one more. Not below the last one.</param>
+    public void Observe(IEpochTagObserver observer, ulong epoch, ulong stamp)
     {
         lock (_lock)
         {
-            Check.That(_observer is null);
+            Check.That(_observer is null && stamp >= _stamp);
             _observer = observer;
             _epoch = epoch;
+            _stamp = stamp;
         }
     }
 
@@ -47,10 +56,11 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
         {
             Check.That(_observer is null || epoch == _epoch + 1);
             _epoch = epoch;
+            _stamp++;
         }
     }
 
-    /// <summary>Ends tagging: everything passes unseen.</summary>
+    /// <summary>Ends tagging: everything passes unseen, with the stamp of the epoch that was open.</summary>
     public void StopObserving()
     {
         lock (_lock)
@@ -123,7 +133,18 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
 
     private void Pass(BlockRequest request)
     {
-        if (_observer is null || request.Operation == BlockOperation.Read || !WillBeTaken(request))
+        if (request.Operation == BlockOperation.Read || !WillBeTaken(request))
+        {
+            Inner.Submit(request);
+            return;
+        }
+
+        if (request.Operation != BlockOperation.Flush)
+        {
+            Changes.Mark(request.OffsetBytes, request.LengthBytes, _stamp);
+        }
+
+        if (_observer is null)
         {
             Inner.Submit(request);
             return;
@@ -136,6 +157,20 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
         }
 
         Inner.Submit(tagged.Begin(request, _observer));
+    }
+
+    /// <summary>
+    /// A write that the other side may have, of an epoch that was committed meanwhile, and this one has not.
+    /// </summary>
+    private void MarkFailed(BlockRequest request)
+    {
+        lock (_lock)
+        {
+            if (request.Operation != BlockOperation.Flush)
+            {
+                Changes.Mark(request.OffsetBytes, request.LengthBytes, _stamp);
+            }
+        }
     }
 
     /// <summary>Whether the image has no reason to refuse it; what it refuses must not change the other side.</summary>
@@ -182,6 +217,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
             BlockRequest above = _above!;
             if (below.Status != BlockStatus.Ok)
             {
+                _filter.MarkFailed(below);
                 _observer!.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
             }
 

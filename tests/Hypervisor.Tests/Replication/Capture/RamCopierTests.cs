@@ -14,9 +14,10 @@ public sealed class RamCopierTests : IDisposable
     private readonly GuestRam _ram = new(Pages * 4096);
     private readonly GuestRam _standby = new(Pages * 4096);
     private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 32 << 10);
+    private readonly RamReplica _replica = new(Pages);
     private readonly RamCopier _copier;
 
-    public RamCopierTests() => _copier = new RamCopier(_ram, _pool, chunk =>
+    public RamCopierTests() => _copier = new RamCopier(_ram, _replica, _pool, chunk =>
     {
         Assert.True(RamDelta.TryCheck(chunk.Content.Span, Pages, out string? refusal), refusal);
         RamDelta.Apply(chunk.Content.Span, _standby);
@@ -26,6 +27,7 @@ public sealed class RamCopierTests : IDisposable
     public void Dispose()
     {
         _copier.Dispose();
+        _replica.Dispose();
         _ram.Dispose();
         _standby.Dispose();
     }
@@ -33,8 +35,8 @@ public sealed class RamCopierTests : IDisposable
     [Fact]
     public void Copier_that_ends_late_leaves_its_successor_in_place()
     {
-        var late = new RamCopier(_ram, _pool, chunk => chunk.Dispose());
-        using var successor = new RamCopier(_ram, _pool, chunk => chunk.Dispose());
+        var late = new RamCopier(_ram, _replica, _pool, chunk => chunk.Dispose());
+        using var successor = new RamCopier(_ram, _replica, _pool, chunk => chunk.Dispose());
         Store(7, 1);
         successor.Cut();
 
@@ -68,7 +70,7 @@ public sealed class RamCopierTests : IDisposable
         _standby.WritableBytes(0, Pages * 4096).Fill(0xEE);
         Store(1, 5);
         Assert.Equal(1, _copier.BeginRound());
-        Assert.True(_copier.CopyEverything(static _ => { }));
+        Assert.True(_copier.CopyChanged(null, static _ => { }));
         Store(2, 6);
         Assert.Equal(1, _copier.BeginRound());
         Assert.True(_copier.CopyRound());

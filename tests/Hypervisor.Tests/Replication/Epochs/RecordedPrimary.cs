@@ -127,6 +127,8 @@ internal sealed class RecordedPrimary : IPrimaryActions
         StagedBytesMax = 1 << 22,
         TakeoverNanos = takeoverNanos,
         IsAckDurable = true,
+        Point = default,
+        HasRam = false,
         Incarnation = Incarnation,
     };
 
@@ -134,7 +136,7 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     public void CloseLink(string reason) => Log.Add($"close: {reason}");
 
-    public void StartFullCopy(WelcomeMessage welcome) => Log.Add("copy");
+    public void StartFullCopy(in ResyncPlan plan) => Log.Add("copy");
 
     public void ContinueCopy(DiskRange range, bool isSame) => Log.Add($"compared {range} {isSame}");
 

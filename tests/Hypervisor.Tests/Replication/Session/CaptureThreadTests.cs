@@ -35,6 +35,7 @@ public sealed class CaptureThreadTests : IDisposable
     private readonly PrimarySetup _setup;
     private readonly Inbox<PrimaryEvent> _inbox = new();
     private readonly CaptureThread _capture;
+    private readonly RamReplica _replica;
     private readonly CaptureRun _run;
 
     public CaptureThreadTests()
@@ -57,7 +58,8 @@ public sealed class CaptureThreadTests : IDisposable
             NextIncarnation = () => 1,
         };
         _capture = new CaptureThread(_setup, new CaptureMeter());
-        _run = new CaptureRun(_setup, _inbox);
+        _replica = new RamReplica(_machine.Ram.PageCount);
+        _run = new CaptureRun(_setup, _replica, new ResyncPlan(2, null, null), _inbox);
         _capture.StartGuest(static () => { });
         _capture.StartFullCopy(_run);
         Await(PrimaryEventKind.CopyConverged);
@@ -68,6 +70,7 @@ public sealed class CaptureThreadTests : IDisposable
         _run.Stop();
         _capture.Dispose();
         _run.Dispose();
+        _replica.Dispose();
         _inbox.Dispose();
         _machine.Ram.Dispose();
         _standby.Dispose();
@@ -94,7 +97,7 @@ public sealed class CaptureThreadTests : IDisposable
             Buffer = range,
         });
         isWritten.Wait(TestContext.Current.CancellationToken);
-        filter.Observe(_run, epoch: 0);
+        filter.Observe(_run, epoch: 0, stamp: 2);
 
         Assert.True(_run.TryCopyRange(filter, Offset, range.Length));
 

@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using Hypervisor.Replication.Session;
+using Hypervisor.Replication.Wire;
 using Xunit;
 
 namespace Hypervisor.Tests.Replication.Session;
@@ -82,7 +83,7 @@ public sealed class FileJournalStoreTests : IDisposable
     public void Mark_survives_and_damage_is_refused()
     {
         string path = Path.Combine(_folder, "mark");
-        var mark = new StandbyMark(StandbyPhase.Promoted, 7, 8, 9);
+        var mark = new StandbyMark(StandbyPhase.Promoted, 8, new ReplicaPoint(7, 9));
         Assert.Null(StandbyMark.Load(path));
 
         mark.Store(path);
@@ -94,7 +95,7 @@ public sealed class FileJournalStoreTests : IDisposable
             byte[] damaged = (byte[])bytes.Clone();
             damaged[bit / 8] ^= (byte)(1 << (bit % 8));
             File.WriteAllBytes(path, damaged);
-            Assert.Throws<Hypervisor.Core.State.StateFormatException>(() => StandbyMark.Load(path));
+            Assert.Throws<IOException>(() => StandbyMark.Load(path));
         }
     }
 }

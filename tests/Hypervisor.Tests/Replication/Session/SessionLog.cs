@@ -20,9 +20,10 @@ internal sealed class SessionLog : ISessionEvents
 
     public void OnState(string line) => Add(line);
 
-    public void OnCopyProgress(long doneBytes, long totalBytes)
-    {
-    }
+    /// <summary>Bytes that the last copy had to look at.</summary>
+    public long LastCopyTotal { get; private set; }
+
+    public void OnCopyProgress(long doneBytes, long totalBytes) => LastCopyTotal = totalBytes;
 
     public void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes)
         => RepeatedFrom = RepeatedFrom < 0 ? offsetBytes : RepeatedFrom;
@@ -41,6 +42,9 @@ internal sealed class SessionLog : ISessionEvents
 
     /// <summary>Whether it said so, at any time.</summary>
     public bool Says(string text) => ToString().Contains(text, StringComparison.Ordinal);
+
+    /// <summary>How often it said so.</summary>
+    public int Count(string text) => ToString().Split(text).Length - 1;
 
     public override string ToString()
     {

@@ -232,6 +232,32 @@ public sealed class SessionTests
         pair.StandbyMachine.Resume();
     }
 
+    [Fact]
+    public void Rule_35_after_an_outage_only_what_changed_is_compared_and_sent()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        Assert.Contains("all of it was compared", $"{pair.PrimaryLog}", StringComparison.Ordinal);
+        long before = pair.PrimaryMachine.Step;
+
+        pair.Primary!.BreakLink("drill");
+        pair.Await(
+            () => pair.PrimaryLog.Count("what had changed was compared") == pair.PrimaryDisks.Count,
+            "the pair did not find together again");
+        pair.Await(() => pair.Primary.Statistics.Status.State == PrimaryState.Protected, "no protection");
+
+        // The guest writes a record a step to each disk and touches two pages of RAM.
+        long written = (pair.PrimaryMachine.Step - before + 2) * ToyMachine.RecordBytes;
+        long grain = new ChangeMap(SessionNode.DiskBytes).ChunkBytes;
+        Assert.InRange(pair.CopiedBytes(0), 0, written + (2 * grain));
+        Assert.InRange(pair.PrimaryLog.LastCopyTotal, 1, (SessionPair.RamBytes + (2 * SessionNode.DiskBytes)) / 3);
+        pair.Primary.Dispose();
+        pair.Await(() => pair.StandbyLog.RunningGeneration != 0, "the standby did not take over");
+        pair.StandbyMachine.Pause();
+        AssertRecords(pair.StandbyDisks, SessionPair.AssertContiguous(pair.CombinedOutput()));
+        pair.StandbyMachine.Resume();
+    }
+
     private static void AssertRecords(List<ToyDisk> disks, int steps)
     {
         foreach (ToyDisk disk in disks)

@@ -268,7 +268,7 @@ public sealed class StandbyCoreTests : IStandbyActions
 
     void IStandbyActions.CloseLink(int link, string reason) => _log.Add($"close {link}");
 
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => _log.Add("begin");
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => _log.Add("begin");
 
     void IStandbyActions.ApplyCopied(Message message) => message.Release();
 
@@ -293,7 +293,7 @@ public sealed class StandbyCoreTests : IStandbyActions
 
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won) => _log.Add($"live {won.Generation}");
 
-    void IStandbyActions.Discard(string reason) => _log.Add("discard");
+    void IStandbyActions.Discard(string reason, ReplicaPoint point) => _log.Add("discard");
 
     private static HelloMessage Hello(MachineIdentity machine) => new()
     {

@@ -189,6 +189,8 @@ public sealed class FrameTests
                 StagedBytesMax = 9,
                 TakeoverNanos = 8,
                 IsAckDurable = true,
+                Point = new ReplicaPoint(6, 7),
+                HasRam = true,
             },
             MessageKind.Refusal => new RefusalMessage { Field = "RAM", PrimaryValue = "1", StandbyValue = "2" },
             MessageKind.RamBlock => new RamBlockMessage { PageCount = 2 },

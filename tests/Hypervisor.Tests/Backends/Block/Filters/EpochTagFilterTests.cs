@@ -27,7 +27,7 @@ public sealed class EpochTagFilterTests : IDisposable
     [Fact]
     public void Rule_24_every_change_is_shown_with_disk_and_epoch_before_it_starts()
     {
-        _filter.Observe(_replica, epoch: 7);
+        _filter.Observe(_replica, epoch: 7, stamp: 2);
 
         Run(BlockOperation.Write, 512, 512, fill: 1);
         _filter.BeginEpoch(8);
@@ -52,11 +52,11 @@ public sealed class EpochTagFilterTests : IDisposable
     [InlineData(0, 0)]
     public void Request_that_the_image_refuses_is_not_shown(long offset, long length)
     {
-        _filter.Observe(_replica, epoch: 1);
+        _filter.Observe(_replica, epoch: 1, stamp: 2);
 
         var sim = new SimDisk(DiskBytes) { IsImmediate = true };
         var filter = new EpochTagFilter(sim, 0);
-        filter.Observe(_replica, epoch: 1);
+        filter.Observe(_replica, epoch: 1, stamp: 2);
         filter.Submit(new BlockRequest(_ => { })
         {
             Operation = BlockOperation.WriteZeroes,
@@ -70,7 +70,7 @@ public sealed class EpochTagFilterTests : IDisposable
     [Fact]
     public void Failure_below_is_told()
     {
-        _filter.Observe(_replica, epoch: 1);
+        _filter.Observe(_replica, epoch: 1, stamp: 2);
         _disk.WriteStatus = BlockStatus.IoError;
 
         Assert.Equal(BlockStatus.IoError, Run(BlockOperation.Write, 0, 512, fill: 1));
@@ -81,7 +81,7 @@ public sealed class EpochTagFilterTests : IDisposable
     [Fact]
     public void Nothing_is_shown_once_observing_stops()
     {
-        _filter.Observe(_replica, epoch: 1);
+        _filter.Observe(_replica, epoch: 1, stamp: 2);
         _filter.StopObserving();
 
         Assert.Equal(BlockStatus.Ok, Run(BlockOperation.Write, 0, 512, fill: 1));
@@ -95,7 +95,7 @@ public sealed class EpochTagFilterTests : IDisposable
     {
         var sim = new SimDisk(DiskBytes);
         var filter = new EpochTagFilter(sim, 0);
-        filter.Observe(_replica, epoch: 0);
+        filter.Observe(_replica, epoch: 0, stamp: 2);
         var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _)) { IsBackground = true };
         copier.Start();
         SpinWait.SpinUntil(() => sim.Pending.Count == 1);
@@ -121,7 +121,7 @@ public sealed class EpochTagFilterTests : IDisposable
         var sim = new SimDisk(DiskBytes);
         var filter = new EpochTagFilter(sim, 0);
         filter.Submit(Filled(1));
-        filter.Observe(_replica, epoch: 0);
+        filter.Observe(_replica, epoch: 0, stamp: 2);
         var copier = new Thread(() => filter.TryCopyRange(0, new byte[512], out _));
         copier.Start();
         SpinWait.SpinUntil(() => sim.Pending.Count == 2);
@@ -141,7 +141,7 @@ public sealed class EpochTagFilterTests : IDisposable
     {
         var sim = new SimDisk(DiskBytes);
         var filter = new EpochTagFilter(sim, 0);
-        filter.Observe(_replica, epoch: 1);
+        filter.Observe(_replica, epoch: 1, stamp: 2);
         filter.Submit(Filled(1));
         filter.Submit(Filled(2));
 
@@ -156,7 +156,7 @@ public sealed class EpochTagFilterTests : IDisposable
     public void Copy_while_the_guest_writes_gives_the_same_disk()
     {
         Run(BlockOperation.Write, 0, DiskBytes, fill: 0x55);
-        _filter.Observe(_replica, epoch: 0);
+        _filter.Observe(_replica, epoch: 0, stamp: 2);
         bool isOver = false;
         var guest = new Thread(() =>
         {

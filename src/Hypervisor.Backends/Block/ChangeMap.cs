@@ -1,0 +1,88 @@
+using System;
+using System.Numerics;
+using System.Threading;
+
+namespace Hypervisor.Backends.Block;
+
+/// <summary>For each chunk of a disk, the stamp of its last change: what changed after a stamp is a question.</summary>
+/// <remarks>
+/// Nothing is ever cleared, so there is no moment at which a mark can be lost. One thread marks at a time; others may
+/// read meanwhile and see a mark at the latest when the change is shown to them in another way.
+/// </remarks>
+public sealed class ChangeMap
+{
+    private const int ChunkBytesMin = 16 << 10; // a guest's database writes about that much at once
+    private const int ChunksMax = 1 << 20;      // 8 MiB of stamps for each disk
+
+    private readonly long _lengthBytes;
+    private readonly int _chunkShift;
+    private readonly ulong[] _stamps;
+
+    /// <summary>A map in which nothing has changed: stamp 0 everywhere.</summary>
+    public ChangeMap(long lengthBytes)
+    {
+        _lengthBytes = lengthBytes;
+        long chunk = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(ChunkBytesMin, lengthBytes / ChunksMax));
+        _chunkShift = BitOperations.Log2((ulong)chunk);
+        _stamps = new ulong[(lengthBytes + chunk - 1) >> _chunkShift];
+    }
+
+    /// <summary>Grain of the map, in bytes: a power of two.</summary>
+    public long ChunkBytes => 1L << _chunkShift;
+
+    /// <summary>A range changes now. Stamps never fall.</summary>
+    public void Mark(long offsetBytes, long lengthBytes, ulong stamp)
+    {
+        long last = (offsetBytes + lengthBytes - 1) >> _chunkShift;
+        for (long chunk = offsetBytes >> _chunkShift; chunk <= last; chunk++)
+        {
+            Volatile.Write(ref _stamps[chunk], stamp); // pairs with the reads below
+        }
+    }
+
+    /// <summary>The next range that changed after a stamp.</summary>
+    /// <param name="fromBytes">Where to look from: the end of the last range found, or 0.</param>
+    /// <param name="after">The stamp; null: everything counts as changed.</param>
+    /// <param name="lengthMaxBytes">Longest range wanted.</param>
+    /// <param name="offsetBytes">Where it begins.</param>
+    /// <param name="lengthBytes">How long it is.</param>
+    /// <returns>False when there is none.</returns>
+    public bool TryFind(
+        long fromBytes, ulong? after, long lengthMaxBytes, out long offsetBytes, out long lengthBytes)
+    {
+        offsetBytes = fromBytes;
+        if (after is { } stamp)
+        {
+            long chunk = fromBytes >> _chunkShift;
+            while (chunk < _stamps.Length && Volatile.Read(ref _stamps[chunk]) <= stamp)
+            {
+                chunk++;
+            }
+
+            offsetBytes = Math.Max(fromBytes, chunk << _chunkShift);
+            while (chunk < _stamps.Length && (chunk << _chunkShift) - offsetBytes < lengthMaxBytes
+                && Volatile.Read(ref _stamps[chunk]) > stamp)
+            {
+                chunk++;
+            }
+
+            lengthMaxBytes = Math.Min(lengthMaxBytes, (chunk << _chunkShift) - offsetBytes);
+        }
+
+        lengthBytes = Math.Min(lengthMaxBytes, _lengthBytes - offsetBytes);
+        return lengthBytes > 0;
+    }
+
+    /// <summary>Bytes in chunks that changed after a stamp; null: all of them.</summary>
+    public long CountBytes(ulong? after)
+    {
+        long bytes = 0;
+        for (long from = 0; TryFind(from, after, long.MaxValue / 2, out long offset, out long length);)
+        {
+            bytes += length;
+            from = offset + length;
+        }
+
+        return bytes;
+    }
+}

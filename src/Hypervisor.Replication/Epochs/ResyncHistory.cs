@@ -1,0 +1,88 @@
+using System.Collections.Generic;
+using Hypervisor.Core;
+using Hypervisor.Replication.Wire;
+
+namespace Hypervisor.Replication.Epochs;
+
+/// <summary>
+/// Stamps for changes, over all lives of a pair that this side remembers: from the point where a copy stands follows
+/// what it misses (rules 35, 38).
+/// </summary>
+/// <remarks>
+/// Disks and RAM keep, for each piece, the stamp of its last change. Stamps only grow: epoch n of a life has the life's
+/// first stamp + n, and what changes between two lives keeps the stamp of the epoch that was never committed. So a copy
+/// that stands at epoch n misses exactly what has a higher stamp than that epoch, however many copies were begun and
+/// cut off since.
+/// </remarks>
+internal sealed class ResyncHistory
+{
+    /// <summary>Lives that are remembered; a standby of an older one is compared as a whole.</summary>
+    public const int LivesMax = 16;
+
+    /// <summary>Stamp of what changes before the first life.</summary>
+    public const ulong FirstStamp = 1;
+
+    // A rim may have begun the epoch after the one that the core has as open; and no two lives share a stamp.
+    private const ulong GapBetweenLives = 2;
+
+    private readonly Queue<Life> _lives = new();
+    private Life? _open;
+    private ulong _nextBase = FirstStamp + 1;
+
+    private sealed record Life(ulong Incarnation, ulong FirstEpoch, ulong LastEpoch, ulong BaseStamp, bool HasRam);
+
+    /// <summary>
+    /// This side parted from a pair at a point, as the standby that took over, or before its process started: what it
+    /// changed since has <see cref="FirstStamp"/> or more. Before the first life.
+    /// </summary>
+    /// <param name="point">Where it parted.</param>
+    public void Begin(ReplicaPoint point)
+    {
+        Check.That(_open is null && _nextBase == FirstStamp + 1);
+        if (point.IsKnown)
+        {
+            // Wraps below 0 on purpose: base + epoch is the stamp before the first.
+            ulong before = unchecked(FirstStamp - 1 - point.Epoch);
+            _lives.Enqueue(new Life(point.Incarnation, point.Epoch, point.Epoch, before, HasRam: false));
+        }
+    }
+
+    /// <summary>A life begins with a copy to a standby that stands at a point.</summary>
+    /// <param name="incarnation">The new life's.</param>
+    /// <param name="point">Where the standby's disks stand.</param>
+    /// <param name="hasRam">Whether its RAM stands there as well.</param>
+    public ResyncPlan Open(ulong incarnation, ReplicaPoint point, bool hasRam)
+    {
+        Check.That(_open is null);
+        ulong? after = null;
+        bool isRamKnown = false;
+        foreach (Life life in _lives)
+        {
+            if (life.Incarnation == point.Incarnation && point.Epoch >= life.FirstEpoch
+                && point.Epoch <= life.LastEpoch)
+            {
+                after = unchecked(life.BaseStamp + point.Epoch);
+                isRamKnown = life.HasRam && hasRam;
+            }
+        }
+
+        _open = new Life(incarnation, 0, 0, _nextBase, HasRam: true);
+        return new ResyncPlan(_nextBase, after, isRamKnown ? after : null);
+    }
+
+    /// <summary>The life is over.</summary>
+    /// <param name="endedEpoch">Last epoch that the standby may have.</param>
+    /// <param name="openEpoch">The epoch that was open.</param>
+    public void Close(ulong endedEpoch, ulong openEpoch)
+    {
+        Check.That(_open is not null && endedEpoch <= openEpoch);
+        if (_lives.Count == LivesMax)
+        {
+            _ = _lives.Dequeue();
+        }
+
+        _lives.Enqueue(_open with { LastEpoch = endedEpoch });
+        _nextBase = _open.BaseStamp + openEpoch + GapBetweenLives;
+        _open = null;
+    }
+}
