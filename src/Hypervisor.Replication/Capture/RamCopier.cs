@@ -103,7 +103,8 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     }
 
     /// <summary>
-    /// First pass of the full copy, while the guest runs: every page that changed after a stamp. False when the pool broke.
+    /// First pass of the full copy, while the guest runs: every page that changed after a stamp. False when the
+    /// pool broke.
     /// </summary>
     /// <param name="after">The stamp; null: every page.</param>
     /// <param name="onProgress">Told the number of pages done, now and then.</param>
