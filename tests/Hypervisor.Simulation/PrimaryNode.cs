@@ -121,7 +121,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         _link = null;
     }
 
-    void IPrimaryActions.StartFullCopy(in ResyncPlan plan)
+    void IPrimaryActions.StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful)
     {
         ResyncPlan copied = plan;
         int life = ++_captureLife;

@@ -6,8 +6,8 @@ namespace Hypervisor.Backends.Block;
 
 /// <summary>For each chunk of a disk, the stamp of its last change: what changed after a stamp is a question.</summary>
 /// <remarks>
-/// Nothing is ever cleared, so there is no moment at which a mark can be lost. One thread marks at a time; others may
-/// read meanwhile and see a mark at the latest when the change is shown to them in another way.
+/// Nothing is ever cleared, so there is no moment at which a mark can be lost. Threads may mark and read at once; a
+/// reader sees a mark at the latest when the change is shown to it in another way.
 /// </remarks>
 public sealed class ChangeMap
 {
@@ -30,11 +30,14 @@ public sealed class ChangeMap
     /// <summary>Grain of the map, in bytes: a power of two.</summary>
     public long ChunkBytes => 1L << _chunkShift;
 
-    /// <summary>A range changes now. Stamps never fall.</summary>
+    /// <summary>A range changes now; what of it is not on the disk is left out.</summary>
+    /// <param name="offsetBytes">First byte, 0 or more.</param>
+    /// <param name="lengthBytes">How many, 0 or more.</param>
+    /// <param name="stamp">When.</param>
     public void Mark(long offsetBytes, long lengthBytes, ulong stamp)
     {
-        long last = (offsetBytes + lengthBytes - 1) >> _chunkShift;
-        for (long chunk = offsetBytes >> _chunkShift; chunk <= last; chunk++)
+        long end = lengthBytes < _lengthBytes - offsetBytes ? offsetBytes + lengthBytes : _lengthBytes;
+        for (long chunk = offsetBytes >> _chunkShift; chunk << _chunkShift < end; chunk++)
         {
             Volatile.Write(ref _stamps[chunk], stamp); // pairs with the reads below
         }
@@ -72,6 +75,10 @@ public sealed class ChangeMap
         lengthBytes = Math.Min(lengthMaxBytes, _lengthBytes - offsetBytes);
         return lengthBytes > 0;
     }
+
+    /// <summary>Whether anything of a range, which may go beyond the end, changed after a stamp.</summary>
+    public bool IsChanged(long offsetBytes, long lengthBytes, ulong after)
+        => TryFind(offsetBytes, after, lengthBytes, out long found, out _) && found < offsetBytes + lengthBytes;
 
     /// <summary>Bytes in chunks that changed after a stamp; null: all of them.</summary>
     public long CountBytes(ulong? after)

@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
 
@@ -20,11 +21,13 @@ internal interface IPrimaryActions
     /// tag disk writes with epoch 0 (OnDiskWrite). A range of a disk is read and handed over while writes to it are
     /// held off, so that the order of the calls is the order on the disk.
     /// </summary>
+    /// <param name="plan">What is missing.</param>
+    /// <param name="doubtful">Ranges of disks that are to be copied besides; any, also such as do not exist.</param>
     /// <remarks>
     /// Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
     /// newer one.
     /// </remarks>
-    void StartFullCopy(in ResyncPlan plan);
+    void StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful);
 
     /// <summary>
     /// The standby compared a range whose digest was handed over (OnCopied): what is not the same is to be copied.

@@ -76,7 +76,13 @@ internal sealed partial class PrimaryCore
         }
     }
 
-    /// <summary>Asks the witness whether this side may run. The first call.</summary>
+    /// <summary>
+    /// A process before was the primary of a life of the pair, and knows what it changed since an epoch of that. Before
+    /// the first call.
+    /// </summary>
+    public void Restore(ReplicaPoint point) => _history.Restore(point);
+
+    /// <summary>Asks the witness whether this side may run. The first call, but for what is restored.</summary>
     public void Start(long nowNanos)
     {
         Enter(PrimaryState.Starting, "", nowNanos);
@@ -90,7 +96,7 @@ internal sealed partial class PrimaryCore
     public void Succeed(WitnessRecord record, ReplicaPoint point, long nowNanos)
     {
         Check.That(State == PrimaryState.Starting && record.Runner == _options.Node);
-        _history.Begin(point);
+        _history.TookOver(point);
         _record = record;
         _generation = record.Generation;
         Enter(PrimaryState.Alone, "no standby yet", nowNanos);

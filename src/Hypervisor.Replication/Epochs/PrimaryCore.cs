@@ -324,7 +324,9 @@ internal sealed partial class PrimaryCore
         _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
-        _actions.StartFullCopy(_history.Open(Incarnation, _welcome!.Point, _welcome.HasRam));
+        WelcomeMessage welcome = _welcome!;
+        _actions.StartFullCopy(
+            _history.Open(Incarnation, welcome.Point, welcome.HasRam, welcome.WasPrimary), welcome.Doubtful);
     }
 
     private void OnAck(EpochAckMessage ack, long nowNanos)

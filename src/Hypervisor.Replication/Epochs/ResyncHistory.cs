@@ -29,45 +29,66 @@ internal sealed class ResyncHistory
     private Life? _open;
     private ulong _nextBase = FirstStamp + 1;
 
-    private sealed record Life(ulong Incarnation, ulong FirstEpoch, ulong LastEpoch, ulong BaseStamp, bool HasRam);
+    private enum Origin
+    {
+        Here,     // this side was the primary, in this process
+        TookOver, // this side was the standby, until its first epoch
+        Before,   // this side was the primary, in a process before; all that it changed since counts as changed
+    }
+
+    private sealed record Life(ulong Incarnation, ulong FirstEpoch, ulong LastEpoch, ulong BaseStamp, Origin Origin);
 
     /// <summary>
-    /// This side parted from a pair at a point, as the standby that took over, or before its process started: what it
-    /// changed since has <see cref="FirstStamp"/> or more. Before the first life.
+    /// This side took over from a pair at a point: what it changed since has <see cref="FirstStamp"/> or more. Before
+    /// the first life.
     /// </summary>
-    /// <param name="point">Where it parted.</param>
-    public void Begin(ReplicaPoint point)
-    {
-        Check.That(_open is null && _nextBase == FirstStamp + 1);
-        if (point.IsKnown)
-        {
-            // Wraps below 0 on purpose: base + epoch is the stamp before the first.
-            ulong before = unchecked(FirstStamp - 1 - point.Epoch);
-            _lives.Enqueue(new Life(point.Incarnation, point.Epoch, point.Epoch, before, HasRam: false));
-        }
-    }
+    public void TookOver(ReplicaPoint point)
+        => Remember(new Life(point.Incarnation, point.Epoch, point.Epoch, 0, Origin.TookOver));
+
+    /// <summary>
+    /// This side was the primary of a life, in a process before: what it changed since an epoch of that, and what it
+    /// changes now, has <see cref="FirstStamp"/> or more. Before the first life.
+    /// </summary>
+    public void Restore(ReplicaPoint point)
+        => Remember(new Life(point.Incarnation, point.Epoch, ulong.MaxValue, 0, Origin.Before));
 
     /// <summary>A life begins with a copy to a standby that stands at a point.</summary>
     /// <param name="incarnation">The new life's.</param>
     /// <param name="point">Where the standby's disks stand.</param>
     /// <param name="hasRam">Whether its RAM stands there as well.</param>
-    public ResyncPlan Open(ulong incarnation, ReplicaPoint point, bool hasRam)
+    /// <param name="wasPrimary">
+    /// Whether the standby was the primary of that life: it has all of the epochs up to the point and names besides
+    /// what it changed after it (rule 37).
+    /// </param>
+    public ResyncPlan Open(ulong incarnation, ReplicaPoint point, bool hasRam, bool wasPrimary)
     {
         Check.That(_open is null);
         ulong? after = null;
         bool isRamKnown = false;
         foreach (Life life in _lives)
         {
-            if (life.Incarnation == point.Incarnation && point.Epoch >= life.FirstEpoch
-                && point.Epoch <= life.LastEpoch)
+            if (life.Incarnation == point.Incarnation && Knows(life, point.Epoch, wasPrimary))
             {
-                after = unchecked(life.BaseStamp + point.Epoch);
-                isRamKnown = life.HasRam && hasRam;
+                isRamKnown = life.Origin == Origin.Here && hasRam;
+                after = life.Origin == Origin.Here ? life.BaseStamp + point.Epoch : FirstStamp - 1;
             }
         }
 
-        _open = new Life(incarnation, 0, 0, _nextBase, HasRam: true);
-        return new ResyncPlan(_nextBase, after, isRamKnown ? after : null);
+        _open = new Life(incarnation, 0, 0, _nextBase, Origin.Here);
+        return new ResyncPlan(incarnation, _nextBase, after, isRamKnown ? after : null);
+    }
+
+    private static bool Knows(Life life, ulong epoch, bool wasPrimary) => wasPrimary
+        ? life.Origin == Origin.TookOver && epoch <= life.FirstEpoch
+        : epoch >= life.FirstEpoch && epoch <= life.LastEpoch;
+
+    private void Remember(Life life)
+    {
+        Check.That(_open is null && _nextBase == FirstStamp + 1 && _lives.Count < LivesMax);
+        if (life.Incarnation != 0)
+        {
+            _lives.Enqueue(life);
+        }
     }
 
     /// <summary>The life is over.</summary>

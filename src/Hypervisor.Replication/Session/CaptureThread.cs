@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using System.Threading;
 using Hypervisor.Backends;
 using Hypervisor.Backends.Block.Filters;
@@ -6,6 +7,7 @@ using Hypervisor.Backends.Console;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Wire;
@@ -128,6 +130,11 @@ internal sealed class CaptureThread : IDisposable
 
     private void CopyAll(CaptureRun run)
     {
+        if (!TryBeginIntents(run))
+        {
+            return;
+        }
+
         _ = BeginRound(run, isFirst: true);
         long total = run.Copier.CountChanged(run.Plan.RamAfter) * PageKernels.PageBytes;
         foreach (EpochTagFilter disk in _setup.Disks)
@@ -164,6 +171,25 @@ internal sealed class CaptureThread : IDisposable
         }
 
         run.Post(PrimaryEventKind.CopyConverged);
+    }
+
+    /// <summary>Before anything of this life changes: what changes is to be known durably from here on.</summary>
+    private bool TryBeginIntents(CaptureRun run)
+    {
+        try
+        {
+            foreach (WriteIntentLog log in _setup.Intents)
+            {
+                log.Begin(new ReplicaPoint(run.Plan.Incarnation, 0));
+            }
+
+            return true;
+        }
+        catch (IOException error)
+        {
+            run.Post(PrimaryEventKind.Failure, text: $"write-intent log: {error.Message}");
+            return false;
+        }
     }
 
     /// <summary>

@@ -1,6 +1,8 @@
+using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Backends;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
@@ -33,8 +35,17 @@ public sealed partial class PrimarySession
         Volatile.Write(ref _link, null); // pairs with BreakLink
     }
 
-    void IPrimaryActions.StartFullCopy(in ResyncPlan plan)
+    void IPrimaryActions.StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful)
     {
+        foreach (DiskRange range in doubtful)
+        {
+            if (range.Disk < _setup.Disks.Count)
+            {
+                _setup.Disks[range.Disk].Changes.Mark(range.OffsetBytes, range.LengthBytes, plan.BaseStamp);
+            }
+        }
+
+        _plan = plan;
         _replica ??= new RamReplica(_setup.Machine.Ram.PageCount);
         var run = new CaptureRun(_setup, _replica, plan, _inbox);
         _meter.Epochs.Restart();
@@ -57,6 +68,11 @@ public sealed partial class PrimarySession
         foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Release(epoch);
+        }
+
+        foreach (WriteIntentLog log in _setup.Intents)
+        {
+            log.Acknowledge(_plan.BaseStamp + epoch, new ReplicaPoint(_plan.Incarnation, epoch));
         }
 
         _meter.Epochs.OnReleased(epoch, Now);

@@ -36,6 +36,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     private readonly Action _onIdle;
     private ulong _idleEpoch;
     private RamReplica? _replica;
+    private ResyncPlan _plan;
     private CaptureRun? _run;
     private TcpLink? _link;
     private (PrimaryState State, string Reason) _told;
@@ -62,6 +63,11 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         _point = point;
         _outboxes = [.. setup.AllOutboxes];
         _core = new PrimaryCore(setup.Options, this);
+        if (won is null)
+        {
+            WriteIntents.Continue(setup.Intents, _core.Restore);
+        }
+
         _capture = new CaptureThread(setup, _meter, isRunning: won is not null);
         _witness = new WitnessWorker(
             witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));

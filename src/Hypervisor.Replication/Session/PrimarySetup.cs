@@ -5,6 +5,7 @@ using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Link;
 
@@ -18,6 +19,9 @@ public sealed record PrimarySetup
 
     /// <summary>A tag filter on top of each disk, in the machine's order.</summary>
     public required IReadOnlyList<EpochTagFilter> Disks { get; init; }
+
+    /// <summary>The disks' write-intent logs, in their order; none: what a process changed is lost with it.</summary>
+    public IReadOnlyList<WriteIntentLog> Intents { get; init; } = [];
 
     /// <summary>Every way out for console bytes, in order.</summary>
     public required IReadOnlyList<OutboxStream> Outboxes { get; init; }

@@ -67,10 +67,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _listener.Bind(setup.Listen);
         _listener.Listen(Backlog);
         _worker = new StandbyWorker(setup, _inbox, Open(openSegment, "journal.0"), Open(openSegment, "journal.1"));
-        if (_worker.RestoredMark is { } mark)
-        {
-            _core.Restore(mark.Point, mark.Phase == StandbyPhase.Promoted ? mark.Generation : 0);
-        }
+        _worker.TellRestored(_core);
 
         _witness = new WitnessWorker(
             witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));

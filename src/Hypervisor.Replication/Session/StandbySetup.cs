@@ -5,6 +5,7 @@ using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -23,6 +24,9 @@ public sealed record StandbySetup
 
     /// <summary>The disks in the machine's order; the session writes to them until it goes live.</summary>
     public required IReadOnlyList<IBlockDevice> Disks { get; init; }
+
+    /// <summary>The disks' write-intent logs, of when this side was the primary; none: it does not know.</summary>
+    public IReadOnlyList<WriteIntentLog> Intents { get; init; } = [];
 
     /// <summary>The ways out for console bytes, in the primary's order; for what a takeover has to repeat.</summary>
     public required IReadOnlyList<IByteStream> Consoles { get; init; }

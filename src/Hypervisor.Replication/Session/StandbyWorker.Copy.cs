@@ -4,6 +4,7 @@ using System.Threading;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 
@@ -136,6 +137,11 @@ internal sealed partial class StandbyWorker
         }
 
         _journal.FlushDisks();
+        foreach (WriteIntentLog log in _setup.Intents)
+        {
+            log.Forget(); // before the mark: without both nothing is known, and that is safe
+        }
+
         Mark(StandbyPhase.Complete, new ReplicaPoint(_incarnation, 0));
     }
 }

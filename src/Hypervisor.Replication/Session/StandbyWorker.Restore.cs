@@ -1,19 +1,22 @@
-using System;
-using System.IO;
+using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Standby;
 
 namespace Hypervisor.Replication.Session;
 
 /// <content>What a process that was here before left behind.</content>
 internal sealed partial class StandbyWorker
 {
-    // Disks are written right behind the journal. Who writes to them later than that is somebody else.
-    private static readonly TimeSpan s_behindJournal = TimeSpan.FromSeconds(2);
-
     /// <summary>Brings the disks to the last committed epoch, and says where they stand then.</summary>
     private StandbyMark? Restore()
     {
-        bool isTouched = AreDisksTouched(); // before the journal is replayed to them
+        // Before the journal is replayed to them (rule 44).
+        bool isTouched = StateFolder.IsOlderThan(_setup.StateFolder, _setup.ImagesWritten());
         (ulong incarnation, ulong epoch) = _journal.Recover();
+        if (isTouched)
+        {
+            ForgetIntents();
+        }
+
         if (StandbyMark.Load(_markPath) is not { } mark)
         {
             return null;
@@ -38,16 +41,26 @@ internal sealed partial class StandbyWorker
         return mark;
     }
 
-    /// <summary>Whether an image is newer than everything that this side wrote about it (rule 44).</summary>
-    private bool AreDisksTouched()
+    /// <summary>Tells the core where the disks stand. Before its first link.</summary>
+    public void TellRestored(StandbyCore core)
     {
-        DateTime newest = DateTime.MinValue;
-        foreach (string file in Directory.EnumerateFiles(_setup.StateFolder))
+        StandbyMark mark = RestoredMark ?? default;
+        ulong generation = mark.Phase == StandbyPhase.Promoted ? mark.Generation : 0;
+        if (WriteIntents.Find(_setup.Intents) is { } primary) // it was the primary after it was a standby
         {
-            DateTime written = File.GetLastWriteTimeUtc(file);
-            newest = written > newest ? written : newest;
+            core.Restore(primary.Point, generation, primary.Doubtful);
         }
+        else
+        {
+            core.Restore(mark.Point, generation);
+        }
+    }
 
-        return newest > DateTime.MinValue && _setup.ImagesWritten() > newest + s_behindJournal;
+    private void ForgetIntents()
+    {
+        foreach (WriteIntentLog log in _setup.Intents)
+        {
+            log.Forget();
+        }
     }
 }

@@ -39,7 +39,7 @@ internal sealed partial class StandbyWorker : IDisposable
     {
         _setup = setup;
         _answers = answers;
-        _markPath = Path.Combine(setup.StateFolder, "standby.mark");
+        _markPath = Path.Combine(setup.StateFolder, StateFolder.Mark);
         for (int i = 0; i < setup.Disks.Count; i++)
         {
             _disks.Add(new StandbyDisk(setup.Options.Machine.Disks[i].Id, setup.Disks[i]));

@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Standby;
@@ -43,15 +44,19 @@ internal sealed partial class StandbyCore
             IsAckDurable = _options.IsAckDurable,
             Point = _point,
             HasRam = _hasRam,
+            WasPrimary = _doubtful is not null,
+            Doubtful = _doubtful ?? [],
         });
     }
 
     /// <summary>Disks and journal were found at a point when the process started. Before the first link.</summary>
     /// <param name="point">Where they stand.</param>
     /// <param name="generation">Generation in which the guest ran here; 0: it never did.</param>
-    public void Restore(ReplicaPoint point, ulong generation)
+    /// <param name="doubtful">What it changed after the point as the primary; null: it was not.</param>
+    public void Restore(ReplicaPoint point, ulong generation, IReadOnlyList<DiskRange>? doubtful = null)
     {
         _point = point;
+        _doubtful = doubtful;
         _generation = generation;
     }
 
@@ -127,7 +132,8 @@ internal sealed partial class StandbyCore
         _base = _stage.Take(0);
         Enter(StandbyState.Preparing, "");
         _rimWork++;
-        _actions.BeginFullCopy(hello, _point);
+        // What was the primary's stands at its point only together with what it knows to have changed since.
+        _actions.BeginFullCopy(hello, _doubtful is null ? _point : default);
     }
 
     /// <summary>
@@ -139,6 +145,7 @@ internal sealed partial class StandbyCore
         {
             _point = new ReplicaPoint(Incarnation, _stage.AppliedEpoch);
             _hasRam = true;
+            _doubtful = null;
             _isWhole = false;
         }
     }

@@ -341,7 +341,7 @@ internal sealed partial class StandbyCore
         ForgetOutputs();
         Enter(state, reason);
         KeepPoint();
-        _actions.Discard(reason, _point);
+        _actions.Discard(reason, _doubtful is null ? _point : default);
     }
 
     private void CloseLink(string reason)

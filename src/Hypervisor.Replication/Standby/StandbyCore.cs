@@ -31,6 +31,7 @@ internal sealed partial class StandbyCore
     private ulong _generation;         // the highest that this side has seen
     private ReplicaPoint _point;       // where its disks stood before the copy that is on its way, or was cut off
     private bool _hasRam;              // RAM stood there as well
+    private IReadOnlyList<DiskRange>? _doubtful; // it was the primary until there, and changed this since; or null
     private bool _isWhole;             // the copy was finished: it stands where the stage does
     private ulong _ackedEpoch;
     private long _echoNanos;           // latest "sent at" of the primary

@@ -26,7 +26,7 @@ internal static class MessageLimits
     public static int PayloadBytesMax(MessageKind kind) => kind switch
     {
         MessageKind.Hello => HelloBytesMax,
-        MessageKind.Welcome => SmallBytesMax,
+        MessageKind.Welcome => HelloBytesMax,
         MessageKind.Refusal => SmallBytesMax,
         MessageKind.RamBlock => RamBlockMessage.FieldBytesFixed + BulkBytesMax,
         MessageKind.DiskBlock => DiskBlockMessage.FieldBytesFixed + BulkBytesMax,

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 
 namespace Hypervisor.Replication.Wire;
 
@@ -6,16 +7,22 @@ namespace Hypervisor.Replication.Wire;
 /// <remarks>
 /// <code>
 /// node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8 |
-/// incarnation and epoch where its disks stand, u64 | is RAM there as well u8
+/// incarnation and epoch where its disks stand, u64 | is RAM there as well u8 | was it the primary then u8 |
+/// count u16 | so many ranges: disk u16, offset i64, length i64
 /// </code>
 /// </remarks>
 internal sealed class WelcomeMessage : Message
 {
+    /// <summary>Most ranges that one may name.</summary>
+    public const int DoubtfulMax = 3000;
+
+    private const int FixedBytes = 53, RangeBytes = 18;
+
     /// <inheritdoc/>
     public override MessageKind Kind => MessageKind.Welcome;
 
     /// <inheritdoc/>
-    public override int FieldBytes => 50;
+    public override int FieldBytes => FixedBytes + (Doubtful.Count * RangeBytes);
 
     /// <summary>Who the standby is at the witness.</summary>
     public required Guid Node { get; init; }
@@ -35,6 +42,14 @@ internal sealed class WelcomeMessage : Message
     /// <summary>Whether its RAM stands there as well.</summary>
     public required bool HasRam { get; init; }
 
+    /// <summary>
+    /// Whether it was the primary of that life: then it has all up to the point, and more in <see cref="Doubtful"/>.
+    /// </summary>
+    public bool WasPrimary { get; init; }
+
+    /// <summary>What it may have changed after the point (rule 37).</summary>
+    public IReadOnlyList<DiskRange> Doubtful { get; init; } = [];
+
     /// <inheritdoc/>
     public override void WriteFields(Span<byte> target)
     {
@@ -46,6 +61,14 @@ internal sealed class WelcomeMessage : Message
         writer.U64(Point.Incarnation);
         writer.U64(Point.Epoch);
         writer.U8(HasRam ? (byte)1 : (byte)0);
+        writer.U8(WasPrimary ? (byte)1 : (byte)0);
+        writer.U16((ushort)Doubtful.Count);
+        foreach (DiskRange range in Doubtful)
+        {
+            writer.U16(range.Disk);
+            writer.Size(range.OffsetBytes);
+            writer.Size(range.LengthBytes);
+        }
     }
 
     internal static WelcomeMessage Read(ref WireReader reader) => new()
@@ -56,5 +79,19 @@ internal sealed class WelcomeMessage : Message
         IsAckDurable = reader.Flag("is ack durable"),
         Point = new ReplicaPoint(reader.U64("incarnation of the copy"), reader.U64("epoch of the copy")),
         HasRam = reader.Flag("is RAM there"),
+        WasPrimary = reader.Flag("was primary"),
+        Doubtful = ReadRanges(ref reader),
     };
+
+    private static DiskRange[] ReadRanges(ref WireReader reader)
+    {
+        var ranges = new DiskRange[reader.Count("range count", DoubtfulMax)];
+        for (int i = 0; i < ranges.Length; i++)
+        {
+            ranges[i] = new DiskRange(
+                reader.U16("disk"), reader.Size("offset of a range"), reader.Size("length of a range"));
+        }
+
+        return ranges;
+    }
 }

@@ -21,8 +21,10 @@ internal static class PrimarySession
     public static int Run(
         MachineConfig config, ProtectionConfig terms, Endpoint standby, StatusReport report, GuestWatch watch)
     {
-        using var guest = new ProtectableGuest(config, isBooted: true);
-        PrimaryOptions options = Protection.Options(terms, standby, Guid.NewGuid(), guest.Identity);
+        string folder = PairFolder.Of(config, terms);
+        using var guest = new ProtectableGuest(config, folder, isBooted: true);
+        PrimaryOptions options = Protection.Options(terms, standby, PairFolder.NodeOf(config, folder), guest.Identity);
+        PairFolder.BecomePrimary(config, folder, guest.Intents);
         using Witness witness = terms.Witness.Open(guest.Clock);
         using var protection = new Protection(
             guest, options, standby, terms.Link, witness, report, setup => new Replicator(setup));

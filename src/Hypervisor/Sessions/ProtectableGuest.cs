@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -10,6 +11,7 @@ using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Time;
 using Hypervisor.Machine;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Sessions;
@@ -25,13 +27,17 @@ internal sealed class ProtectableGuest : IDisposable
 
     /// <summary>Opens everything and starts the machine's threads; the guest stands still.</summary>
     /// <param name="config">The machine.</param>
+    /// <param name="folder">Where this half keeps what it knows about its disks.</param>
     /// <param name="isBooted">Whether to load kernel or firmware; else it waits for a primary's state.</param>
     /// <exception cref="FailureException">Something is missing or in use.</exception>
-    public ProtectableGuest(MachineConfig config, bool isBooted)
+    public ProtectableGuest(MachineConfig config, string folder, bool isBooted)
     {
         _config = config;
         Drives = MachineParts.OpenDrives(config);
-        Disks = [.. Drives.Select((drive, i) => new EpochTagFilter(drive, i))];
+        Intents = [.. Drives.Select((drive, i) => new WriteIntentLog(
+            Path.Combine(folder, $"intent.{i}"), drive.LengthBytes))];
+        Disks = [.. Drives.Select((drive, i) => new EpochTagFilter(
+            new WriteIntentFilter(drive, Intents[i]), i, Intents[i].Changes))];
         Consoles = SerialStreams.Open(config.Serials, OnEscape);
         Outboxes = [.. Consoles.Select(stream => new OutboxStream(
             stream, HeldOutputBytesMax, () => Volatile.Read(ref _onOutboxOverflow)()))];
@@ -54,6 +60,9 @@ internal sealed class ProtectableGuest : IDisposable
 
     /// <summary>The images.</summary>
     public List<IBlockDevice> Drives { get; }
+
+    /// <summary>What may be different on them from what a standby has.</summary>
+    public WriteIntentLog[] Intents { get; }
 
     /// <summary>The images as the guest sees them.</summary>
     public EpochTagFilter[] Disks { get; }
@@ -84,6 +93,10 @@ internal sealed class ProtectableGuest : IDisposable
     {
         MachineParts.Flush(Drives);
         Machine.Dispose();
+        foreach (WriteIntentLog log in Intents)
+        {
+            log.Dispose();
+        }
     }
 
     private void OnEscape(EscapeCommand command)

@@ -53,6 +53,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         {
             Machine = guest.Machine,
             Disks = guest.Disks,
+            Intents = guest.Intents,
             Outboxes = guest.Outboxes,
             FrameOutboxes = [.. guest.Networks.Select(network => network.Outbox)],
             StandbyHost = standby.Host,

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
@@ -47,12 +46,13 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
         StatusReport report,
         GuestWatch watch)
     {
-        var node = Guid.NewGuid();
+        string folder = PairFolder.Of(config, terms);
+        Guid node = PairFolder.NodeOf(config, folder);
         _report = report;
         _watch = watch;
         _next = next;
         _link = terms.Link;
-        _guest = new ProtectableGuest(config, isBooted: false);
+        _guest = new ProtectableGuest(config, folder, isBooted: false);
         _disks = _guest.Identity.Disks;
         _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
         Replicator? replicator = null;
@@ -69,8 +69,9 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
                 CreateMachine = _ => _guest.Machine,
                 Disks = _guest.Drives,
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
-                StateFolder = StateFolder(config, terms),
-                ImagesWritten = () => ImagesWritten(config),
+                StateFolder = folder,
+                ImagesWritten = () => PairFolder.ImagesWritten(config),
+                Intents = _guest.Intents,
                 Listen = new IPEndPoint(Resolve(listen.Host), listen.Port),
                 Security = terms.Link,
                 Witness = _witness,
@@ -163,18 +164,6 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
 
         _guest.Dispose();
     }
-
-    // Beside the first disk: what the journal must survive is what the disks survive.
-    private static string StateFolder(MachineConfig config, ProtectionConfig terms)
-    {
-        string beside = config.Drives.Count > 0 ? config.Drives[0].File
-            : terms.Witness.File ?? throw new UsageException(
-                "--witness: without a drive the journal lies beside the witness; allowed: file:PATH, or a drive");
-        return Directory.CreateDirectory(Path.GetFullPath(beside) + ".journal").FullName;
-    }
-
-    private static DateTime ImagesWritten(MachineConfig config)
-        => config.Drives.Select(drive => File.GetLastWriteTimeUtc(drive.File)).DefaultIfEmpty().Max();
 
     private static IPAddress Resolve(string host)
     {

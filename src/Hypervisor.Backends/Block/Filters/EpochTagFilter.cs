@@ -14,7 +14,10 @@ namespace Hypervisor.Backends.Block.Filters;
 /// order on the disk (fault-tolerance rules 16, 18, 24). Nothing is drained at a cut. Also while nobody observes, it
 /// keeps a map of what changed when (rules 36, 37).
 /// </remarks>
-public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(inner)
+/// <param name="inner">The device below.</param>
+/// <param name="disk">Its number.</param>
+/// <param name="changes">Where to keep what changed when; null: a map of its own.</param>
+public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? changes = null) : BlockFilter(inner)
 {
     // Protects the fields below and the order of observer and image. Taken inside the bus lock; the observer may
     // wait in it.
@@ -30,7 +33,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
     public int Disk => disk;
 
     /// <summary>What changed when, by stamp.</summary>
-    public ChangeMap Changes { get; } = new(inner.LengthBytes);
+    public ChangeMap Changes { get; } = changes ?? new ChangeMap(inner.LengthBytes);
 
     /// <summary>Starts tagging with <paramref name="epoch"/>.</summary>
     /// <param name="observer">Who is shown what changes.</param>

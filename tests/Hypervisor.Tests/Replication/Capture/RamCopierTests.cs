@@ -47,6 +47,34 @@ public sealed class RamCopierTests : IDisposable
     }
 
     [Fact]
+    public void Rule_35_pages_that_changed_after_a_stamp_are_sent_fresh_and_no_others()
+    {
+        Store(7, 1);
+        Store(8, 1);
+        Store(9, 1);
+        _copier.BeginRound();
+        _copier.StampListed(10);
+        Assert.True(_copier.CopyChanged(null, static _ => { }));
+        Store(8, 2);
+        _copier.Cut();
+        _copier.StampListed(11);
+        Assert.True(_copier.CopyCut()); // the standby never gets to commit it
+        Store(9, 3);
+        _copier.BeginRound();
+        _copier.StampListed(12);
+        _standby.WritableBytes(7 * 4096, 4096).Fill(0x77); // marks of what is sent
+        _standby.WritableBytes(8 * 4096, 4096).Fill(0x77);
+        _standby.WritableBytes(9 * 4096, 4096).Fill(0x77);
+
+        Assert.Equal(2, _copier.CountChanged(10));
+        Assert.True(_copier.CopyChanged(10, static _ => { }));
+
+        Assert.Equal(0x77, _standby.ReadOnlyBytes(7 * 4096, 1)[0]);
+        Assert.Equal(_ram.ReadOnlyBytes(8 * 4096, 4096), _standby.ReadOnlyBytes(8 * 4096, 4096));
+        Assert.Equal(_ram.ReadOnlyBytes(9 * 4096, 4096), _standby.ReadOnlyBytes(9 * 4096, 4096));
+    }
+
+    [Fact]
     public void Page_stored_to_before_its_copy_leaves_with_the_content_of_the_cut()
     {
         Store(7, 1);

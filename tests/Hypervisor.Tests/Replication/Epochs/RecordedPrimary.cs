@@ -136,7 +136,7 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     public void CloseLink(string reason) => Log.Add($"close: {reason}");
 
-    public void StartFullCopy(in ResyncPlan plan) => Log.Add("copy");
+    public void StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful) => Log.Add("copy");
 
     public void ContinueCopy(DiskRange range, bool isSame) => Log.Add($"compared {range} {isSame}");
 

@@ -59,7 +59,7 @@ public sealed class CaptureThreadTests : IDisposable
         };
         _capture = new CaptureThread(_setup, new CaptureMeter());
         _replica = new RamReplica(_machine.Ram.PageCount);
-        _run = new CaptureRun(_setup, _replica, new ResyncPlan(2, null, null), _inbox);
+        _run = new CaptureRun(_setup, _replica, new ResyncPlan(1, 2, null, null), _inbox);
         _capture.StartGuest(static () => { });
         _capture.StartFullCopy(_run);
         Await(PrimaryEventKind.CopyConverged);

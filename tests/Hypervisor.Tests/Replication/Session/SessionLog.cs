@@ -20,10 +20,9 @@ internal sealed class SessionLog : ISessionEvents
 
     public void OnState(string line) => Add(line);
 
-    /// <summary>Bytes that the last copy had to look at.</summary>
-    public long LastCopyTotal { get; private set; }
-
-    public void OnCopyProgress(long doneBytes, long totalBytes) => LastCopyTotal = totalBytes;
+    public void OnCopyProgress(long doneBytes, long totalBytes)
+    {
+    }
 
     public void OnOutputRepeated(int stream, long offsetBytes, int lengthBytes)
         => RepeatedFrom = RepeatedFrom < 0 ? offsetBytes : RepeatedFrom;

@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
+using Hypervisor.Replication.Disk;
 using Hypervisor.TestKit;
 
 namespace Hypervisor.Tests.Replication.Session;
@@ -11,12 +13,17 @@ internal sealed class SessionNode : IDisposable
 {
     public const int DiskBytes = 1 << 20;
 
-    public SessionNode(long ramBytes, Action onOverflow)
+    /// <param name="ramBytes">Size of the RAM.</param>
+    /// <param name="onOverflow">Called when the outbox overflows.</param>
+    /// <param name="folder">Where its write-intent logs lie.</param>
+    /// <param name="disks">Disks of a node that is gone; null: empty ones.</param>
+    public SessionNode(long ramBytes, Action onOverflow, string folder, List<ToyDisk>? disks = null)
     {
         for (int i = 0; i < 2; i++)
         {
-            Disks.Add(new ToyDisk(DiskBytes));
-            Filters.Add(new EpochTagFilter(Disks[i], i));
+            Disks.Add(disks?[i] ?? new ToyDisk(DiskBytes));
+            Intents.Add(new WriteIntentLog(Path.Combine(folder, $"intent.{i}"), DiskBytes));
+            Filters.Add(new EpochTagFilter(new WriteIntentFilter(Disks[i], Intents[i]), i, Intents[i].Changes));
         }
 
         Outbox = new OutboxStream(Console, 1 << 20, onOverflow);
@@ -29,6 +36,8 @@ internal sealed class SessionNode : IDisposable
 
     public List<EpochTagFilter> Filters { get; } = [];
 
+    public List<WriteIntentLog> Intents { get; } = [];
+
     public ToyConsole Console { get; } = new();
 
     public OutboxStream Outbox { get; }
@@ -40,6 +49,7 @@ internal sealed class SessionNode : IDisposable
     public void Dispose()
     {
         Machine.Dispose();
+        Intents.ForEach(log => log.Dispose());
         Disks.ForEach(disk => disk.Dispose());
     }
 }

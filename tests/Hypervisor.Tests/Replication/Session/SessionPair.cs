@@ -5,6 +5,7 @@ using System.IO;
 using System.Linq;
 using System.Net;
 using System.Threading;
+using Hypervisor.Backends.Block;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Disk;
@@ -47,8 +48,8 @@ internal sealed class SessionPair : IDisposable
         _standbySecurity = standbySecurity ?? LinkSecurity.Plain;
         _takeoverNanos = takeoverMillis * Milli;
         Folder = Directory.CreateTempSubdirectory("hv-pair-").FullName;
-        _first = new SessionNode(RamBytes, () => Primary?.OnOutboxOverflow());
-        _second = new SessionNode(standbyRamBytes, static () => { });
+        _first = new SessionNode(RamBytes, () => Primary?.OnOutboxOverflow(), NewFolder("first"));
+        _second = new SessionNode(standbyRamBytes, static () => { }, NewFolder("second"));
         Standby = NewStandby(
             _second, openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
     }
@@ -83,9 +84,17 @@ internal sealed class SessionPair : IDisposable
     /// <summary>
     /// Protects the guest that the standby took over by another standby, and waits until output comes out so.
     /// </summary>
-    public (PrimarySession Primary, SessionNode Standby) ProtectAgain()
+    /// <param name="isFormerPrimary">Whether it is the one that was the primary, and has its disks.</param>
+    public (PrimarySession Primary, SessionNode Standby) ProtectAgain(bool isFormerPrimary = false)
     {
-        var third = new SessionNode(RamBytes, static () => { });
+        if (isFormerPrimary)
+        {
+            _first.Intents.ForEach(log => log.Dispose());
+        }
+
+        SessionNode third = isFormerPrimary
+            ? new SessionNode(RamBytes, static () => { }, Path.Combine(Folder, "first"), _first.Disks)
+            : new SessionNode(RamBytes, static () => { }, NewFolder("third"));
         StandbySession standby = NewStandby(
             third, name => new FileJournalStore(Path.Combine(Folder, "third." + name)), RamBytes, "third.");
         PrimarySession primary = Standby.Succeed(NewSetup(_second, standby.Address.Port));
@@ -98,6 +107,7 @@ internal sealed class SessionPair : IDisposable
     {
         Machine = node.Machine,
         Disks = node.Filters,
+        Intents = node.Intents,
         Outboxes = [node.Outbox],
         StandbyHost = "127.0.0.1",
         StandbyPort = port,
@@ -126,11 +136,21 @@ internal sealed class SessionPair : IDisposable
         Await(() => Primary!.Statistics.Status.ReleasedEpoch > 3, "the pair never released an epoch");
     }
 
+    /// <summary>Writes as the guest of the first node would.</summary>
+    public void WriteAtPrimary(int disk, long offsetBytes, byte[] bytes)
+    {
+        using var writer = new BlockingBlockDevice(_first.Filters[disk]);
+        Assert.Equal(BlockStatus.Ok, writer.Write(offsetBytes, bytes));
+    }
+
     /// <summary>Bytes of a disk whose content the last full copy sent.</summary>
-    public long CopiedBytes(int disk)
+    public long CopiedBytes(int disk) => CopiedBytes(PrimaryLog, disk);
+
+    /// <summary>Likewise, of any primary.</summary>
+    public static long CopiedBytes(SessionLog log, int disk)
     {
         string start = $"disk {disk}: ";
-        string line = PrimaryLog.ToString().Split('\n').Last(line => line.StartsWith(start, StringComparison.Ordinal));
+        string line = log.ToString().Split('\n').Last(line => line.StartsWith(start, StringComparison.Ordinal));
         return long.Parse(line.Split(' ')[2], CultureInfo.InvariantCulture);
     }
 
@@ -188,6 +208,7 @@ internal sealed class SessionPair : IDisposable
         {
             CreateMachine = _ => node.Machine,
             Disks = node.Disks,
+            Intents = node.Intents,
             Consoles = [node.Outbox],
             StateFolder = Directory.CreateDirectory(Path.Combine(Folder, folder)).FullName,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
@@ -208,6 +229,8 @@ internal sealed class SessionPair : IDisposable
         };
         return new StandbySession(setup, setup.Witness, openSegment);
     }
+
+    private string NewFolder(string name) => Directory.CreateDirectory(Path.Combine(Folder, name)).FullName;
 
     private MachineIdentity Identity(ToyMachine machine)
     {

@@ -191,6 +191,8 @@ public sealed class FrameTests
                 IsAckDurable = true,
                 Point = new ReplicaPoint(6, 7),
                 HasRam = true,
+                WasPrimary = true,
+                Doubtful = [new DiskRange(1, 2, 3), new DiskRange(4, 5, 6)],
             },
             MessageKind.Refusal => new RefusalMessage { Field = "RAM", PrimaryValue = "1", StandbyValue = "2" },
             MessageKind.RamBlock => new RamBlockMessage { PageCount = 2 },
