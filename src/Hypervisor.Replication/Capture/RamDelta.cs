@@ -13,15 +13,17 @@ namespace Hypervisor.Replication.Capture;
 /// Little-endian, packed, one after the other, none split between two chunks. The first word of each is
 /// <c>page number (bits 0-29) | kind (bits 30-31)</c>:
 /// <code>
-/// kind 0  lines   word | mask u64 | 64 bytes per set bit      the lines of the mask get new content
-/// kind 1  fresh   word | mask u64 | 64 bytes per set bit      as kind 0, all other lines of the page become zero
-/// kind 2  zeroes  word | count u32                            so many pages from there become zero
+/// kind 0  lines   word | mask u64 | packed lines      words of the mask's lines get new content
+/// kind 1  fresh   word | mask u64 | packed lines      as kind 0, after all of the page became zero
+/// kind 2  zeroes  word | count u32                    so many pages from there become zero
 /// </code>
+/// Packed lines: see <see cref="LineDelta"/>.
 /// </remarks>
 internal static class RamDelta
 {
     /// <summary>The longest record: a page with all its lines.</summary>
-    public const int RecordBytesMax = LinesHeaderBytes + PageKernels.PageBytes;
+    public const int RecordBytesMax =
+        LinesHeaderBytes + (PageKernels.LinesPerPage * LineDelta.LineBytesMax);
 
     internal const int LinesHeaderBytes = sizeof(uint) + sizeof(ulong);
     internal const int ZeroesBytes = sizeof(uint) + sizeof(uint);
@@ -122,8 +124,10 @@ internal static class RamDelta
                 }
 
                 ulong mask = BinaryPrimitives.ReadUInt64LittleEndian(rest[sizeof(uint)..]);
-                length = LinesHeaderBytes + LineDelta.PackedBytes(mask);
+                int packed = LineDelta.Measure(rest[LinesHeaderBytes..], mask);
+                length = LinesHeaderBytes + packed;
                 return mask == 0 ? $"page {page} comes without a line"
+                    : packed < 0 ? $"page {page} has masks of words that end early or contradict each other"
                     : length > rest.Length ? $"page {page} needs {length} bytes, {rest.Length} are left" : null;
 
             case ZeroesKind:

@@ -26,7 +26,7 @@ internal readonly record struct FrameHeader(
     public const int Bytes = 44;
 
     /// <summary>The only protocol version that this build speaks.</summary>
-    public const ushort ProtocolVersion = 3;
+    public const ushort ProtocolVersion = 4;
 
     private const uint Magic = 0x5446_5648; // "HVFT" in memory order
     private const int ChecksumOffset = 40;

@@ -107,7 +107,7 @@ public sealed class FrameTests
         magic[0] = (byte)'G';
 
         Assert.Equal(
-            "frame protocol version is 0x9, must be 0x3",
+            "frame protocol version is 0x9, must be 0x4",
             Assert.Throws<WireFormatException>(() => FrameHeader.Read(version)).Message);
         string text = Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message;
         Assert.StartsWith("frame magic is 0x", text, StringComparison.Ordinal);
