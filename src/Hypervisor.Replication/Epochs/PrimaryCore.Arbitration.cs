@@ -194,7 +194,6 @@ internal sealed partial class PrimaryCore
         ReleasedEpoch,
         _epochs.InFlight == 0 ? 0 : nowNanos - _epochs.OldestCutNanos,
         State is PrimaryState.Protected or PrimaryState.Ending && _lease.IsValid(nowNanos),
-        _bytesSent,
         _options.Taints | (_welcome is { IsAckDurable: false } ? PairTaints.AckFromMemory : PairTaints.None),
         Reason);
 

@@ -33,7 +33,6 @@ internal sealed partial class PrimaryCore
     private long _heartbeatNanos;  // when the next heartbeat is due
     private long _lastHeardNanos;
     private long _progressNanos;   // when the current phase last got on
-    private long _bytesSent;
 
     /// <summary>A primary with checked settings.</summary>
     public PrimaryCore(PrimaryOptions options, IPrimaryActions actions)
@@ -86,6 +85,7 @@ internal sealed partial class PrimaryCore
             LeaseNanos = _options.LeaseNanos,
             EpochsInFlightMax = (ushort)_options.EpochsInFlightMax,
             Machine = _options.Machine,
+            Compressions = _options.Compression.Allowed,
         });
     }
 
@@ -298,6 +298,14 @@ internal sealed partial class PrimaryCore
             return;
         }
 
+        if (welcome.Compression != (welcome.Compression & _options.Compression.Allowed).Best())
+        {
+            LoseStandby(
+                $"standby chose compression 0x{(byte)welcome.Compression:X}, offered are "
+                + $"{_options.Compression.Allowed.Describe()}", nowNanos);
+            return;
+        }
+
         _welcome = welcome;
         if (_record!.IsStandbyInSync || _wasWaiting)
         {
@@ -320,7 +328,6 @@ internal sealed partial class PrimaryCore
         _cutClock.Restart(nowNanos);
         _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
         ReleasedEpoch = 0;
-        _bytesSent = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
         _actions.StartFullCopy(_welcome!);
@@ -361,7 +368,6 @@ internal sealed partial class PrimaryCore
             _copy.Add(message);
         }
 
-        _bytesSent += message.PayloadBytes;
         Send(message);
     }
 

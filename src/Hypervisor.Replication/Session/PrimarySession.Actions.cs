@@ -36,6 +36,13 @@ public sealed partial class PrimarySession
     {
         var run = new CaptureRun(_setup, _inbox);
         _meter.Epochs.Restart();
+        _meter.Link.Restart();
+        _link!.Agree(welcome.Compression, _setup.Options.Compression.ZstdLevel);
+        if (welcome.Compression != Compressions.None)
+        {
+            _setup.Events.OnState($"link: compressed by {welcome.Compression.Describe()}");
+        }
+
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);
     }

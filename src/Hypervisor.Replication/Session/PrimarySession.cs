@@ -249,6 +249,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         var link = new TcpLink(0, peer, _setup.Options.ProgressNanos, _setup.Clock, this)
         {
             OnEndTaken = _meter.Epochs.OnEndTaken,
+            Tally = _meter.Link,
         };
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
@@ -296,7 +297,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     /// <summary>Publishes the status, says what changed, and looks for a standby when there is none.</summary>
     private void Tell()
     {
-        PrimaryStatus status = _core.Status(Now);
+        PrimaryStatus status = _core.Status(Now) with { BytesSent = _meter.Link.SentBytes };
         lock (_statusLock)
         {
             _status = status;

@@ -41,6 +41,7 @@ internal sealed partial class StandbyCore
             StagedBytesMax = _options.StagedBytesMax,
             TakeoverNanos = _options.TakeoverNanos,
             IsAckDurable = _options.IsAckDurable,
+            Compression = (_hello!.Compressions & _options.Compressions).Best(),
         });
     }
 

@@ -92,6 +92,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
             HeartbeatNanos = Math.Max(1, lease / HeartbeatsPerLease),
             LeaseNanos = lease,
             ProgressNanos = Math.Max(lease * 2, new PrimaryOptions { Node = default, Machine = machine }.ProgressNanos),
+            Compression = terms.Compression,
             OnStandbyLost = terms.OnStandbyLoss,
             OnWitnessLost = terms.OnWitnessLoss,
             Taints = PairIdentity.Taints(terms, standby),
@@ -149,6 +150,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         if (statistics.Epochs > 0)
         {
             Say(PauseText.Describe(statistics));
+            Say(PauseText.DescribeSent(statistics));
             Say(PauseText.DescribePhases(statistics));
             Say(PaceText.Describe(statistics.CutReasons));
         }

@@ -191,6 +191,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             TakeoverNanos = terms.TakeoverTimeout.Ticks * TimeSpan.NanosecondsPerTick,
             StagedBytesMax = (2 * config.MemoryBytes) + StagedBytesBeyondRam,
             IsAckDurable = terms.IsAckDurable,
+            Compressions = LinkCompression.Available,
             OnWitnessLost = terms.OnWitnessLoss,
             Taints = PairIdentity.Taints(terms, listen),
         };
