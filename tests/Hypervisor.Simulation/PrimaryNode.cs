@@ -9,7 +9,7 @@ using Hypervisor.Replication.Wire;
 namespace Hypervisor.Simulation;
 
 /// <summary>The primary's rim in the simulator: guest, capture, outbox, connection.</summary>
-internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
+internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 {
     private readonly Universe _universe;
     private readonly SimDisk[] _disks;
@@ -332,6 +332,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             }
         }
 
+        captured.AddRange(ScrubCut());
         _tag = epoch + 1;
         _isHolding = true;
         _core.OnCutTaken(epoch, Clock);
@@ -356,6 +357,13 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
             captured[index].Epoch = epoch;
             Hand(life, epoch, captured, index + 1);
-            _core.OnCaptured(captured[index], Clock);
+            if (captured[index] is ScrubMessage scrub)
+            {
+                HandScrub(scrub);
+            }
+            else
+            {
+                _core.OnCaptured(captured[index], Clock);
+            }
         });
 }

@@ -4,7 +4,9 @@ using System.Runtime.InteropServices;
 namespace Hypervisor.Core.Host;
 
 /// <summary>Zstandard frames by the system's library, one for each block. Spec: RFC 8878; zstd.h 1.4.</summary>
-/// <remarks>A frame is expanded in one call into its target, so no frame can make the library take memory for it.</remarks>
+/// <remarks>
+/// A frame is expanded in one call into its target, so no frame can make the library take memory for it.
+/// </remarks>
 public sealed unsafe partial class HostZstd : BlockCodec
 {
     /// <summary>What must be installed.</summary>
@@ -58,6 +60,7 @@ public sealed unsafe partial class HostZstd : BlockCodec
         _ = FreeCompressor(_compressor); // null is allowed
         _ = FreeExpander(_expander);
         _compressor = _expander = 0;
+        base.Dispose(disposing);
     }
 
     [LibraryImport(Library, EntryPoint = "ZSTD_createCCtx")]

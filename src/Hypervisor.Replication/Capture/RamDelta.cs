@@ -57,8 +57,10 @@ internal static class RamDelta
         return true;
     }
 
-    /// <summary>Stores a checked chunk to RAM. The machine is paused or was never started.</summary>
-    public static void Apply(ReadOnlySpan<byte> chunk, GuestRam ram)
+    /// <summary>
+    /// Stores a checked chunk to RAM, and tells the digest what RAM has then. The machine is paused or never started.
+    /// </summary>
+    public static void Apply(ReadOnlySpan<byte> chunk, GuestRam ram, RamDigest digest)
     {
         ArgumentNullException.ThrowIfNull(ram);
         while (!chunk.IsEmpty)
@@ -66,10 +68,11 @@ internal static class RamDelta
             // Checked again, for the price of a few compares: nothing that passed TryCheck may fail here.
             Check.That(CheckRecord(chunk, ram.PageCount, out int length) is null);
             uint word = BinaryPrimitives.ReadUInt32LittleEndian(chunk);
-            long offset = (word & PageMask) * (long)PageKernels.PageBytes;
+            long number = word & PageMask;
+            long offset = number * PageKernels.PageBytes;
             if (word >> KindShift == ZeroesKind)
             {
-                ClearPages(ram, offset, BinaryPrimitives.ReadUInt32LittleEndian(chunk[sizeof(uint)..]));
+                ClearPages(ram, digest, number, BinaryPrimitives.ReadUInt32LittleEndian(chunk[sizeof(uint)..]));
             }
             else
             {
@@ -81,16 +84,19 @@ internal static class RamDelta
 
                 ulong mask = BinaryPrimitives.ReadUInt64LittleEndian(chunk[sizeof(uint)..]);
                 LineDelta.Unpack(chunk[LinesHeaderBytes..length], mask, page);
+                digest.Update(number, page);
             }
 
             chunk = chunk[length..];
         }
     }
 
-    private static void ClearPages(GuestRam ram, long offset, uint count)
+    private static void ClearPages(GuestRam ram, RamDigest digest, long first, uint count)
     {
-        for (; count > 0; count--, offset += PageKernels.PageBytes)
+        for (long page = first; page < first + count; page++)
         {
+            long offset = page * PageKernels.PageBytes;
+            digest.Clear(page);
             // A page that the host never backed stays so: reading it costs no memory, writing it would.
             if (!PageKernels.IsZero(ram.ReadOnlyBytes(offset, PageKernels.PageBytes)))
             {

@@ -18,6 +18,9 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
     private int _zeroStart;
     private int _zeroCount;
 
+    /// <summary>Digest of the pages that were given here; see <see cref="RamDigest"/>.</summary>
+    public RamDigest Digest { get; } = new(shadow.PageCount);
+
     /// <summary>Lines written since the last <see cref="ResetCounts"/>.</summary>
     public long Lines { get; private set; }
 
@@ -60,6 +63,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
             return;
         }
 
+        Digest.Update(page, bytes);
         WriteLines(page, RamDelta.LinesKind, mask, bytes, kept);
     }
 
@@ -79,6 +83,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
             return;
         }
 
+        Digest.Update(page, bytes);
         kept.Clear();
         WriteLines(page, RamDelta.FreshKind, PageKernels.ChangedLines(kept, bytes), bytes, kept);
     }
@@ -124,6 +129,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
 
     private void AddZeroPage(int page)
     {
+        Digest.Clear(page);
         if (_zeroCount == 0 || page != _zeroStart + _zeroCount)
         {
             CloseZeroRun();

@@ -43,6 +43,18 @@ internal interface IPrimaryActions
     /// <summary>Posts OnGuestIdle with this epoch once no vCPU has anything to do; a newer request counts.</summary>
     void TellIdle(ulong epoch);
 
+    /// <summary>
+    /// Begins to read all disks and all RAM at this rate, and to hand them over (OnScrubRead…, OnScrubSent): a disk
+    /// like in the full copy, in order with the guest's writes; RAM after a cut's own RAM, before OnCaptureDone.
+    /// StopCapture ends it.
+    /// </summary>
+    void StartScrub(long bytesPerSecond);
+
+    /// <summary>
+    /// The scrub is over, after so many bytes: everything was the same (null), or protection ended for this reason.
+    /// </summary>
+    void EndScrub(string? reason, long sentBytes);
+
     /// <summary>Lets out everything held up to and including <paramref name="epoch"/>, in order.</summary>
     void ReleaseOutput(ulong epoch);
 

@@ -195,7 +195,10 @@ internal sealed partial class PrimaryCore
         _epochs.InFlight == 0 ? 0 : nowNanos - _epochs.OldestCutNanos,
         State is PrimaryState.Protected or PrimaryState.Ending && _lease.IsValid(nowNanos),
         _options.Taints | (_welcome is { IsAckDurable: false } ? PairTaints.AckFromMemory : PairTaints.None),
-        Reason);
+        Reason)
+    {
+        Scrub = new ScrubStatus(_scrub, _scrubbedBytes, _scrubNumber, _scrubReason),
+    };
 
     private void SendHeartbeat(long nowNanos)
     {
@@ -227,6 +230,7 @@ internal sealed partial class PrimaryCore
     /// <summary>The pair is no more: back to running alone, at once or after the witness agreed (rule 29).</summary>
     private void EndProtection(string reason, bool isLinkKept, long nowNanos)
     {
+        GiveUpScrub(reason);
         if (!isLinkKept)
         {
             CloseLink(reason);
@@ -347,6 +351,7 @@ internal sealed partial class PrimaryCore
 
     private void FinishEnd(long nowNanos)
     {
+        GiveUpScrub(_endReason!);
         Enter(PrimaryState.Ended, _endReason!, nowNanos);
         CloseLink(_endReason!);
     }
@@ -361,6 +366,7 @@ internal sealed partial class PrimaryCore
 
     private void Halt(PrimaryState state, string reason, long nowNanos)
     {
+        GiveUpScrub(reason);
         _dialog.Cancel();
         _lease.Void();
         _isFinalDue = false;

@@ -124,6 +124,7 @@ internal sealed partial class PrimaryCore
                 break;
             case HeartbeatReplyMessage reply:
                 OnEcho(reply.EchoNanos, nowNanos);
+                OnApplied(reply.AppliedEpoch);
                 break;
             case PlannedEndAckMessage when State == PrimaryState.Ending && _isEndSent:
                 FinishEnd(nowNanos);
@@ -238,7 +239,7 @@ internal sealed partial class PrimaryCore
 
     /// <summary>Everything of the cut epoch was handed over.</summary>
     /// <param name="epoch">Which.</param>
-    /// <param name="contentDigests">Of epoch 0: RAM and each disk, or empty; else ignored.</param>
+    /// <param name="contentDigests">Of RAM at the cut; none where the rim keeps no digest.</param>
     /// <param name="nowNanos">Monotonic time.</param>
     public void OnCaptureDone(ulong epoch, ulong[] contentDigests, long nowNanos)
     {
@@ -273,6 +274,7 @@ internal sealed partial class PrimaryCore
         {
             Epoch = epoch,
             Totals = totals,
+            RamDigest = contentDigests is [var digest, ..] ? digest : null,
             SentNanos = nowNanos,
             ReleasedEpoch = ReleasedEpoch,
         });
@@ -327,7 +329,7 @@ internal sealed partial class PrimaryCore
         _outputEpoch = _idleEpoch = 0;
         _cutClock.Restart(nowNanos);
         _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
-        ReleasedEpoch = 0;
+        ReleasedEpoch = _appliedEpoch = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
         _actions.StartFullCopy(_welcome!);
@@ -342,6 +344,7 @@ internal sealed partial class PrimaryCore
         }
 
         OnEcho(ack.EchoNanos, nowNanos);
+        OnApplied(ack.AppliedEpoch);
         if (IsReplicating)
         {
             LimitUnacked(nowNanos);

@@ -27,4 +27,7 @@ public readonly record struct PrimaryStatus(
 {
     /// <summary>Bytes sent in this life of the pair; the session fills it in.</summary>
     public long BytesSent { get; init; }
+
+    /// <summary>The last comparison of everything.</summary>
+    public ScrubStatus Scrub { get; init; }
 }

@@ -57,6 +57,17 @@ public sealed partial class PrimarySession
 
     void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
 
+    void IPrimaryActions.StartScrub(long bytesPerSecond)
+    {
+        _setup.Events.OnState($"scrub: begins, {bytesPerSecond} bytes a second");
+        _run!.StartScrub(bytesPerSecond);
+    }
+
+    void IPrimaryActions.EndScrub(string? reason, long sentBytes)
+        => _setup.Events.OnState(reason is null
+            ? $"scrub: all of RAM and {_setup.Disks.Count} disks are the same, {sentBytes} bytes"
+            : $"scrub: ended after {sentBytes} bytes: {reason}");
+
     void IPrimaryActions.ReleaseOutput(ulong epoch)
     {
         foreach (IEpochOutbox outbox in _outboxes)

@@ -96,6 +96,16 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     public void PlanEnd(string reason)
         => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
 
+    /// <summary>
+    /// Compares all RAM and all disks with the standby's while the guest runs, at this rate. What comes of it is in
+    /// the status and among the events; a difference ends protection.
+    /// </summary>
+    public void Scrub(long bytesPerSecond)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytesPerSecond);
+        Post(new PrimaryEvent(PrimaryEventKind.Scrub, Epoch: (ulong)bytesPerSecond));
+    }
+
     /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23).</summary>
     public void OnOutboxOverflow()
         => Post(new PrimaryEvent(
@@ -222,7 +232,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
                 break;
             case PrimaryEventKind.CaptureDone:
                 _core.OnCutMeasured(item.Cost);
-                _core.OnCaptureDone(item.Epoch, item.Digests!, now);
+                _core.OnCaptureDone(item.Epoch, [item.RamDigest], now);
                 break;
             case PrimaryEventKind.GuestIdle:
                 _core.OnGuestIdle(item.Epoch, now);
@@ -235,6 +245,19 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
                 break;
             case PrimaryEventKind.Witness:
                 _core.OnWitnessAnswer(item.Answer, now);
+                break;
+            case PrimaryEventKind.Scrub:
+                if (_core.StartScrub((long)item.Epoch) is { } refusal)
+                {
+                    _setup.Events.OnState(refusal);
+                }
+
+                break;
+            case PrimaryEventKind.ScrubRead:
+                _core.OnScrubRead((ScrubMessage)item.Message!, now);
+                break;
+            case PrimaryEventKind.ScrubSent:
+                _core.OnScrubSent();
                 break;
             case PrimaryEventKind.PlanEnd:
                 _core.PlanEnd(item.Text!, now);

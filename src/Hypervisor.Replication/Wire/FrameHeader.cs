@@ -67,10 +67,10 @@ internal readonly record struct FrameHeader(
         Expect("flags", source[7], isPacked ? PackedFlag : 0u);
 
         var kind = (MessageKind)source[6];
-        if (kind is < MessageKind.Hello or > MessageKind.DiskAnswer)
+        if (kind is < MessageKind.Hello or > MessageKind.Scrub)
         {
             throw new WireFormatException(
-                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.DiskAnswer}");
+                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.Scrub}");
         }
 
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(source[32..]);

@@ -7,8 +7,8 @@ namespace Hypervisor.Replication.Wire;
 /// <code>
 /// node UUID | generation u64 | lease i64 ns | epochs in flight max u16 | VM UUID | pair UUID |
 /// machine model text | CPU model text | RAM bytes i64 |
-/// disk count u16 | per disk: id text, bytes i64 | section count u16 | per section: tag u32, instance u16, version u16 |
-/// compressions u8
+/// disk count u16 | per disk: id text, bytes i64 |
+/// section count u16 | per section: tag u32, instance u16, version u16 | compressions u8
 /// </code>
 /// </remarks>
 internal sealed class HelloMessage : Message

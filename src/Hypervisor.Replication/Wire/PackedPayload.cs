@@ -32,7 +32,7 @@ internal static class PackedPayload
     public static int Pack(Message message, BlockCodec codec, Span<byte> target)
     {
         int plain = message.Bulk.Length;
-        if (plain is < BulkBytesMin or > BulkBytesMax)
+        if (plain is < BulkBytesMin or > BulkBytesMax || !IsAllowed(message.Kind))
         {
             return 0;
         }
@@ -76,7 +76,7 @@ internal static class PackedPayload
 
     /// <summary>Whether frames of a kind may be packed.</summary>
     public static bool IsAllowed(MessageKind kind) => kind is MessageKind.RamBlock or MessageKind.DiskBlock
-        or MessageKind.DiskWrite or MessageKind.Section or MessageKind.Output;
+        or MessageKind.DiskWrite or MessageKind.Section or MessageKind.Output or MessageKind.Scrub;
 
     private static int FieldBytes(MessageKind kind) => kind switch
     {
@@ -84,6 +84,7 @@ internal static class PackedPayload
         MessageKind.DiskBlock => DiskBlockMessage.FieldBytesFixed,
         MessageKind.DiskWrite => DiskWriteMessage.FieldBytesFixed,
         MessageKind.Output => OutputMessage.FieldBytesFixed,
+        MessageKind.Scrub => ScrubMessage.FieldBytesFixed,
         MessageKind.Section => 0,
         _ => throw new WireFormatException($"{kind} cannot be packed"),
     };

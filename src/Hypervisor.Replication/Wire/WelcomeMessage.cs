@@ -3,7 +3,9 @@ using System;
 namespace Hypervisor.Replication.Wire;
 
 /// <summary>The standby accepts, and states its bounds.</summary>
-/// <remarks><code>node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8 | compression u8</code></remarks>
+/// <remarks>
+/// <code>node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8 | compression u8</code>
+/// </remarks>
 internal sealed class WelcomeMessage : Message
 {
     /// <inheritdoc/>

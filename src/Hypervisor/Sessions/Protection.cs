@@ -136,6 +136,21 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
+    public string? Scrub(long bytesPerSecond)
+    {
+        PrimaryStatus status = _replicator.Statistics.Status;
+        if (status.State != PrimaryState.Protected || status.Scrub.State == ScrubState.Running)
+        {
+            string isBusy = status.Scrub.State == ScrubState.Running ? ", and a scrub is running" : "";
+            return $"scrub: the primary is {GuestStates.NameOf(status.State)}{isBusy}; allowed: one that is protected, "
+                + "one at a time";
+        }
+
+        _replicator.Scrub(bytesPerSecond);
+        return null;
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         _guest.SetOverflow(static () => { });

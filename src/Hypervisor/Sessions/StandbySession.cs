@@ -150,6 +150,9 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     }
 
     /// <inheritdoc/>
+    public string? Scrub(long bytesPerSecond) => "scrub: this is no primary; allowed: the one that is protected";
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         _replicator.Dispose();

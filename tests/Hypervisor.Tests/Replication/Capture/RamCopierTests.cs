@@ -13,13 +13,14 @@ public sealed class RamCopierTests : IDisposable
     private const int Pages = 1500; // more than the staging area has slots
     private readonly GuestRam _ram = new(Pages * 4096);
     private readonly GuestRam _standby = new(Pages * 4096);
+    private readonly RamDigest _digest = new(Pages);
     private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 32 << 10);
     private readonly RamCopier _copier;
 
     public RamCopierTests() => _copier = new RamCopier(_ram, _pool, chunk =>
     {
         Assert.True(RamDelta.TryCheck(chunk.Content.Span, Pages, out string? refusal), refusal);
-        RamDelta.Apply(chunk.Content.Span, _standby);
+        RamDelta.Apply(chunk.Content.Span, _standby, _digest);
         chunk.Dispose();
     });
 

@@ -14,6 +14,7 @@ public sealed class RamDeltaTests : IDisposable
     private readonly GuestRam _source = new(Pages * 4096);
     private readonly GuestRam _target = new(Pages * 4096);
     private readonly PrivateRam _shadow = new(Pages);
+    private readonly RamDigest _digest = new(Pages);
     private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 16 << 10);
     private readonly List<byte[]> _sent = [];
     private readonly RamDeltaWriter _writer;
@@ -72,6 +73,7 @@ public sealed class RamDeltaTests : IDisposable
     {
         _target.WritableBytes(5 * 4096, 4096).Fill(0x77);
         _target.WritableBytes(6 * 4096, 4096).Fill(0x77);
+        _digest.Recompute(_target);
         Store(5, 64, 0x11);
 
         WriteAll(fresh: true, 5, 6);
@@ -164,7 +166,7 @@ public sealed class RamDeltaTests : IDisposable
 
             if (RamDelta.TryCheck(chunk.AsSpan(0, length), Pages, out _))
             {
-                RamDelta.Apply(chunk.AsSpan(0, length), _target);
+                RamDelta.Apply(chunk.AsSpan(0, length), _target, _digest);
             }
         }
     }
@@ -193,7 +195,7 @@ public sealed class RamDeltaTests : IDisposable
 
             if (RamDelta.TryCheck(chunk, Pages, out _))
             {
-                RamDelta.Apply(chunk, _target);
+                RamDelta.Apply(chunk, _target, _digest);
             }
         }
     }
@@ -225,12 +227,18 @@ public sealed class RamDeltaTests : IDisposable
         foreach (byte[] chunk in _sent)
         {
             Assert.True(RamDelta.TryCheck(chunk, Pages, out string? refusal), refusal);
-            RamDelta.Apply(chunk, _target);
+            RamDelta.Apply(chunk, _target, _digest);
         }
 
         _sent.Clear();
     }
 
-    private void AssertSame() => Assert.True(
-        _source.ReadOnlyBytes(0, Pages * 4096).SequenceEqual(_target.ReadOnlyBytes(0, Pages * 4096)));
+    private void AssertSame()
+    {
+        Assert.True(_source.ReadOnlyBytes(0, Pages * 4096).SequenceEqual(_target.ReadOnlyBytes(0, Pages * 4096)));
+        var all = new RamDigest(Pages);
+        all.Recompute(_source);
+        Assert.Equal(all.Value, _digest.Value);
+        Assert.Equal(all.Value, _writer.Digest.Value);
+    }
 }

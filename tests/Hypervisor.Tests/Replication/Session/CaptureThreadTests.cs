@@ -27,6 +27,7 @@ public sealed class CaptureThreadTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-capture-").FullName;
     private readonly GuestRam _standby = new(GuestRam.BytesMin);
+    private readonly RamDigest _digest = new(GuestRam.BytesMin / 4096);
     private readonly ToyConsole _first = new();
     private readonly ToyConsole _second = new();
     private readonly OutboxStream[] _outboxes;
@@ -186,7 +187,7 @@ public sealed class CaptureThreadTests : IDisposable
             events.Add(item);
             if (item.Message is RamBlockMessage ram)
             {
-                RamDelta.Apply(ram.Bulk.Span, _standby);
+                RamDelta.Apply(ram.Bulk.Span, _standby, _digest);
             }
         }
         while (events[^1].Kind != kind);

@@ -51,7 +51,8 @@ public sealed class PackedPayloadTests
 
         var error = Assert.Throws<WireFormatException>(
             () => PackedPayload.PlainBytes(MessageKind.RamBlock, payload));
-        Assert.Contains($"declares {declared} bytes, allowed are 5 to 1048580", error.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            $"declares {declared} bytes, allowed are 5 to 1048580", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
