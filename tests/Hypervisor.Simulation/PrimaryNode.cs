@@ -8,7 +8,7 @@ using Hypervisor.Replication.Wire;
 namespace Hypervisor.Simulation;
 
 /// <summary>The primary's rim in the simulator: guest, capture, outbox, connection.</summary>
-internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
+internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 {
     private readonly Universe _universe;
     private readonly SimDisk[] _disks;
@@ -121,7 +121,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         _link = null;
     }
 
-    void IPrimaryActions.StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful)
+    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan)
     {
         ResyncPlan copied = plan;
         int life = ++_captureLife;
@@ -336,6 +336,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             }
         }
 
+        captured.AddRange(ScrubCut());
         _tag = epoch + 1;
         _changes.Stamp++;
         _isHolding = true;
@@ -361,6 +362,13 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
             captured[index].Epoch = epoch;
             Hand(life, epoch, captured, index + 1);
-            _core.OnCaptured(captured[index], Clock);
+            if (captured[index] is ScrubMessage scrub)
+            {
+                HandScrub(scrub);
+            }
+            else
+            {
+                _core.OnCaptured(captured[index], Clock);
+            }
         });
 }

@@ -4,13 +4,14 @@ using System.Globalization;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>The simulator's command line: <c>--seed S --schedules N [--trace]</c>.</summary>
+/// <summary>The simulator's command line: <c>--seed S --schedules N [--scrub KIND] [--trace]</c>.</summary>
 internal static class Program
 {
     private static int Main(string[] args)
     {
         ulong seed = 1;
         int schedules = 1000;
+        var scrubbing = Scrubbing.None;
         bool isTracing = false;
         for (int i = 0; i < args.Length; i++)
         {
@@ -20,26 +21,30 @@ internal static class Program
                 case "--schedules" when i + 1 < args.Length && int.TryParse(args[i + 1], out schedules):
                     i++;
                     break;
+                case "--scrub" when i + 1 < args.Length && Enum.TryParse(args[i + 1], ignoreCase: true, out scrubbing):
+                    i++;
+                    break;
                 case "--trace":
                     isTracing = true;
                     break;
                 default:
-                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--trace]");
+                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER "
+                        + "[--scrub none|sound|decayed] [--trace]");
                     return 2;
             }
         }
 
-        return isTracing ? Trace(seed) : RunAll(seed, schedules);
+        return isTracing ? Trace(seed, scrubbing) : RunAll(seed, schedules, scrubbing);
     }
 
-    private static int Trace(ulong seed)
+    private static int Trace(ulong seed, Scrubbing scrubbing)
     {
-        RunResult result = Simulator.Run(seed, Console.WriteLine);
+        RunResult result = Simulator.Run(seed, Console.WriteLine, scrubbing);
         Console.WriteLine($"seed {seed}: {(result.Violation?.Message ?? "no violation")}");
         return result.Violation is null ? 0 : 1;
     }
 
-    private static int RunAll(ulong seed, int schedules)
+    private static int RunAll(ulong seed, int schedules, Scrubbing scrubbing)
     {
         Console.WriteLine($"seeds {seed} to {seed + (ulong)schedules - 1}");
         var watch = new Stopwatch();
@@ -48,12 +53,14 @@ internal static class Program
         int takeovers = 0;
         ulong epochs = 0;
         long events = 0;
+        int scrubs = 0;
         for (int i = 0; i < schedules; i++)
         {
-            RunResult result = Simulator.Run(seed + (ulong)i);
+            RunResult result = Simulator.Run(seed + (ulong)i, null, scrubbing);
             takeovers += result.TookOver ? 1 : 0;
             epochs += result.Epochs;
             events += result.Events;
+            scrubs += result.SoundScrubs;
             if (result.Violation is { } violation)
             {
                 failures++;
@@ -68,7 +75,8 @@ internal static class Program
         double seconds = watch.Elapsed.TotalSeconds;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {failures} violations, "
+            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {scrubs} sound scrubs, "
+            + $"{failures} violations, "
             + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
         return failures == 0 ? 0 : 1;
     }

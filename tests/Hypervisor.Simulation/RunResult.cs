@@ -9,10 +9,12 @@ namespace Hypervisor.Simulation;
 /// <param name="Epochs">Epochs that were acknowledged in the last incarnation.</param>
 /// <param name="TookOver">Whether the standby went live.</param>
 /// <param name="Faults">What happened.</param>
+/// <param name="SoundScrubs">Scrubs that found everything the same.</param>
 internal sealed record RunResult(
     ulong Seed,
     RuleViolationException? Violation,
     long Events,
     ulong Epochs,
     bool TookOver,
-    IReadOnlyList<Fault> Faults);
+    IReadOnlyList<Fault> Faults,
+    int SoundScrubs);

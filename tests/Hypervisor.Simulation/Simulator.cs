@@ -15,7 +15,7 @@ internal static class Simulator
     private const long SlowDiskNanos = 60_000_000; // three slow operations of the worker
 
     /// <summary>Runs the schedule of a seed.</summary>
-    public static RunResult Run(ulong seed, Action<string>? trace = null)
+    public static RunResult Run(ulong seed, Action<string>? trace = null, Scrubbing scrubbing = Scrubbing.None)
     {
         var world = new World(seed, trace);
         var universe = new Universe(world);
@@ -25,14 +25,26 @@ internal static class Simulator
         {
             universe.Standby.Start();
             universe.Primary.Start();
-            faults.Plan();
+            if (scrubbing != Scrubbing.Decayed)
+            {
+                faults.Plan();
+            }
+
+            PlanScrubs(universe, scrubbing);
             world.RunUntil(FaultsNanos);
-            if (faults.Happened.Count > 0)
+            if (faults.Happened.Count > 0 || scrubbing == Scrubbing.Decayed)
             {
                 world.RunUntil(FaultsNanos + SettleNanos);
             }
 
-            CheckEnd(universe, faults);
+            if (scrubbing == Scrubbing.Decayed)
+            {
+                CheckScrub(universe);
+            }
+            else
+            {
+                CheckEnd(universe, faults);
+            }
         }
         catch (RuleViolationException e)
         {
@@ -49,7 +61,49 @@ internal static class Simulator
             world.Events,
             universe.Primary.Core.Status(0).AckedEpoch,
             universe.Standby.IsLive,
-            faults.Happened);
+            faults.Happened,
+            universe.Primary.SoundScrubs);
+    }
+
+    private static void PlanScrubs(Universe universe, Scrubbing scrubbing)
+    {
+        World world = universe.World;
+        const int LastMicros = (int)(FaultsNanos / 1000);
+        if (scrubbing == Scrubbing.Sound)
+        {
+            for (int i = world.Prng.Next(1, 5); i > 0; i--)
+            {
+                world.At(world.Prng.Next(1, LastMicros) * 1000L, universe.Primary.Scrub);
+            }
+        }
+        else if (scrubbing == Scrubbing.Decayed)
+        {
+            world.At(world.Prng.Next(LastMicros / 3, LastMicros) * 1000L, () => DecayAndScrub(universe));
+        }
+    }
+
+    private static void DecayAndScrub(Universe universe)
+    {
+        if (universe.Primary.Core.State == PrimaryState.Protected
+            && universe.Standby.Core.State == StandbyState.Protecting)
+        {
+            universe.Standby.Decay();
+            universe.Primary.Scrub();
+        }
+    }
+
+    /// <summary>
+    /// What had decayed was found, and said by the place; or the guest had written over it before (rule 25).
+    /// </summary>
+    private static void CheckScrub(Universe universe)
+    {
+        ScrubStatus scrub = universe.Primary.Core.Status(0).Scrub;
+        bool isTold = scrub.State != ScrubState.Ended || scrub.Reason.Contains("scrub: ", StringComparison.Ordinal);
+        bool isLoud = scrub.State != ScrubState.Ended || universe.Standby.Core.State == StandbyState.Failed;
+        if (scrub.State == ScrubState.Running || !isTold || !isLoud)
+        {
+            throw new RuleViolationException(25, $"after a byte decayed: {scrub}; {universe.Standby.Core.Status()}");
+        }
     }
 
     /// <summary>What must have come of it in the end.</summary>

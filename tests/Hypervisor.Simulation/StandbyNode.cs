@@ -215,8 +215,20 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
                     Place(block);
                 }
 
-                _journal.Apply(epoch);
-                _universe.History.Check(number, Name, _ram, StateOf(epoch), _disks);
+                foreach (ScrubMessage scrub in epoch.Scrubs)
+                {
+                    if (scrub.IsRam)
+                    {
+                        Compare(scrub);
+                    }
+                }
+
+                _journal.Apply(epoch, Compare);
+                if (_decay is null)
+                {
+                    _universe.History.Check(number, Name, _ram, StateOf(epoch), _disks);
+                }
+
                 return null;
             },
             error => _core.OnEpochApplied(number, error, Clock));

@@ -40,7 +40,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     {
         _ram = ram;
         _replica = replica;
-        _writer = new RamDeltaWriter(replica.Shadow, pool, send);
+        _writer = new RamDeltaWriter(replica.Shadow, replica.Digest, pool, send);
         _pages = new int[ram.PageCount];
         ram.WatchCopies(this);
     }
@@ -210,16 +210,22 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         }
     }
 
-    /// <summary>Digest of what the standby has: at the end of a copied cut, all of RAM as it was at the cut.</summary>
-    public ulong ShadowDigest()
+    /// <summary>
+    /// Hash of a page as of the copied cut. False when the guest's page is another one although nobody marked it: then
+    /// the standby has not got it either. On the copier's thread.
+    /// </summary>
+    public bool TryHash(int page, out ulong hash)
     {
-        var digest = new RamDigest();
-        for (long page = 0; page < _ram.PageCount; page++)
+        ReadOnlySpan<byte> kept = _replica.Shadow.Page(page);
+        hash = PageHash.Of(page, kept);
+        if (PageBytes(page).SequenceEqual(kept))
         {
-            digest.Add(_replica.Shadow.Page(page));
+            return true;
         }
 
-        return digest.Value;
+        // Whoever stores marks before: content that was seen changed has its mark by now.
+        const PageState Marked = PageState.Dirty | PageState.CopyPending | PageState.Copying;
+        return ((PageState)Volatile.Read(ref _ram.StateBytes[page]) & Marked) != 0;
     }
 
     /// <summary>

@@ -13,15 +13,17 @@ namespace Hypervisor.Replication.Capture;
 /// Little-endian, packed, one after the other, none split between two chunks. The first word of each is
 /// <c>page number (bits 0-29) | kind (bits 30-31)</c>:
 /// <code>
-/// kind 0  lines   word | mask u64 | 64 bytes per set bit      the lines of the mask get new content
-/// kind 1  fresh   word | mask u64 | 64 bytes per set bit      as kind 0, all other lines of the page become zero
-/// kind 2  zeroes  word | count u32                            so many pages from there become zero
+/// kind 0  lines   word | mask u64 | packed lines      words of the mask's lines get new content
+/// kind 1  fresh   word | mask u64 | packed lines      as kind 0, after all of the page became zero
+/// kind 2  zeroes  word | count u32                    so many pages from there become zero
 /// </code>
+/// Packed lines: see <see cref="LineDelta"/>.
 /// </remarks>
 internal static class RamDelta
 {
     /// <summary>The longest record: a page with all its lines.</summary>
-    public const int RecordBytesMax = LinesHeaderBytes + PageKernels.PageBytes;
+    public const int RecordBytesMax =
+        LinesHeaderBytes + (PageKernels.LinesPerPage * LineDelta.LineBytesMax);
 
     internal const int LinesHeaderBytes = sizeof(uint) + sizeof(ulong);
     internal const int ZeroesBytes = sizeof(uint) + sizeof(uint);
@@ -55,8 +57,10 @@ internal static class RamDelta
         return true;
     }
 
-    /// <summary>Stores a checked chunk to RAM. The machine is paused or was never started.</summary>
-    public static void Apply(ReadOnlySpan<byte> chunk, GuestRam ram)
+    /// <summary>
+    /// Stores a checked chunk to RAM, and tells the digest what RAM has then. The machine is paused or never started.
+    /// </summary>
+    public static void Apply(ReadOnlySpan<byte> chunk, GuestRam ram, RamDigest digest)
     {
         ArgumentNullException.ThrowIfNull(ram);
         while (!chunk.IsEmpty)
@@ -64,10 +68,11 @@ internal static class RamDelta
             // Checked again, for the price of a few compares: nothing that passed TryCheck may fail here.
             Check.That(CheckRecord(chunk, ram.PageCount, out int length) is null);
             uint word = BinaryPrimitives.ReadUInt32LittleEndian(chunk);
-            long offset = (word & PageMask) * (long)PageKernels.PageBytes;
+            long number = word & PageMask;
+            long offset = number * PageKernels.PageBytes;
             if (word >> KindShift == ZeroesKind)
             {
-                ClearPages(ram, offset, BinaryPrimitives.ReadUInt32LittleEndian(chunk[sizeof(uint)..]));
+                ClearPages(ram, digest, number, BinaryPrimitives.ReadUInt32LittleEndian(chunk[sizeof(uint)..]));
             }
             else
             {
@@ -79,16 +84,19 @@ internal static class RamDelta
 
                 ulong mask = BinaryPrimitives.ReadUInt64LittleEndian(chunk[sizeof(uint)..]);
                 LineDelta.Unpack(chunk[LinesHeaderBytes..length], mask, page);
+                digest.Update(number, page);
             }
 
             chunk = chunk[length..];
         }
     }
 
-    private static void ClearPages(GuestRam ram, long offset, uint count)
+    private static void ClearPages(GuestRam ram, RamDigest digest, long first, uint count)
     {
-        for (; count > 0; count--, offset += PageKernels.PageBytes)
+        for (long page = first; page < first + count; page++)
         {
+            long offset = page * PageKernels.PageBytes;
+            digest.Clear(page);
             // A page that the host never backed stays so: reading it costs no memory, writing it would.
             if (!PageKernels.IsZero(ram.ReadOnlyBytes(offset, PageKernels.PageBytes)))
             {
@@ -122,8 +130,10 @@ internal static class RamDelta
                 }
 
                 ulong mask = BinaryPrimitives.ReadUInt64LittleEndian(rest[sizeof(uint)..]);
-                length = LinesHeaderBytes + LineDelta.PackedBytes(mask);
+                int packed = LineDelta.Measure(rest[LinesHeaderBytes..], mask);
+                length = LinesHeaderBytes + packed;
                 return mask == 0 ? $"page {page} comes without a line"
+                    : packed < 0 ? $"page {page} has masks of words that end early or contradict each other"
                     : length > rest.Length ? $"page {page} needs {length} bytes, {rest.Length} are left" : null;
 
             case ZeroesKind:

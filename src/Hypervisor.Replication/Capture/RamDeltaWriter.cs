@@ -9,7 +9,7 @@ namespace Hypervisor.Replication.Capture;
 
 /// <summary>Turns pages into the records of <see cref="RamDelta"/>, against a shadow of what the standby has.</summary>
 /// <remarks>Used by the copier's thread alone. The shadow starts as zeroes and moves with every record.</remarks>
-internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<Chunk> send)
+internal sealed class RamDeltaWriter(PrivateRam shadow, RamDigest digest, ChunkPool pool, Action<Chunk> send)
 {
     // Above a record there may be a run of zero pages that is still open.
     private const int RoomNeeded = RamDelta.RecordBytesMax + RamDelta.ZeroesBytes;
@@ -17,6 +17,9 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
     private Chunk? _chunk;
     private int _zeroStart;
     private int _zeroCount;
+
+    /// <summary>Digest of the pages that were given here; see <see cref="RamDigest"/>.</summary>
+    public RamDigest Digest { get; } = digest;
 
     /// <summary>Lines written since the last <see cref="ResetCounts"/>.</summary>
     public long Lines { get; private set; }
@@ -60,6 +63,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
             return;
         }
 
+        Digest.Update(page, bytes);
         WriteLines(page, RamDelta.LinesKind, mask, bytes, kept);
     }
 
@@ -69,24 +73,26 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
         Span<byte> kept = shadow.Page(page);
         if (PageKernels.IsZero(bytes))
         {
-            // Storing zeroes to a page that the host never backed would only cost memory.
-            if (PageKernels.ChangedLines(kept, bytes) != 0)
-            {
-                kept.Clear();
-            }
-
-            AddZeroPage(page);
+            WriteZero(page);
             return;
         }
 
+        Digest.Update(page, bytes);
         kept.Clear();
         WriteLines(page, RamDelta.FreshKind, PageKernels.ChangedLines(kept, bytes), bytes, kept);
     }
 
-    /// <summary>
-    /// Writes a page that is all zeroes, and that the shadow has as such: it need not be looked at. Room was reserved.
-    /// </summary>
-    public void WriteZero(int page) => AddZeroPage(page);
+    /// <summary>Writes a page that is all zeroes. Room was reserved.</summary>
+    public void WriteZero(int page)
+    {
+        // Storing zeroes to a page that the host never backed would only cost memory.
+        if (!PageKernels.IsZero(shadow.Page(page)))
+        {
+            shadow.Page(page).Clear();
+        }
+
+        AddZeroPage(page);
+    }
 
     /// <summary>Hands what is written to the link.</summary>
     public void Flush()
@@ -124,6 +130,7 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, ChunkPool pool, Action<C
 
     private void AddZeroPage(int page)
     {
+        Digest.Clear(page);
         if (_zeroCount == 0 || page != _zeroStart + _zeroCount)
         {
             CloseZeroRun();

@@ -18,6 +18,9 @@ internal sealed class RamReplica(long pageCount) : IDisposable
     /// <summary>What was last sent of each page; zeroes at first.</summary>
     public PrivateRam Shadow { get; } = new(pageCount);
 
+    /// <summary>Digest of the shadow.</summary>
+    public RamDigest Digest { get; } = new(pageCount);
+
     /// <summary>These pages changed.</summary>
     public void Stamp(ReadOnlySpan<int> pages, ulong stamp)
     {

@@ -129,7 +129,9 @@ internal sealed class EpochJournal
     }
 
     /// <summary>Gives the disks what an appended epoch did to them, after making it durable (rules 17, 18).</summary>
-    public void Apply(StagedEpoch epoch)
+    /// <param name="epoch">The next one.</param>
+    /// <param name="compare">Called for each of its scrubs of a disk, in its place; may throw.</param>
+    public void Apply(StagedEpoch epoch, Action<ScrubMessage> compare)
     {
         Check.That(epoch.Epoch == AppliedEpoch + 1 && epoch.Epoch <= AppendedEpoch);
         if (DurableEpoch < epoch.Epoch && HasChanges(epoch))
@@ -138,15 +140,29 @@ internal sealed class EpochJournal
         }
 
         uint count = 0;
+        int scrub = 0;
         foreach (DiskWriteMessage write in epoch.DiskWrites)
         {
+            CompareUpTo(write.Order);
             if (write.Operation != BlockOperation.Flush)
             {
                 JournalScan.Apply(RecordOf(write, count++, 0), write.Bulk.Span, _disks);
             }
         }
 
+        CompareUpTo(uint.MaxValue);
         AppliedEpoch = epoch.Epoch;
+
+        void CompareUpTo(uint order)
+        {
+            for (; scrub < epoch.Scrubs.Count && epoch.Scrubs[scrub].Order <= order; scrub++)
+            {
+                if (!epoch.Scrubs[scrub].IsRam)
+                {
+                    compare(epoch.Scrubs[scrub]);
+                }
+            }
+        }
     }
 
     /// <summary>Makes everything applied durable on the disks themselves.</summary>

@@ -9,12 +9,12 @@ namespace Hypervisor.Replication.Epochs;
 /// <remarks>
 /// Per kind, because the copier's blocks and the guest's disk writes interleave differently on each run, while the
 /// order
-/// inside a kind is what matters. The digest chains the four: RAM, sections, disk writes, outputs.
+/// inside a kind is what matters. The digest chains the five: RAM, sections, disk writes, outputs, scrubs.
 /// </remarks>
 internal struct EpochDigest
 {
-    private uint _ram, _sections, _diskWrites, _outputs;
-    private uint _ramCount, _sectionCount, _diskWriteCount, _outputCount;
+    private uint _ram, _sections, _diskWrites, _outputs, _scrubs;
+    private uint _ramCount, _sectionCount, _diskWriteCount, _outputCount, _scrubCount;
 
     /// <summary>Takes in the next message of a staged kind.</summary>
     public void Add(MessageKind kind, uint payloadChecksum)
@@ -33,6 +33,9 @@ internal struct EpochDigest
             case MessageKind.Output:
                 Extend(ref _outputs, ref _outputCount, payloadChecksum);
                 break;
+            case MessageKind.Scrub:
+                Extend(ref _scrubs, ref _scrubCount, payloadChecksum);
+                break;
             default:
                 Check.That(false);
                 break;
@@ -47,7 +50,9 @@ internal struct EpochDigest
         digest = Chain(digest, _sections);
         digest = Chain(digest, _diskWrites);
         digest = Chain(digest, _outputs);
-        return new EpochTotals(_ramCount, _sectionCount, _diskWriteCount, _outputCount, payloadBytes, digest);
+        digest = Chain(digest, _scrubs);
+        return new EpochTotals(
+            _ramCount, _sectionCount, _diskWriteCount, _outputCount, _scrubCount, payloadBytes, digest);
     }
 
     /// <summary>Adds a value to a digest: one differing value always differs, whatever follows.</summary>

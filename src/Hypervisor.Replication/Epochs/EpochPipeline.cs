@@ -62,6 +62,15 @@ internal sealed class EpochPipeline
         Add(message);
     }
 
+    /// <summary>Takes a range to compare: of RAM at the cut, of a disk between two writes of the open epoch.</summary>
+    public void AddScrub(ScrubMessage message)
+    {
+        Check.That(!message.IsRam || IsCapturing);
+        message.Epoch = message.IsRam ? OpenEpoch - 1 : OpenEpoch;
+        message.Order = message.IsRam ? 0 : _nextOrder;
+        Add(message);
+    }
+
     /// <summary>Takes captured RAM or sections of the cut, or output of the cut or the open epoch.</summary>
     public void AddCaptured(Message message)
     {
@@ -121,7 +130,10 @@ internal sealed class EpochPipeline
         int slot = Slot(message.Epoch);
         _digests[slot].Add(message.Kind, checksum);
         _bytes[slot] += message.PayloadBytes;
-        UnackedBytes += message.PayloadBytes;
+        if (message.Epoch > 0)
+        {
+            UnackedBytes += message.PayloadBytes; // the full copy's are applied at once, and never acknowledged
+        }
     }
 
     private void Open(ulong epoch)

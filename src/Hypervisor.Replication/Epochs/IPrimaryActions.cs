@@ -1,4 +1,3 @@
-using System.Collections.Generic;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Wire;
 
@@ -21,13 +20,15 @@ internal interface IPrimaryActions
     /// tag disk writes with epoch 0 (OnDiskWrite). A range of a disk is read and handed over while writes to it are
     /// held off, so that the order of the calls is the order on the disk.
     /// </summary>
+    /// <param name="welcome">
+    /// Of the standby. What it names as doubtful is to be copied besides; it may name what does not exist.
+    /// </param>
     /// <param name="plan">What is missing.</param>
-    /// <param name="doubtful">Ranges of disks that are to be copied besides; any, also such as do not exist.</param>
     /// <remarks>
     /// Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
     /// newer one.
     /// </remarks>
-    void StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful);
+    void StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan);
 
     /// <summary>
     /// The standby compared a range whose digest was handed over (OnCopied): what is not the same is to be copied.
@@ -43,6 +44,18 @@ internal interface IPrimaryActions
 
     /// <summary>Posts OnGuestIdle with this epoch once no vCPU has anything to do; a newer request counts.</summary>
     void TellIdle(ulong epoch);
+
+    /// <summary>
+    /// Begins to read all disks and all RAM at this rate, and to hand them over (OnScrubRead…, OnScrubSent): a disk
+    /// like in the full copy, in order with the guest's writes; RAM after a cut's own RAM, before OnCaptureDone.
+    /// StopCapture ends it.
+    /// </summary>
+    void StartScrub(long bytesPerSecond);
+
+    /// <summary>
+    /// The scrub is over, after so many bytes: everything was the same (null), or protection ended for this reason.
+    /// </summary>
+    void EndScrub(string? reason, long sentBytes);
 
     /// <summary>Lets out everything held up to and including <paramref name="epoch"/>, in order.</summary>
     void ReleaseOutput(ulong epoch);

@@ -202,9 +202,11 @@ internal sealed partial class PrimaryCore
         ReleasedEpoch,
         _epochs.InFlight == 0 ? 0 : nowNanos - _epochs.OldestCutNanos,
         State is PrimaryState.Protected or PrimaryState.Ending && _lease.IsValid(nowNanos),
-        _bytesSent,
         _options.Taints | (_welcome is { IsAckDurable: false } ? PairTaints.AckFromMemory : PairTaints.None),
-        Reason);
+        Reason)
+    {
+        Scrub = new ScrubStatus(_scrub, _scrubbedBytes, _scrubNumber, _scrubReason),
+    };
 
     private void SendHeartbeat(long nowNanos)
     {
@@ -236,6 +238,7 @@ internal sealed partial class PrimaryCore
     /// <summary>The pair is no more: back to running alone, at once or after the witness agreed (rule 29).</summary>
     private void EndProtection(string reason, bool isLinkKept, long nowNanos)
     {
+        GiveUpScrub(reason);
         if (!isLinkKept)
         {
             CloseLink(reason);
@@ -357,6 +360,7 @@ internal sealed partial class PrimaryCore
 
     private void FinishEnd(long nowNanos)
     {
+        GiveUpScrub(_endReason!);
         Enter(PrimaryState.Ended, _endReason!, nowNanos);
         CloseLink(_endReason!);
     }
@@ -371,6 +375,7 @@ internal sealed partial class PrimaryCore
 
     private void Halt(PrimaryState state, string reason, long nowNanos)
     {
+        GiveUpScrub(reason);
         _dialog.Cancel();
         _lease.Void();
         _isFinalDue = false;

@@ -34,7 +34,6 @@ internal sealed partial class PrimaryCore
     private long _heartbeatNanos;  // when the next heartbeat is due
     private long _lastHeardNanos;
     private long _progressNanos;   // when the current phase last got on
-    private long _bytesSent;
 
     /// <summary>A primary with checked settings.</summary>
     public PrimaryCore(PrimaryOptions options, IPrimaryActions actions)
@@ -87,6 +86,7 @@ internal sealed partial class PrimaryCore
             LeaseNanos = _options.LeaseNanos,
             EpochsInFlightMax = (ushort)_options.EpochsInFlightMax,
             Machine = _options.Machine,
+            Compressions = _options.Compression.Allowed,
         });
     }
 
@@ -125,6 +125,7 @@ internal sealed partial class PrimaryCore
                 break;
             case HeartbeatReplyMessage reply:
                 OnEcho(reply.EchoNanos, nowNanos);
+                OnApplied(reply.AppliedEpoch);
                 break;
             case PlannedEndAckMessage when State == PrimaryState.Ending && _isEndSent:
                 FinishEnd(nowNanos);
@@ -239,7 +240,7 @@ internal sealed partial class PrimaryCore
 
     /// <summary>Everything of the cut epoch was handed over.</summary>
     /// <param name="epoch">Which.</param>
-    /// <param name="contentDigests">Of epoch 0: RAM and each disk, or empty; else ignored.</param>
+    /// <param name="contentDigests">Of RAM at the cut; none where the rim keeps no digest.</param>
     /// <param name="nowNanos">Monotonic time.</param>
     public void OnCaptureDone(ulong epoch, ulong[] contentDigests, long nowNanos)
     {
@@ -274,6 +275,7 @@ internal sealed partial class PrimaryCore
         {
             Epoch = epoch,
             Totals = totals,
+            RamDigest = contentDigests is [var digest, ..] ? digest : null,
             SentNanos = nowNanos,
             ReleasedEpoch = ReleasedEpoch,
         });
@@ -299,6 +301,14 @@ internal sealed partial class PrimaryCore
             return;
         }
 
+        if (welcome.Compression != (welcome.Compression & _options.Compression.Allowed).Best())
+        {
+            LoseStandby(
+                $"standby chose compression 0x{(byte)welcome.Compression:X}, offered are "
+                + $"{_options.Compression.Allowed.Describe()}", nowNanos);
+            return;
+        }
+
         _welcome = welcome;
         if (_record!.IsStandbyInSync || _wasWaiting)
         {
@@ -320,13 +330,12 @@ internal sealed partial class PrimaryCore
         _outputEpoch = _idleEpoch = 0;
         _cutClock.Restart(nowNanos);
         _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
-        ReleasedEpoch = 0;
-        _bytesSent = 0;
+        ReleasedEpoch = _appliedEpoch = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
         WelcomeMessage welcome = _welcome!;
         _actions.StartFullCopy(
-            _history.Open(Incarnation, welcome.Point, welcome.HasRam, welcome.WasPrimary), welcome.Doubtful);
+            welcome, _history.Open(Incarnation, welcome.Point, welcome.HasRam, welcome.WasPrimary));
     }
 
     private void OnAck(EpochAckMessage ack, long nowNanos)
@@ -338,6 +347,7 @@ internal sealed partial class PrimaryCore
         }
 
         OnEcho(ack.EchoNanos, nowNanos);
+        OnApplied(ack.AppliedEpoch);
         if (IsReplicating)
         {
             LimitUnacked(nowNanos);
@@ -364,7 +374,6 @@ internal sealed partial class PrimaryCore
             _copy.Add(message);
         }
 
-        _bytesSent += message.PayloadBytes;
         Send(message);
     }
 

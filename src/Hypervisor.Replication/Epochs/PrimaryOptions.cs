@@ -46,6 +46,9 @@ public sealed record PrimaryOptions
     /// <summary>Time between two attempts at a witness that does not answer.</summary>
     public long WitnessRetryNanos { get; init; } = 200_000_000;
 
+    /// <summary>How the link may compress; the standby chooses.</summary>
+    public CompressionTerms Compression { get; init; } = CompressionTerms.Off;
+
     /// <summary>What to do without a standby.</summary>
     public StandbyLossPolicy OnStandbyLost { get; init; } = StandbyLossPolicy.Alone;
 

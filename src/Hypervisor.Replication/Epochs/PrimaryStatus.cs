@@ -11,7 +11,6 @@ namespace Hypervisor.Replication.Epochs;
 /// <param name="ReleasedEpoch">Last epoch whose output is out.</param>
 /// <param name="LagNanos">Age of the oldest cut that is not acknowledged, 0 when there is none.</param>
 /// <param name="HasLease">Whether output may leave.</param>
-/// <param name="BytesSent">Payload bytes sent in this life of the pair.</param>
 /// <param name="Taints">What makes the protection weaker.</param>
 /// <param name="Reason">Why it is in this state, empty when there is nothing to say.</param>
 public readonly record struct PrimaryStatus(
@@ -23,6 +22,12 @@ public readonly record struct PrimaryStatus(
     ulong ReleasedEpoch,
     long LagNanos,
     bool HasLease,
-    long BytesSent,
     PairTaints Taints,
-    string Reason);
+    string Reason)
+{
+    /// <summary>Bytes sent in this life of the pair; the session fills it in.</summary>
+    public long BytesSent { get; init; }
+
+    /// <summary>The last comparison of everything.</summary>
+    public ScrubStatus Scrub { get; init; }
+}

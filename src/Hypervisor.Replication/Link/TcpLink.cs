@@ -2,6 +2,7 @@ using System;
 using System.Collections.Concurrent;
 using System.Threading;
 using Hypervisor.Core;
+using Hypervisor.Core.Host;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -16,7 +17,7 @@ namespace Hypervisor.Replication.Link;
 /// frame that was begun must be complete within a limit, a send must get on within one, so a stalled peer is noticed
 /// (rule 31); silence between frames is the session's matter.
 /// </remarks>
-internal sealed class TcpLink : IDisposable
+internal sealed partial class TcpLink : IDisposable
 {
     private const int SendBufferBytes = 256 << 10;
     private const int QueuedMax = 65_536; // messages; bulk ones are bounded by their pools long before
@@ -36,10 +37,11 @@ internal sealed class TcpLink : IDisposable
     private readonly ReceivePool _pool = new();
     private readonly SemaphoreSlim _credit = new(CreditMax);
     private readonly ConcurrentQueue<int> _taken = new(); // credit of each message that is not handled, in order
+    private readonly Lock _end = new(); // protects _threads, and Agree against the end
     private readonly Thread _reader;
     private readonly Thread _writer;
     private int _isDisposed; // 0 or 1, by exchange
-    private int _threads = 2; // that use the stream; who leaves last frees it
+    private int _threads = 2; // that use stream and compressor; who leaves last frees them, under _end
     private bool _hasHeard; // the reader's own: a whole frame came
     private int _isOver; // 0 or 1, by exchange: who ends the link reports it
 
@@ -63,6 +65,9 @@ internal sealed class TcpLink : IDisposable
     /// Called on the writer's thread with epoch and time when the socket has taken the whole END of an epoch.
     /// </summary>
     public Action<ulong, long>? OnEndTaken { get; init; }
+
+    /// <summary>Counts what the socket takes; none for a link that sends no epochs.</summary>
+    public LinkTally? Tally { get; init; }
 
     /// <summary>The peer's address, for people.</summary>
     public string Peer => _stream.Peer;
@@ -156,11 +161,16 @@ internal sealed class TcpLink : IDisposable
             {
                 long startNanos = Receive(head, 0);
                 FrameHeader header = decoder.DecodeHeader(head);
-                ReceiveBuffer buffer = _pool.Rent(header.PayloadBytes);
+                ReceiveBuffer buffer = header.IsPacked
+                    ? ReceivePacked(ref header, startNanos) : _pool.Rent(header.PayloadBytes);
                 Message message;
                 try
                 {
-                    _ = Receive(buffer.Memory.Span, startNanos);
+                    if (!header.IsPacked)
+                    {
+                        _ = Receive(buffer.Memory.Span, startNanos);
+                    }
+
                     message = FrameDecoder.DecodePayload(header, buffer.Memory, buffer);
                 }
                 catch
@@ -206,9 +216,13 @@ internal sealed class TcpLink : IDisposable
 
     private void Leave()
     {
-        if (Interlocked.Decrement(ref _threads) == 0)
+        lock (_end)
         {
-            _stream.Dispose(); // a link that ends by itself is not disposed by the session
+            if (--_threads == 0)
+            {
+                _codec?.Dispose();
+                _stream.Dispose(); // a link that ends by itself is not disposed by the session
+            }
         }
     }
 
@@ -320,23 +334,28 @@ internal sealed class TcpLink : IDisposable
     /// </summary>
     private int Put(FrameEncoder encoder, Message message, byte[] buffer, int used)
     {
-        int head = FrameEncoder.HeadBytes(message);
+        BlockCodec? codec = Volatile.Read(ref _codec); // pairs with Agree
+        int packed = codec is null ? 0 : PackedPayload.Pack(message, codec, _packed);
+        ReadOnlySpan<byte> bulk = packed > 0 ? _packed.AsSpan(0, packed) : message.Bulk.Span;
+        int head = FrameEncoder.HeadBytes(message) + PackedPayload.PrefixBytes;
         Check.That(head <= buffer.Length);
-        if (head + message.Bulk.Length > buffer.Length - used)
+        if (head + bulk.Length > buffer.Length - used)
         {
             _stream.Send(buffer.AsSpan(0, used));
             used = 0;
         }
 
-        used += encoder.EncodeHead(message, buffer.AsSpan(used));
-        if (message.Bulk.Length <= buffer.Length - used)
+        head = encoder.EncodeHead(message, buffer.AsSpan(used), packed);
+        Tally?.Add(message.Epoch, message.PayloadBytes, head + bulk.Length);
+        used += head;
+        if (bulk.Length <= buffer.Length - used)
         {
-            message.Bulk.Span.CopyTo(buffer.AsSpan(used));
-            return used + message.Bulk.Length;
+            bulk.CopyTo(buffer.AsSpan(used));
+            return used + bulk.Length;
         }
 
         _stream.Send(buffer.AsSpan(0, used));
-        _stream.Send(message.Bulk.Span);
+        _stream.Send(bulk);
         return 0;
     }
 }

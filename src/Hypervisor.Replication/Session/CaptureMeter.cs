@@ -1,5 +1,6 @@
 using System.Threading;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Link;
 
 namespace Hypervisor.Replication.Session;
 
@@ -12,6 +13,9 @@ internal sealed class CaptureMeter
 
     /// <summary>The phases after the pause.</summary>
     public EpochMeter Epochs { get; } = new();
+
+    /// <summary>What the links took.</summary>
+    public LinkTally Link { get; } = new();
 
     /// <summary>One cut, by the times between its steps.</summary>
     public void AddPause(long startNanos, long stoppedNanos, long capturedNanos, long rearmedNanos, long endNanos)
@@ -62,5 +66,7 @@ internal sealed class CaptureMeter
             new("resume", _resume.Summarize()),
             .. Epochs.Summarize(),
         ],
+        EpochPlainBytes = Link.EpochPlainBytes,
+        EpochSentBytes = Link.EpochSentBytes,
     };
 }

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
+using Hypervisor.Core.Memory;
 using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Link;
@@ -40,24 +41,43 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     private readonly Stack<Chunk> _rented = new(RangeBytes / PieceBytes); // for the range that is being copied
     private readonly byte[] _range = new byte[RangeBytes]; // of a disk, as it was read
     private readonly Inbox<Comparison> _comparisons = new();
-    private bool _isComparing; // the range that is being read is to be compared, not copied
+    private readonly DiscardedBlocks[] _discarded;
+    private Purpose _purpose; // of the range that is being read
+    private Scrub? _scrub; // set by the session's thread, read by the capture thread and by Stop
     private bool _isStopped;
 
     /// <summary>A run.</summary>
     /// <param name="setup">The session's.</param>
     /// <param name="replica">What the standby has of RAM.</param>
+    /// <param name="discarded">Of each disk, what has no content that could be compared, over all runs.</param>
     /// <param name="plan">What is to be copied.</param>
     /// <param name="inbox">The session's.</param>
-    public CaptureRun(PrimarySetup setup, RamReplica replica, in ResyncPlan plan, Inbox<PrimaryEvent> inbox)
+    public CaptureRun(
+        PrimarySetup setup,
+        RamReplica replica,
+        DiscardedBlocks[] discarded,
+        in ResyncPlan plan,
+        Inbox<PrimaryEvent> inbox)
     {
         _setup = setup;
         _inbox = inbox;
         Plan = plan;
+        _discarded = discarded;
         Copier = new RamCopier(setup.Machine.Ram, replica, _ramPool, PostRam);
     }
 
     /// <summary>What is to be copied.</summary>
     public ResyncPlan Plan { get; }
+
+    private enum Purpose : byte
+    {
+        Copy,
+        Compare, // by digest, before it is copied
+        Scrub,
+    }
+
+    /// <summary>The scrub that is under way, if any.</summary>
+    public Scrub? Scrub => Volatile.Read(ref _scrub); // pairs with StartScrub
 
     /// <summary>
     /// Held for the inside of a cut and by <see cref="Stop"/>: a stopped run changes nothing any more.
@@ -92,6 +112,7 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
         }
 
         _comparisons.Post(default); // wakes who waits, to see that
+        Scrub?.Stop();
 
         foreach (EpochTagFilter disk in _setup.Disks)
         {
@@ -104,6 +125,7 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// <summary>Frees what it captured to; stopped, and with no thread inside <see cref="Copier"/>.</summary>
     public void Dispose()
     {
+        _scrub?.Dispose();
         Copier.Dispose();
         _comparisons.Dispose();
     }
@@ -117,9 +139,9 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
         => _inbox.Post(new PrimaryEvent(kind, message, this, epoch, text));
 
     /// <summary>Posts that everything of a cut was handed over.</summary>
-    public void PostDone(ulong epoch, ulong[] digests, in EpochCost cost)
+    public void PostDone(ulong epoch, ulong ramDigest, in EpochCost cost)
         => _inbox.Post(new PrimaryEvent(
-            PrimaryEventKind.CaptureDone, Source: this, Epoch: epoch, Digests: digests, Cost: cost));
+            PrimaryEventKind.CaptureDone, Source: this, Epoch: epoch, RamDigest: ramDigest, Cost: cost));
 
     /// <summary>An empty chunk for console bytes; null once stopped.</summary>
     public Chunk? RentChunk() => _ramPool.Rent();
@@ -148,10 +170,35 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// </summary>
     public bool TryCompareRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
     {
-        _isComparing = true;
+        _purpose = Purpose.Compare;
         bool isDone = TryReadRange(disk, offsetBytes, lengthBytes);
-        _isComparing = false;
+        _purpose = Purpose.Copy;
         return isDone;
+    }
+
+    /// <summary>
+    /// Hands over the hashes of a range of a disk, in order with the guest's writes; for the scrub's thread, once the
+    /// full copy is over. False when it cannot go on.
+    /// </summary>
+    public bool TryScrubRange(EpochTagFilter disk, long offsetBytes, int lengthBytes)
+    {
+        _purpose = Purpose.Scrub;
+        return TryReadRange(disk, offsetBytes, lengthBytes);
+    }
+
+    /// <summary>Begins to compare everything. On the session's thread.</summary>
+    public void StartScrub(long bytesPerSecond)
+    {
+        _scrub?.Dispose(); // of the time before, which is over
+        Volatile.Write(ref _scrub, new Scrub(this, _setup, bytesPerSecond)); // pairs with Scrub
+    }
+
+    /// <summary>Posts the hashes of a range.</summary>
+    public void PostScrub(DiskRange range, byte[] hashes)
+    {
+        var message = new ScrubMessage { Range = range };
+        message.Attach(hashes, null);
+        Post(PrimaryEventKind.ScrubRead, message);
     }
 
     /// <summary>Copies a range of a disk in order with the guest's writes. False when it cannot go on.</summary>
@@ -190,6 +237,7 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// <inheritdoc/>
     public void OnTagged(int disk, ulong epoch, BlockRequest request)
     {
+        _discarded[disk].OnChange(request.Operation, request.OffsetBytes, request.LengthBytes);
         if (request.Operation != BlockOperation.Write)
         {
             Tag(disk, epoch, request.Operation, request.OffsetBytes, request.LengthBytes, null);
@@ -218,7 +266,13 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
     {
         ReadOnlySpan<byte> rest = bytes.Span;
-        if (_isComparing)
+        if (_purpose == Purpose.Scrub)
+        {
+            PostHashes(disk, offsetBytes, rest);
+            return;
+        }
+
+        if (_purpose == Purpose.Compare)
         {
             for (; !rest.IsEmpty; offsetBytes += PieceBytes)
             {
@@ -260,6 +314,24 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// <inheritdoc/>
     public void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status)
         => Post(PrimaryEventKind.Failure, text: $"disk {disk}: a {operation} of the guest ended with {status}");
+
+    private void PostHashes(int disk, long offsetBytes, ReadOnlySpan<byte> bytes)
+    {
+        byte[] hashes = new byte[ScrubHashes.Bytes(bytes.Length)];
+        int length = bytes.Length;
+        for (int block = 0; !bytes.IsEmpty; block++)
+        {
+            ReadOnlySpan<byte> here = bytes[..Math.Min(bytes.Length, PageKernels.PageBytes)];
+            long place = (offsetBytes / PageKernels.PageBytes) + block;
+            ScrubHashes.Put(
+                hashes,
+                block,
+                _discarded[disk].Contains(place) ? ScrubHashes.Unknown : ScrubHashes.Of(place, here));
+            bytes = bytes[here.Length..];
+        }
+
+        PostScrub(new DiskRange((ushort)disk, offsetBytes, length), hashes);
+    }
 
     private void ReturnRented()
     {

@@ -315,10 +315,11 @@ internal sealed class CaptureThread : IDisposable
         }
 
         long copied = _setup.Clock.NowNanos - resumedNanos;
+        run.Scrub?.AfterCut();
         _meter.Epochs.AddCopy(copied);
         _meter.AddEpoch(run.Copier.ListedPages, run.Copier.Writer.Lines, run.Copier.Writer.Bytes);
-        ulong[] digests = epoch == 0 ? [run.Copier.ShadowDigest()] : [];
-        run.PostDone(epoch, digests, new EpochCost(resumedNanos - startNanos, copied, run.Copier.ListedPages));
+        var cost = new EpochCost(resumedNanos - startNanos, copied, run.Copier.ListedPages);
+        run.PostDone(epoch, run.Copier.Writer.Digest.Value, cost);
     }
 
     private static bool TrySendOutput(CaptureRun run, ulong epoch, int stream, OutboxStream outbox)

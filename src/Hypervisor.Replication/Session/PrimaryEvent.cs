@@ -10,7 +10,7 @@ namespace Hypervisor.Replication.Session;
 /// <param name="Source">Link or capture run that it comes from; what an older one still posts is dropped.</param>
 /// <param name="Epoch">The epoch that goes with it.</param>
 /// <param name="Text">The reason that goes with it.</param>
-/// <param name="Digests">Content digests of a finished capture.</param>
+/// <param name="RamDigest">Digest of RAM at the cut of a finished capture.</param>
 /// <param name="Answer">The witness's word.</param>
 /// <param name="Cost">What a finished capture cost.</param>
 internal readonly record struct PrimaryEvent(
@@ -19,7 +19,7 @@ internal readonly record struct PrimaryEvent(
     object? Source = null,
     ulong Epoch = 0,
     string? Text = null,
-    ulong[]? Digests = null,
+    ulong RamDigest = 0,
     WitnessAnswer Answer = default,
     EpochCost Cost = default);
 
@@ -67,6 +67,15 @@ internal enum PrimaryEventKind : byte
 
     /// <summary>The witness answered.</summary>
     Witness,
+
+    /// <summary>Everything is to be compared; the epoch is the rate, in bytes per second.</summary>
+    Scrub,
+
+    /// <summary>A range to compare.</summary>
+    ScrubRead,
+
+    /// <summary>All ranges to compare were posted.</summary>
+    ScrubSent,
 
     /// <summary>The guest ended on purpose.</summary>
     PlanEnd,

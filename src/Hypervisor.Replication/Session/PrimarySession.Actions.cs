@@ -1,4 +1,3 @@
-using System.Collections.Generic;
 using System.Threading;
 using Hypervisor.Backends;
 using Hypervisor.Replication.Capture;
@@ -35,9 +34,9 @@ public sealed partial class PrimarySession
         Volatile.Write(ref _link, null); // pairs with BreakLink
     }
 
-    void IPrimaryActions.StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful)
+    void IPrimaryActions.StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan)
     {
-        foreach (DiskRange range in doubtful)
+        foreach (DiskRange range in welcome.Doubtful)
         {
             if (range.Disk < _setup.Disks.Count)
             {
@@ -47,8 +46,15 @@ public sealed partial class PrimarySession
 
         _plan = plan;
         _replica ??= new RamReplica(_setup.Machine.Ram.PageCount);
-        var run = new CaptureRun(_setup, _replica, plan, _inbox);
+        var run = new CaptureRun(_setup, _replica, _discarded, plan, _inbox);
         _meter.Epochs.Restart();
+        _meter.Link.Restart();
+        _link!.Agree(welcome.Compression, _setup.Options.Compression.ZstdLevel);
+        if (welcome.Compression != Compressions.None)
+        {
+            _setup.Events.OnState($"link: compressed by {welcome.Compression.Describe()}");
+        }
+
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);
     }
@@ -62,6 +68,17 @@ public sealed partial class PrimarySession
     }
 
     void IPrimaryActions.RequestCut(ulong epoch) => _capture.Cut(_run!, epoch);
+
+    void IPrimaryActions.StartScrub(long bytesPerSecond)
+    {
+        _setup.Events.OnState($"scrub: begins, {bytesPerSecond} bytes a second");
+        _run!.StartScrub(bytesPerSecond);
+    }
+
+    void IPrimaryActions.EndScrub(string? reason, long sentBytes)
+        => _setup.Events.OnState(reason is null
+            ? $"scrub: all of RAM and {_setup.Disks.Count} disks are the same, {sentBytes} bytes"
+            : $"scrub: ended after {sentBytes} bytes: {reason}");
 
     void IPrimaryActions.ReleaseOutput(ulong epoch)
     {

@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using System.Threading;
 using Hypervisor.Backends;
 using Hypervisor.Replication.Capture;
@@ -35,6 +36,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     private PrimaryStatus _status;
     private readonly Action _onIdle;
     private ulong _idleEpoch;
+    private readonly DiscardedBlocks[] _discarded;
     private RamReplica? _replica;
     private ResyncPlan _plan;
     private CaptureRun? _run;
@@ -62,6 +64,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         _won = won;
         _point = point;
         _outboxes = [.. setup.AllOutboxes];
+        _discarded = [.. setup.Disks.Select(disk => new DiscardedBlocks(disk.LengthBytes))];
         _core = new PrimaryCore(setup.Options, this);
         if (won is null)
         {
@@ -110,6 +113,16 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     /// <summary>The guest shut down, or is stopped on purpose: commits the last epoch, tells everybody.</summary>
     public void PlanEnd(string reason)
         => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
+
+    /// <summary>
+    /// Compares all RAM and all disks with the standby's while the guest runs, at this rate. What comes of it is in
+    /// the status and among the events; a difference ends protection.
+    /// </summary>
+    public void Scrub(long bytesPerSecond)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytesPerSecond);
+        Post(new PrimaryEvent(PrimaryEventKind.Scrub, Epoch: (ulong)bytesPerSecond));
+    }
 
     /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23).</summary>
     public void OnOutboxOverflow()
@@ -238,7 +251,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
                 break;
             case PrimaryEventKind.CaptureDone:
                 _core.OnCutMeasured(item.Cost);
-                _core.OnCaptureDone(item.Epoch, item.Digests!, now);
+                _core.OnCaptureDone(item.Epoch, [item.RamDigest], now);
                 break;
             case PrimaryEventKind.GuestIdle:
                 _core.OnGuestIdle(item.Epoch, now);
@@ -251,6 +264,19 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
                 break;
             case PrimaryEventKind.Witness:
                 _core.OnWitnessAnswer(item.Answer, now);
+                break;
+            case PrimaryEventKind.Scrub:
+                if (_core.StartScrub((long)item.Epoch) is { } refusal)
+                {
+                    _setup.Events.OnState(refusal);
+                }
+
+                break;
+            case PrimaryEventKind.ScrubRead:
+                _core.OnScrubRead((ScrubMessage)item.Message!, now);
+                break;
+            case PrimaryEventKind.ScrubSent:
+                _core.OnScrubSent();
                 break;
             case PrimaryEventKind.PlanEnd:
                 _core.PlanEnd(item.Text!, now);
@@ -265,6 +291,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         var link = new TcpLink(0, peer, _setup.Options.ProgressNanos, _setup.Clock, this)
         {
             OnEndTaken = _meter.Epochs.OnEndTaken,
+            Tally = _meter.Link,
         };
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
@@ -312,7 +339,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     /// <summary>Publishes the status, says what changed, and looks for a standby when there is none.</summary>
     private void Tell()
     {
-        PrimaryStatus status = _core.Status(Now);
+        PrimaryStatus status = _core.Status(Now) with { BytesSent = _meter.Link.SentBytes };
         lock (_statusLock)
         {
             _status = status;

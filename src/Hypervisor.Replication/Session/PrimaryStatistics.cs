@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Core.Memory;
 using Hypervisor.Replication.Epochs;
 
 namespace Hypervisor.Replication.Session;
@@ -14,7 +15,7 @@ namespace Hypervisor.Replication.Session;
 /// <param name="LastDirtyPages">Dirty pages of the last cut.</param>
 /// <param name="DirtyPages">Dirty pages of all cuts.</param>
 /// <param name="DeltaLines">Changed 64-byte lines of all cuts.</param>
-/// <param name="DeltaBytes">RAM bytes sent for all cuts.</param>
+/// <param name="DeltaBytes">RAM of all cuts as it was encoded, before compression.</param>
 public readonly record struct PrimaryStatistics(
     PrimaryStatus Status,
     PauseSummary Pause,
@@ -33,6 +34,16 @@ public readonly record struct PrimaryStatistics(
     /// release, apply. Not null once a session gave it out.
     /// </summary>
     public IReadOnlyList<PhaseSummary> Phases { get; init; } = [];
+
+    /// <summary>Payload bytes of all epochs, disks and device state included, before compression.</summary>
+    public long EpochPlainBytes { get; init; }
+
+    /// <summary>All that was sent for these epochs: compressed, with the frames' headers.</summary>
+    public long EpochSentBytes { get; init; }
+
+    /// <summary>Bytes of dirty pages for each byte that was sent; 0 before the first.</summary>
+    public double DirtyBytesPerSentByte
+        => EpochSentBytes == 0 ? 0 : DirtyPages * (double)PageKernels.PageBytes / EpochSentBytes;
 
     /// <summary>How many cuts each reason led to, in the order of the reasons.</summary>
     public IReadOnlyList<CutReasonCount> CutReasons { get; init; } = [];

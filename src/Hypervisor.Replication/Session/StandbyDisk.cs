@@ -11,10 +11,10 @@ namespace Hypervisor.Replication.Session;
 /// <summary>A block device as the standby's worker uses it: one request at a time, waited for.</summary>
 internal sealed class StandbyDisk : IStandbyDisk, IDisposable
 {
-    private const int PieceBytes = DiskDigestMessage.RangeBytesMax;
+    /// <summary>The most that is read at once: whole blocks of 4 KiB.</summary>
+    public const int PieceBytes = DiskDigestMessage.RangeBytesMax;
 
     private readonly IBlockDevice _device;
-    private readonly string _id;
     private readonly byte[] _piece = new byte[PieceBytes];
     private readonly ManualResetEventSlim _done = new();
     private readonly BlockRequest _request;
@@ -22,10 +22,13 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
     /// <summary>Takes the device over until the standby goes live.</summary>
     public StandbyDisk(string id, IBlockDevice device)
     {
-        _id = id;
+        Id = id;
         _device = device;
         _request = new BlockRequest(_ => _done.Set());
     }
+
+    /// <summary>Its name.</summary>
+    public string Id { get; }
 
     /// <inheritdoc/>
     public long LengthBytes => _device.LengthBytes;
@@ -74,8 +77,17 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
     /// <exception cref="IOException">It cannot be read.</exception>
     public void Digest(long offsetBytes, int lengthBytes, Span<byte> digest)
     {
+        _ = SHA256.HashData(Read(offsetBytes, lengthBytes), digest);
+    }
+
+    /// <summary>
+    /// Reads at most <see cref="PieceBytes"/>; what is returned holds until the next call of anything here.
+    /// </summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public ReadOnlySpan<byte> Read(long offsetBytes, int lengthBytes)
+    {
         Run(BlockOperation.Read, offsetBytes, lengthBytes, _piece.AsMemory(0, lengthBytes));
-        _ = SHA256.HashData(_piece.AsSpan(0, lengthBytes), digest);
+        return _piece.AsSpan(0, lengthBytes);
     }
 
     /// <inheritdoc/>
@@ -106,5 +118,5 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
     }
 
     private IOException Failure(BlockOperation operation, long offsetBytes, long lengthBytes, BlockStatus status)
-        => new($"disk {_id}: {operation} of bytes {offsetBytes} + {lengthBytes} ended with {status}");
+        => new($"disk {Id}: {operation} of bytes {offsetBytes} + {lengthBytes} ended with {status}");
 }

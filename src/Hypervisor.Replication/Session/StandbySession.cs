@@ -152,6 +152,11 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     {
         if (_links.TryGetValue(link, out TcpLink? found))
         {
+            if (message is WelcomeMessage welcome)
+            {
+                found.Agree(welcome.Compression, zstdLevel: 1); // of no matter to who expands
+            }
+
             found.Send(message);
         }
         else

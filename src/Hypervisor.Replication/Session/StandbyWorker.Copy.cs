@@ -1,7 +1,6 @@
 using System;
 using System.Security.Cryptography;
 using System.Threading;
-using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Disk;
@@ -28,6 +27,7 @@ internal sealed partial class StandbyWorker
         }
 
         CheckMachine(hello.Machine, _machine);
+        _digest ??= new RamDigest(_machine.Ram.PageCount);
     }
 
     /// <summary>The machine that was built must be the one that was announced, section by section (rule 43).</summary>
@@ -68,7 +68,7 @@ internal sealed partial class StandbyWorker
         {
             case RamBlockMessage ram:
                 CheckRam(ram);
-                RamDelta.Apply(ram.Bulk.Span, _machine!.Ram);
+                RamDelta.Apply(ram.Bulk.Span, _machine!.Ram, _digest!);
                 break;
             case DiskBlockMessage { IsZero: true } block:
                 _disks[block.Disk].WriteZeroes(block.OffsetBytes, block.LengthBytes);
@@ -125,13 +125,8 @@ internal sealed partial class StandbyWorker
         }
 
         LoadSections(staged); // a state that does not load must be found now, not at a takeover
-        var digest = new RamDigest();
-        for (long page = 0; page < _machine!.Ram.PageCount; page++)
-        {
-            digest.Add(_machine.Ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
-        }
-
-        if (done.ContentDigests.Count != 1 || done.ContentDigests[0] != digest.Value)
+        _digest!.Recompute(_machine!.Ram); // of what is there, not of what was written there
+        if (done.ContentDigests.Count != 1 || done.ContentDigests[0] != _digest.Value)
         {
             throw new StateFormatException("the digest of RAM after the full copy differs from the primary's");
         }

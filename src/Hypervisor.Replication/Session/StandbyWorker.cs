@@ -27,6 +27,7 @@ internal sealed partial class StandbyWorker : IDisposable
     private readonly string _markPath;
     private readonly Thread _thread;
     private IProtectedMachine? _machine;
+    private RamDigest? _digest; // of its RAM
     private ulong _incarnation;
     private ulong _generation;
     private ulong _appliedEpoch;
@@ -264,10 +265,17 @@ internal sealed partial class StandbyWorker : IDisposable
         long start = Now;
         foreach (RamBlockMessage ram in epoch.RamBlocks)
         {
-            RamDelta.Apply(ram.Bulk.Span, _machine!.Ram);
+            RamDelta.Apply(ram.Bulk.Span, _machine!.Ram, _digest!);
         }
 
-        _journal.Apply(epoch);
+        if (epoch.RamDigest is { } expected && expected != _digest!.Value)
+        {
+            throw new StateFormatException(
+                $"the digest of RAM is {_digest.Value:X16}, the primary's is {expected:X16}");
+        }
+
+        CompareRam(epoch);
+        _journal.Apply(epoch, CompareDisk);
         _appliedEpoch = epoch.Epoch;
         epoch.ApplyNanos = Now - start;
     }

@@ -126,6 +126,18 @@ internal sealed class EpochStage(StandbyOptions options)
             }
         }
 
+        uint place = 0;
+        foreach (ScrubMessage scrub in epoch.Scrubs)
+        {
+            if (FindError(scrub, place, epoch.DiskWrites.Count) is { } error)
+            {
+                return $"epoch {end.Epoch}: {error}";
+            }
+
+            place = scrub.IsRam ? place : scrub.Order;
+        }
+
+        epoch.RamDigest = end.RamDigest;
         _open.Remove(epoch);
         _openMessages -= epoch.MessageCount;
         _verified.Enqueue(epoch);
@@ -212,6 +224,7 @@ internal sealed class EpochStage(StandbyOptions options)
         DiskWriteMessage write => FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes),
         DiskBlockMessage block => FindRangeError(block.Disk, block.OffsetBytes, block.LengthBytes),
         DiskDigestMessage { Range: var (disk, offset, length) } => FindRangeError(disk, offset, length),
+        ScrubMessage { IsRam: false, Range: var (disk, offset, length) } => FindRangeError(disk, offset, length),
         _ => null,
     };
 
@@ -238,6 +251,19 @@ internal sealed class EpochStage(StandbyOptions options)
         }
 
         return FindRangeError(write);
+    }
+
+    private string? FindError(ScrubMessage scrub, uint after, int writes)
+    {
+        if (!scrub.IsRam)
+        {
+            return scrub.Order >= after && scrub.Order <= writes ? FindRangeError(scrub)
+                : $"scrub is after {scrub.Order} disk writes, must be {after} to {writes}";
+        }
+
+        (_, long offset, long length) = scrub.Range;
+        return length <= options.StagedBytesMax && offset <= options.StagedBytesMax - length ? null
+            : $"scrub is of RAM {offset}+{length}, no machine here has so much";
     }
 
     private string? FindRangeError(int disk, long offsetBytes, long lengthBytes)

@@ -86,6 +86,11 @@ internal static class HelloCheck
             return Refuse("RAM bytes", hello.Machine.RamBytes, $"room to stage {options.StagedBytesMax / 2}");
         }
 
+        if ((hello.Compressions & options.Compressions).Best() == Compressions.Nothing)
+        {
+            return Refuse("compression", hello.Compressions.Describe(), options.Compressions.Describe());
+        }
+
         return hello.Generation < generation ? Refuse("generation", hello.Generation, $"seen {generation}") : null;
     }
 

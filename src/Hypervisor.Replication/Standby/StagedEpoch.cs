@@ -15,6 +15,7 @@ internal sealed class StagedEpoch
     private readonly List<SectionMessage> _sections = [];
     private readonly List<DiskWriteMessage> _diskWrites = [];
     private readonly List<OutputMessage> _outputs = [];
+    private readonly List<ScrubMessage> _scrubs = [];
 
     /// <summary>Its number.</summary>
     public ulong Epoch { get; private set; }
@@ -31,8 +32,14 @@ internal sealed class StagedEpoch
     /// <summary>Console bytes, in order.</summary>
     public IReadOnlyList<OutputMessage> Outputs => _outputs;
 
+    /// <summary>Ranges to compare, of disks in rising order of their places.</summary>
+    public IReadOnlyList<ScrubMessage> Scrubs => _scrubs;
+
     /// <summary>Payload bytes of all messages.</summary>
     public long PayloadBytes { get; private set; }
+
+    /// <summary>Digest that all RAM must have once it is applied; null: not known.</summary>
+    public ulong? RamDigest { get; set; }
 
     /// <summary>Whether the guest flushed a disk in this epoch.</summary>
     public bool HasFlush { get; private set; }
@@ -80,6 +87,9 @@ internal sealed class StagedEpoch
             case OutputMessage output:
                 _outputs.Add(output);
                 break;
+            case ScrubMessage scrub:
+                _scrubs.Add(scrub);
+                break;
             default:
                 Check.That(false);
                 break;
@@ -113,6 +123,11 @@ internal sealed class StagedEpoch
             digest.Add(MessageKind.Output, message.ComputeChecksum());
         }
 
+        foreach (ScrubMessage message in _scrubs)
+        {
+            digest.Add(MessageKind.Scrub, message.ComputeChecksum());
+        }
+
         return digest.Totals(PayloadBytes);
     }
 
@@ -133,11 +148,12 @@ internal sealed class StagedEpoch
         return bytes;
     }
 
-    /// <summary>Releases RAM blocks and disk writes once they are applied; the sections stay.</summary>
+    /// <summary>Releases RAM blocks, disk writes and scrubs once they are applied; the sections stay.</summary>
     public void ReleaseApplied()
     {
         ReleaseAll(_ramBlocks);
         ReleaseAll(_diskWrites);
+        ReleaseAll(_scrubs);
         PayloadBytes = 0;
     }
 
@@ -148,6 +164,7 @@ internal sealed class StagedEpoch
         ReleaseAll(_sections);
         ReleaseAll(_outputs);
         HasFlush = false;
+        RamDigest = null;
         MessageCount = 0;
     }
 

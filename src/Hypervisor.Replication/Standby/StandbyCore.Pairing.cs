@@ -46,6 +46,7 @@ internal sealed partial class StandbyCore
             HasRam = _hasRam,
             WasPrimary = _doubtful is not null,
             Doubtful = _doubtful ?? [],
+            Compression = (_hello!.Compressions & _options.Compressions).Best(),
         });
     }
 

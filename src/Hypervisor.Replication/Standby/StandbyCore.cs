@@ -83,7 +83,7 @@ internal sealed partial class StandbyCore
         switch (message.Kind)
         {
             case MessageKind.RamBlock or MessageKind.Section or MessageKind.DiskWrite or MessageKind.DiskBlock:
-            case MessageKind.Output or MessageKind.DiskDigest:
+            case MessageKind.Output or MessageKind.DiskDigest or MessageKind.Scrub:
                 OnData(message);
                 break;
             case MessageKind.EpochEnd when State == StandbyState.Protecting:
@@ -201,7 +201,7 @@ internal sealed partial class StandbyCore
 
     private void OnData(Message message)
     {
-        if (message.Epoch == 0 && State == StandbyState.Copying)
+        if (message.Epoch == 0 && message.Kind != MessageKind.Scrub && State == StandbyState.Copying)
         {
             if (_stage.FindRangeError(message) is { } rangeError)
             {

@@ -37,6 +37,9 @@ public sealed record StandbyOptions
     /// <summary>Whether an epoch with a flush is acknowledged only when durable (rule 19).</summary>
     public bool IsAckDurable { get; init; } = true;
 
+    /// <summary>How it can take what is compressed.</summary>
+    public Compressions Compressions { get; init; } = Compressions.None;
+
     /// <summary>What to do without a witness.</summary>
     public WitnessPolicy OnWitnessLost { get; init; } = WitnessPolicy.Wait;
 

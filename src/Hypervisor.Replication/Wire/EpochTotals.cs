@@ -6,5 +6,6 @@ internal readonly record struct EpochTotals(
     uint Sections,
     uint DiskWrites,
     uint Outputs,
+    uint Scrubs,
     long PayloadBytes,
     uint Digest);

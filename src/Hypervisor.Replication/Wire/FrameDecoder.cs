@@ -84,12 +84,13 @@ internal sealed class FrameDecoder
         MessageKind.Abort => AbortMessage.Read(ref reader),
         MessageKind.DiskDigest => DiskDigestMessage.Read(ref reader),
         MessageKind.DiskAnswer => DiskAnswerMessage.Read(ref reader),
+        MessageKind.Scrub => ScrubMessage.Read(ref reader),
     };
 
     private static bool IsBulk(MessageKind kind) => kind switch
     {
         MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskWrite => true,
-        MessageKind.Section or MessageKind.Output => true,
+        MessageKind.Section or MessageKind.Output or MessageKind.Scrub => true,
         MessageKind.Hello or MessageKind.Welcome or MessageKind.Refusal => false,
         MessageKind.EpochEnd or MessageKind.EpochAck or MessageKind.FullCopyDone or MessageKind.FullCopyAck => false,
         MessageKind.Heartbeat or MessageKind.HeartbeatReply or MessageKind.DiskDigest => false,

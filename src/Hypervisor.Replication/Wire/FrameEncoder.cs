@@ -1,4 +1,5 @@
 using System;
+using System.Buffers.Binary;
 using Hypervisor.Core.State;
 
 namespace Hypervisor.Replication.Wire;
@@ -10,21 +11,37 @@ internal sealed class FrameEncoder
 {
     private ulong _nextSequence;
 
-    /// <summary>Bytes that <see cref="EncodeHead"/> needs for <paramref name="message"/>.</summary>
+    /// <summary>Bytes of header and fields for <paramref name="message"/>.</summary>
     public static int HeadBytes(Message message) => FrameHeader.Bytes + message.FieldBytes;
 
-    /// <summary>Stores header and fields; <see cref="Message.Bulk"/> follows on the wire from where it lies.</summary>
+    /// <summary>Stores header and fields; the bulk follows on the wire from where it lies.</summary>
+    /// <param name="message">Whose frame begins.</param>
+    /// <param name="target">Takes <see cref="HeadBytes"/> and the prefix of a packed payload.</param>
+    /// <param name="packedBytes">Length of what <see cref="PackedPayload.Pack"/> made of the bulk; 0: nothing.</param>
     /// <returns>Bytes stored.</returns>
-    public int EncodeHead(Message message, Span<byte> target)
+    public int EncodeHead(Message message, Span<byte> target, int packedBytes = 0)
     {
         int fieldBytes = message.FieldBytes;
-        Span<byte> fields = target.Slice(FrameHeader.Bytes, fieldBytes);
+        bool isPacked = packedBytes > 0;
+        int prefix = isPacked ? PackedPayload.PrefixBytes : 0;
+        if (isPacked)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(target[FrameHeader.Bytes..], message.PayloadBytes);
+        }
+
+        Span<byte> fields = target.Slice(FrameHeader.Bytes + prefix, fieldBytes);
         message.WriteFields(fields);
         uint checksum = message.KnownChecksum
             ?? ~Crc32C.Append(Crc32C.Append(Crc32C.Start, fields), message.Bulk.Span);
         var header = new FrameHeader(
-            message.Kind, message.Incarnation, message.Epoch, _nextSequence++, message.PayloadBytes, checksum);
+            message.Kind,
+            message.Incarnation,
+            message.Epoch,
+            _nextSequence++,
+            isPacked ? prefix + fieldBytes + packedBytes : message.PayloadBytes,
+            checksum,
+            isPacked);
         header.Write(target);
-        return FrameHeader.Bytes + fieldBytes;
+        return FrameHeader.Bytes + prefix + fieldBytes;
     }
 }

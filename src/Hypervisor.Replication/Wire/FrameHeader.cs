@@ -9,10 +9,11 @@ namespace Hypervisor.Replication.Wire;
 /// <remarks>
 /// Little-endian, 44 bytes:
 /// <code>
-///  0 magic u32 "HVFT"        4 protocol version u16     6 kind u8     7 flags u8, zero
+///  0 magic u32 "HVFT"        4 protocol version u16     6 kind u8     7 flags u8
 ///  8 incarnation u64        16 epoch u64               24 sequence u64, from 0 per connection and direction
 /// 32 payload length u32     36 payload CRC-32C u32     40 CRC-32C u32 of bytes 0 to 39
 /// </code>
+/// Flags: 1 = the payload is packed (<see cref="PackedPayload"/>); its CRC is that of the plain payload.
 /// </remarks>
 internal readonly record struct FrameHeader(
     MessageKind Kind,
@@ -20,7 +21,8 @@ internal readonly record struct FrameHeader(
     ulong Epoch,
     ulong Sequence,
     int PayloadBytes,
-    uint PayloadChecksum)
+    uint PayloadChecksum,
+    bool IsPacked = false)
 {
     /// <summary>Size of the head.</summary>
     public const int Bytes = 44;
@@ -28,17 +30,18 @@ internal readonly record struct FrameHeader(
     /// <summary>The only protocol version that this build speaks.</summary>
     public const ushort ProtocolVersion = 4;
 
+    private const byte PackedFlag = 1;
     private const uint Magic = 0x5446_5648; // "HVFT" in memory order
     private const int ChecksumOffset = 40;
 
     /// <summary>Stores the head at the start of <paramref name="target"/>.</summary>
     public void Write(Span<byte> target)
     {
-        Check.That(PayloadBytes >= 0 && PayloadBytes <= MessageLimits.PayloadBytesMax(Kind));
+        Check.That(PayloadBytes >= 0 && PayloadBytes <= BytesMax(Kind, IsPacked));
         BinaryPrimitives.WriteUInt32LittleEndian(target, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(target[4..], ProtocolVersion);
         target[6] = (byte)Kind;
-        target[7] = 0;
+        target[7] = IsPacked ? PackedFlag : (byte)0;
         BinaryPrimitives.WriteUInt64LittleEndian(target[8..], Incarnation);
         BinaryPrimitives.WriteUInt64LittleEndian(target[16..], Epoch);
         BinaryPrimitives.WriteUInt64LittleEndian(target[24..], Sequence);
@@ -60,20 +63,26 @@ internal readonly record struct FrameHeader(
         Expect("magic", BinaryPrimitives.ReadUInt32LittleEndian(source), Magic);
         Expect("protocol version", BinaryPrimitives.ReadUInt16LittleEndian(source[4..]), ProtocolVersion);
         Expect("header CRC", BinaryPrimitives.ReadUInt32LittleEndian(source[ChecksumOffset..]), Checksum(source));
-        Expect("flags", source[7], 0);
+        bool isPacked = source[7] == PackedFlag;
+        Expect("flags", source[7], isPacked ? PackedFlag : 0u);
 
         var kind = (MessageKind)source[6];
-        if (kind is < MessageKind.Hello or > MessageKind.DiskAnswer)
+        if (kind is < MessageKind.Hello or > MessageKind.Scrub)
         {
             throw new WireFormatException(
-                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.DiskAnswer}");
+                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.Scrub}");
         }
 
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(source[32..]);
-        if (length > (uint)MessageLimits.PayloadBytesMax(kind))
+        if (isPacked && !PackedPayload.IsAllowed(kind))
+        {
+            throw new WireFormatException($"{kind} is packed, which only bulk may be");
+        }
+
+        if (length > (uint)BytesMax(kind, isPacked))
         {
             throw new WireFormatException(
-                $"{kind} payload length is {length}, at most {MessageLimits.PayloadBytesMax(kind)} is allowed");
+                $"{kind} payload length is {length}, at most {BytesMax(kind, isPacked)} is allowed");
         }
 
         return new FrameHeader(
@@ -82,8 +91,12 @@ internal readonly record struct FrameHeader(
             BinaryPrimitives.ReadUInt64LittleEndian(source[16..]),
             BinaryPrimitives.ReadUInt64LittleEndian(source[24..]),
             (int)length,
-            BinaryPrimitives.ReadUInt32LittleEndian(source[36..]));
+            BinaryPrimitives.ReadUInt32LittleEndian(source[36..]),
+            isPacked);
     }
+
+    private static int BytesMax(MessageKind kind, bool isPacked)
+        => isPacked ? PackedPayload.BytesMax : MessageLimits.PayloadBytesMax(kind);
 
     private static uint Checksum(ReadOnlySpan<byte> header) => ~Crc32C.Append(Crc32C.Start, header[..ChecksumOffset]);
 

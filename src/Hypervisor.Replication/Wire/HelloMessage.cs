@@ -7,12 +7,13 @@ namespace Hypervisor.Replication.Wire;
 /// <code>
 /// node UUID | generation u64 | lease i64 ns | epochs in flight max u16 | VM UUID | pair UUID |
 /// machine model text | CPU model text | RAM bytes i64 |
-/// disk count u16 | per disk: id text, bytes i64 | section count u16 | per section: tag u32, instance u16, version u16
+/// disk count u16 | per disk: id text, bytes i64 |
+/// section count u16 | per section: tag u32, instance u16, version u16 | compressions u8
 /// </code>
 /// </remarks>
 internal sealed class HelloMessage : Message
 {
-    private const int FixedPartBytes = 16 + 8 + 8 + 2 + 16 + 16 + 8 + 2 + 2;
+    private const int FixedPartBytes = 16 + 8 + 8 + 2 + 16 + 16 + 8 + 2 + 2 + 1;
 
     /// <inheritdoc/>
     public override MessageKind Kind => MessageKind.Hello;
@@ -48,6 +49,9 @@ internal sealed class HelloMessage : Message
     /// <summary>What it runs.</summary>
     public required MachineIdentity Machine { get; init; }
 
+    /// <summary>How it may compress: the standby chooses one of them.</summary>
+    public Compressions Compressions { get; init; } = Compressions.None;
+
     /// <inheritdoc/>
     public override void WriteFields(Span<byte> target)
     {
@@ -75,6 +79,8 @@ internal sealed class HelloMessage : Message
             writer.U16(section.Instance);
             writer.U16(section.Version);
         }
+
+        writer.U8((byte)Compressions);
     }
 
     internal static HelloMessage Read(ref WireReader reader)
@@ -108,6 +114,7 @@ internal sealed class HelloMessage : Message
             LeaseNanos = lease,
             EpochsInFlightMax = inFlight,
             Machine = new MachineIdentity(vm, pair, machineModel, cpuModel, ram, disks, sections),
+            Compressions = (Compressions)reader.U8("compressions"),
         };
     }
 }

@@ -59,4 +59,7 @@ internal enum MessageKind : byte
 
     /// <summary>Standby to primary: whether the range is the same here.</summary>
     DiskAnswer = 19,
+
+    /// <summary>Primary to standby: what a range must have as of its place in the epoch.</summary>
+    Scrub = 20,
 }

@@ -20,6 +20,7 @@ internal static class MessageLimits
     public const int TextBytesMax = 255;
 
     private const int SmallBytesMax = 4096;
+    private const int ScrubBytesMax = 64 << 10; // hashes of some thousand pages
     private const int HelloBytesMax = 64 << 10;
 
     /// <summary>Largest payload of a frame of <paramref name="kind"/>.</summary>
@@ -44,5 +45,6 @@ internal static class MessageLimits
         MessageKind.Abort => SmallBytesMax,
         MessageKind.DiskDigest => SmallBytesMax,
         MessageKind.DiskAnswer => SmallBytesMax,
+        MessageKind.Scrub => ScrubBytesMax,
     };
 }

@@ -8,7 +8,7 @@ namespace Hypervisor.Replication.Wire;
 /// <code>
 /// node UUID | staged bytes max i64 | takeover timeout i64 ns | is ack durable u8 |
 /// incarnation and epoch where its disks stand, u64 | is RAM there as well u8 | was it the primary then u8 |
-/// count u16 | so many ranges: disk u16, offset i64, length i64
+/// count u16 | so many ranges: disk u16, offset i64, length i64 | compression u8
 /// </code>
 /// </remarks>
 internal sealed class WelcomeMessage : Message
@@ -16,7 +16,7 @@ internal sealed class WelcomeMessage : Message
     /// <summary>Most ranges that one may name.</summary>
     public const int DoubtfulMax = 3000;
 
-    private const int FixedBytes = 53, RangeBytes = 18;
+    private const int FixedBytes = 54, RangeBytes = 18;
 
     /// <inheritdoc/>
     public override MessageKind Kind => MessageKind.Welcome;
@@ -50,6 +50,9 @@ internal sealed class WelcomeMessage : Message
     /// <summary>What it may have changed after the point (rule 37).</summary>
     public IReadOnlyList<DiskRange> Doubtful { get; init; } = [];
 
+    /// <summary>Which one of those that the Hello offers.</summary>
+    public Compressions Compression { get; init; } = Compressions.None;
+
     /// <inheritdoc/>
     public override void WriteFields(Span<byte> target)
     {
@@ -69,6 +72,7 @@ internal sealed class WelcomeMessage : Message
             writer.Size(range.OffsetBytes);
             writer.Size(range.LengthBytes);
         }
+        writer.U8((byte)Compression);
     }
 
     internal static WelcomeMessage Read(ref WireReader reader) => new()
@@ -81,6 +85,7 @@ internal sealed class WelcomeMessage : Message
         HasRam = reader.Flag("is RAM there"),
         WasPrimary = reader.Flag("was primary"),
         Doubtful = ReadRanges(ref reader),
+        Compression = (Compressions)reader.U8("compression"),
     };
 
     private static DiskRange[] ReadRanges(ref WireReader reader)

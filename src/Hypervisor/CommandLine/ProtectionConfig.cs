@@ -1,6 +1,7 @@
 using System;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Link;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.CommandLine;
 
@@ -35,6 +36,9 @@ internal sealed record ProtectionConfig
     /// Whether an epoch with a flush is acknowledged only once it is durable (fault-tolerance rule 19).
     /// </summary>
     public bool IsAckDurable { get; init; } = true;
+
+    /// <summary>How a primary may compress what it sends.</summary>
+    public CompressionTerms Compression { get; init; } = CompressionTerms.Off;
 
     /// <summary>What the primary does without a standby.</summary>
     public StandbyLossPolicy OnStandbyLoss { get; init; } = StandbyLossPolicy.Alone;

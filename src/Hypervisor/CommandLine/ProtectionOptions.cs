@@ -39,6 +39,12 @@ internal static class ProtectionOptions
         "SIZE",
         "With --epoch auto: what a checkpoint should send at most [default: a quarter of the standby's room].");
 
+    private static readonly Option<string> s_compress = OptionShapes.One(
+        "--compress",
+        CompressText.Shape,
+        "How a primary, or a standby once it is one, compresses what it sends; auto: the best that both hosts have, "
+        + "zstd:1, lz4 or none [default: auto].");
+
     private static readonly Option<string> s_witness = OptionShapes.One(
         "--witness", "file:PATH|etcd:URL", "The record that decides who may run; both halves must reach it.");
 
@@ -65,7 +71,7 @@ internal static class ProtectionOptions
     private static readonly Option[] s_all =
     [
         s_epoch, s_maxOutputLatency, s_maxPause, s_maxStaging, s_witness, s_ack, s_onStandbyLoss, s_onWitnessLoss,
-        s_lease, s_takeoverTimeout,
+        s_lease, s_takeoverTimeout, s_compress,
     ];
 
     /// <summary>Adds the options to a command.</summary>
@@ -106,6 +112,7 @@ internal static class ProtectionOptions
                 "memory" => false,
                 string other => throw new UsageException($"--ack: '{other}' is not known; allowed: durable, memory"),
             },
+            Compression = CompressText.Parse(s_compress.Name, words.GetValue(s_compress)),
             OnStandbyLoss = words.GetValue(s_onStandbyLoss) switch
             {
                 null or "alone" => StandbyLossPolicy.Alone,
@@ -136,6 +143,7 @@ internal static class ProtectionOptions
         s_lease.Name, DurationText.Write(config.Lease),
         s_takeoverTimeout.Name, DurationText.Write(config.TakeoverTimeout),
         s_ack.Name, config.IsAckDurable ? "durable" : "memory",
+        s_compress.Name, CompressText.Write(config.Compression),
         s_onStandbyLoss.Name, config.OnStandbyLoss switch
         {
             StandbyLossPolicy.Alone => "alone",

@@ -29,11 +29,11 @@ internal sealed class ControlClient : IDisposable
     /// <summary>Asks and waits for the answer.</summary>
     /// <returns>The answer's line.</returns>
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
-    public string Ask(string command, bool follows = true)
+    public string Ask(string command, bool follows = true, long? bytesPerSecond = null)
     {
         try
         {
-            Send(command, follows);
+            Send(command, follows, bytesPerSecond);
         }
         catch (SocketException)
         {
@@ -134,7 +134,7 @@ internal sealed class ControlClient : IDisposable
         throw new FailureException($"--control {_path}: the answer is none of ours: {line}");
     }
 
-    private void Send(string command, bool follows)
+    private void Send(string command, bool follows, long? bytesPerSecond)
     {
         var buffer = new System.Buffers.ArrayBufferWriter<byte>(64);
         using (var json = new Utf8JsonWriter(buffer))
@@ -144,6 +144,11 @@ internal sealed class ControlClient : IDisposable
             if (!follows)
             {
                 json.WriteBoolean("follow", false);
+            }
+
+            if (bytesPerSecond is { } rate)
+            {
+                json.WriteNumber("rate", rate);
             }
 
             json.WriteEndObject();

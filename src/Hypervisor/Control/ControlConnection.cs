@@ -88,16 +88,17 @@ internal sealed class ControlConnection : IDisposable
             }
             else
             {
-                Send(Answer(request.Command));
+                Send(Answer(request));
             }
         }
     }
 
-    private ReadOnlyMemory<byte> Answer(string command) => command switch
+    private ReadOnlyMemory<byte> Answer(in ControlRequest request) => request.Command switch
     {
         ControlCommands.Status => ControlAnswer.Of(_watch.Status()),
         ControlCommands.Stop => AnswerTo(_watch.Stop("asked for over the control socket")),
         ControlCommands.TakeOver => AnswerTo(_watch.TakeOver()),
+        ControlCommands.Scrub => AnswerTo(_watch.Scrub(request.BytesPerSecond)),
         _ => ControlAnswer.Commands(),
     };
 

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
@@ -79,6 +80,9 @@ internal sealed record GuestStatus
 
     /// <summary>Bytes of the last full copy.</summary>
     public long CopyTotalBytes { get; init; }
+
+    /// <summary>The last scrub.</summary>
+    public ScrubStatus Scrub { get; init; } = new(ScrubState.None, 0, 0, "");
 
     /// <summary>Guest instructions run; null when nobody counts them.</summary>
     public ulong? Instructions { get; init; }

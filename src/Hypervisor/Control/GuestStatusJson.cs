@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Text.Json;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
@@ -50,6 +51,12 @@ internal static class GuestStatusJson
         json.WriteNumber("dirtyPages", status.DirtyPages);
         json.WriteNumber("copyDoneBytes", status.CopyDoneBytes);
         json.WriteNumber("copyTotalBytes", status.CopyTotalBytes);
+        json.WriteStartObject("scrub");
+        json.WriteString("state", GuestStates.NameOf(status.Scrub.State));
+        json.WriteNumber("bytes", status.Scrub.SentBytes);
+        json.WriteNumber("number", status.Scrub.Number);
+        json.WriteString("reason", status.Scrub.Reason);
+        json.WriteEndObject();
         if (status.Instructions is { } instructions)
         {
             json.WriteNumber("instructions", instructions);
@@ -112,6 +119,7 @@ internal static class GuestStatusJson
                 DirtyPages = Number(json, "dirtyPages"),
                 CopyDoneBytes = Number(json, "copyDoneBytes"),
                 CopyTotalBytes = Number(json, "copyTotalBytes"),
+                Scrub = ReadScrub(json.GetProperty("scrub")),
                 Instructions = json.TryGetProperty("instructions", out JsonElement count) ? count.GetUInt64() : null,
                 Disks = ReadDisks(json.GetProperty("disks")),
                 Taints = ReadTaints(json.GetProperty("taints")),
@@ -132,6 +140,12 @@ internal static class GuestStatusJson
     {
         TotalNanos = Number(json, "totalMicros") * NanosPerMicro,
     };
+
+    private static ScrubStatus ReadScrub(JsonElement json) => new(
+        Enum.Parse<ScrubState>(Text(json, "state"), ignoreCase: true),
+        Number(json, "bytes"),
+        (int)Number(json, "number"),
+        Text(json, "reason"));
 
     private static DiskIdentity[] ReadDisks(JsonElement json)
     {

@@ -110,6 +110,18 @@ internal sealed class GuestWatch : IDisposable
         }
     }
 
+    /// <summary>Asks for a scrub.</summary>
+    /// <returns>Null when it was asked for; else why not.</returns>
+    public string? Scrub(long bytesPerSecond)
+    {
+        lock (_lock)
+        {
+            return _guest is null
+                ? $"scrub: the guest is {_without.State}; allowed: a primary that is protected"
+                : _guest.Scrub(bytesPerSecond);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

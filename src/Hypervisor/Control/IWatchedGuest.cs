@@ -12,4 +12,8 @@ internal interface IWatchedGuest
     /// <summary>Asks a standby to run the guest here.</summary>
     /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
     string? TakeOver();
+
+    /// <summary>Asks a primary to compare everything with its standby, at a rate.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    string? Scrub(long bytesPerSecond);
 }

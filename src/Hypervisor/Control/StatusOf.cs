@@ -49,6 +49,7 @@ internal static class StatusOf
             HasLease = numbers.Status.HasLease,
             BytesSent = numbers.Status.BytesSent,
             DirtyPages = numbers.LastDirtyPages,
+            Scrub = numbers.Status.Scrub with { Reason = numbers.Status.Scrub.Reason ?? "" },
             CopyDoneBytes = copy.DoneBytes,
             CopyTotalBytes = copy.TotalBytes,
             Disks = disks,

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Linq;
 using System.Text;
 using Hypervisor.CommandLine;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 
@@ -51,6 +52,11 @@ internal static class StatusTable
             rows.Add(("copy", $"{Megabytes(status.CopyDoneBytes)} of {Megabytes(status.CopyTotalBytes)}"));
         }
 
+        if (status.Scrub.Number > 0)
+        {
+            rows.Add(("scrub", Scrub(status.Scrub)));
+        }
+
         if (status.Instructions is { } instructions)
         {
             rows.Add(("instructions", Text($"{instructions}")));
@@ -68,6 +74,15 @@ internal static class StatusTable
     /// <summary>State and the reason for it.</summary>
     public static string State(GuestStatus status)
         => status.Reason.Length > 0 ? $"{status.State}: {status.Reason}" : status.State;
+
+    /// <summary>What came of a scrub, in words.</summary>
+    public static string Scrub(in ScrubStatus scrub) => scrub.State switch
+    {
+        ScrubState.None => "none",
+        ScrubState.Running => $"running, {Megabytes(scrub.SentBytes)} read",
+        ScrubState.Same => $"everything is the same, {Megabytes(scrub.SentBytes)}",
+        ScrubState.Ended => $"ended after {Megabytes(scrub.SentBytes)}: {scrub.Reason}",
+    };
 
     /// <summary>What makes the protection weaker, in words.</summary>
     public static string Taints(PairTaints taints)

@@ -74,6 +74,9 @@ internal sealed class GuestMachine : IWatchedGuest, IDisposable
     public string? TakeOver() => "takeover: this guest has no pair; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
+    public string? Scrub(long bytesPerSecond) => "scrub: this guest has no pair; allowed: a primary that is protected";
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         if (_machine.IsStarted)

@@ -1,6 +1,7 @@
 using System;
 using System.Globalization;
 using System.Text;
+using Hypervisor.Core.Memory;
 using Hypervisor.Replication.Session;
 
 namespace Hypervisor.Sessions;
@@ -17,6 +18,15 @@ internal static class PauseText
         + $"capture {Millis(numbers.CapturePart.P99Nanos)}, rearm {Millis(numbers.RearmPart.P99Nanos)}, "
         + $"resume {Millis(numbers.ResumePart.P99Nanos)})");
 
+    /// <summary>What of the dirty pages had to be sent.</summary>
+    public static string DescribeSent(in PrimaryStatistics numbers) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"sent for them: dirty {Mebibytes(numbers.DirtyPages * PageKernels.PageBytes)} · "
+        + $"changed lines {Mebibytes(numbers.DeltaLines * PageKernels.LineBytes)} · "
+        + $"encoded {Mebibytes(numbers.DeltaBytes)} · with disks and devices {Mebibytes(numbers.EpochPlainBytes)} · "
+        + $"on the wire {Mebibytes(numbers.EpochSentBytes)} MiB: "
+        + $"{numbers.DirtyBytesPerSentByte:0.0} dirty bytes for each byte sent");
+
     /// <summary>The phases of an epoch; a name without numbers never happened.</summary>
     public static string DescribePhases(in PrimaryStatistics numbers)
     {
@@ -31,6 +41,9 @@ internal static class PauseText
 
         return line.ToString();
     }
+
+    private static string Mebibytes(long bytes)
+        => (bytes / (double)(1 << 20)).ToString("0.0", CultureInfo.InvariantCulture);
 
     private static string Millis(long nanos) => (nanos / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
 }

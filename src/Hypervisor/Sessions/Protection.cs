@@ -93,6 +93,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
             HeartbeatNanos = Math.Max(1, lease / HeartbeatsPerLease),
             LeaseNanos = lease,
             ProgressNanos = Math.Max(lease * 2, new PrimaryOptions { Node = default, Machine = machine }.ProgressNanos),
+            Compression = terms.Compression,
             OnStandbyLost = terms.OnStandbyLoss,
             OnWitnessLost = terms.OnWitnessLoss,
             Taints = PairIdentity.Taints(terms, standby),
@@ -136,6 +137,21 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
+    public string? Scrub(long bytesPerSecond)
+    {
+        PrimaryStatus status = _replicator.Statistics.Status;
+        if (status.State != PrimaryState.Protected || status.Scrub.State == ScrubState.Running)
+        {
+            string isBusy = status.Scrub.State == ScrubState.Running ? ", and a scrub is running" : "";
+            return $"scrub: the primary is {GuestStates.NameOf(status.State)}{isBusy}; allowed: one that is protected, "
+                + "one at a time";
+        }
+
+        _replicator.Scrub(bytesPerSecond);
+        return null;
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         _guest.SetOverflow(static () => { });
@@ -150,6 +166,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         if (statistics.Epochs > 0)
         {
             Say(PauseText.Describe(statistics));
+            Say(PauseText.DescribeSent(statistics));
             Say(PauseText.DescribePhases(statistics));
             Say(PaceText.Describe(statistics.CutReasons));
         }

@@ -153,6 +153,9 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     }
 
     /// <inheritdoc/>
+    public string? Scrub(long bytesPerSecond) => "scrub: this is no primary; allowed: the one that is protected";
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         _replicator.Dispose();
@@ -185,6 +188,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             TakeoverNanos = terms.TakeoverTimeout.Ticks * TimeSpan.NanosecondsPerTick,
             StagedBytesMax = (2 * config.MemoryBytes) + StagedBytesBeyondRam,
             IsAckDurable = terms.IsAckDurable,
+            Compressions = LinkCompression.Available,
             OnWitnessLost = terms.OnWitnessLoss,
             Taints = PairIdentity.Taints(terms, listen),
         };

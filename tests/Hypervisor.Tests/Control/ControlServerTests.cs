@@ -65,6 +65,21 @@ public sealed class ControlServerTests : IDisposable
         Assert.Equal(1, guest.TakeOvers);
     }
 
+    [Theory]
+    [InlineData(null, 64L << 20)]
+    [InlineData(1L << 20, 1L << 20)]
+    public void Scrub_is_asked_of_the_guest_with_its_rate(long? asked, long rate)
+    {
+        var guest = new WatchedGuest();
+        using GuestWatch watch = Open("a", out _);
+        using IDisposable shown = watch.Show(guest);
+        using var client = new ControlClient(PathOf("a"));
+
+        _ = client.Ask("scrub", bytesPerSecond: asked);
+
+        Assert.Equal(rate, guest.ScrubRate);
+    }
+
     [Fact]
     public void Guest_that_is_hidden_is_asked_nothing_more_and_shows_as_ended()
     {
@@ -89,7 +104,7 @@ public sealed class ControlServerTests : IDisposable
     [InlineData("{\"a\":{\"b\":{\"c\":1}}}", "no JSON")]
     [InlineData("[]", "the line is array")]
     [InlineData("7", "the line is number")]
-    [InlineData("{}", "command: missing; allowed: status, events, stop, takeover, commands")]
+    [InlineData("{}", "command: missing; allowed: status, events, stop, takeover, scrub, commands")]
     [InlineData("{\"command\":7}", "field 'command' is not understood")]
     [InlineData("{\"command\":\"fly\"}", "command 'fly' is not known; allowed: status, events")]
     [InlineData("{\"command\":\"status\",\"now\":true}", "field 'now' is not understood")]

@@ -1,4 +1,5 @@
 using Hypervisor.Control;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
@@ -29,6 +30,7 @@ internal static class Samples
         HasLease = true,
         BytesSent = 5 << 20,
         DirtyPages = 321,
+        Scrub = new ScrubStatus(ScrubState.Ended, 2 << 20, 4, "the link broke"),
         CopyDoneBytes = 1 << 20,
         CopyTotalBytes = 4 << 20,
         Instructions = 123_456_789,

@@ -19,6 +19,7 @@ public sealed class StatusTableTests
             "lag          4.20 ms",
             "sent         5.0 MiB",
             "dirty pages  321 in the last epoch",
+            "scrub        ended after 2.0 MiB: the link broke",
             "instructions 123456789",
             "disk         root, 1G",
             "disk         data, 4K",

@@ -17,6 +17,14 @@ internal sealed class WatchedGuest : IWatchedGuest
 
     public void Stop(string reason) => StopReason = reason;
 
+    public long ScrubRate { get; private set; }
+
+    public string? Scrub(long bytesPerSecond)
+    {
+        ScrubRate = bytesPerSecond;
+        return null;
+    }
+
     public string? TakeOver()
     {
         TakeOvers++;

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Hypervisor.Simulation;
@@ -57,6 +58,31 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(5060992)]
     [InlineData(5123588)]
     public void Seed_that_found_something_once_is_quiet(ulong seed) => Assert.Null(Simulator.Run(seed).Violation);
+
+    [Fact]
+    public void Scrubs_beside_faults_find_nothing_where_there_is_nothing()
+    {
+        RunResult[] results = RunAll(Scrubbing.Sound, 2000);
+
+        Assert.Empty(results.Where(result => result.Violation is not null).Select(result => $"{result.Seed}"));
+        Assert.True(results.Sum(result => result.SoundScrubs) > results.Length / 10, "hardly a scrub came to its end");
+    }
+
+    [Fact]
+    public void Rule_25_scrub_finds_a_byte_that_changed_by_itself()
+    {
+        RunResult[] results = RunAll(Scrubbing.Decayed, 2000);
+
+        Assert.Empty(results.Where(result => result.Violation is not null).Select(result => $"{result.Seed}"));
+        Assert.True(results.Sum(result => result.SoundScrubs) < results.Length * 3 / 4, "it finds little");
+    }
+
+    private static RunResult[] RunAll(Scrubbing scrubbing, int count)
+    {
+        var results = new RunResult[count];
+        Parallel.For(0, count, i => results[i] = Simulator.Run(FirstSeed + (ulong)i, null, scrubbing));
+        return results;
+    }
 
     [Fact]
     public void Run_is_determined_by_its_seed()

@@ -13,6 +13,7 @@ public sealed class RamCopierTests : IDisposable
     private const int Pages = 1500; // more than the staging area has slots
     private readonly GuestRam _ram = new(Pages * 4096);
     private readonly GuestRam _standby = new(Pages * 4096);
+    private readonly RamDigest _digest = new(Pages);
     private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 32 << 10);
     private readonly RamReplica _replica = new(Pages);
     private readonly RamCopier _copier;
@@ -20,7 +21,7 @@ public sealed class RamCopierTests : IDisposable
     public RamCopierTests() => _copier = new RamCopier(_ram, _replica, _pool, chunk =>
     {
         Assert.True(RamDelta.TryCheck(chunk.Content.Span, Pages, out string? refusal), refusal);
-        RamDelta.Apply(chunk.Content.Span, _standby);
+        RamDelta.Apply(chunk.Content.Span, _standby, _digest);
         chunk.Dispose();
     });
 
@@ -52,6 +53,7 @@ public sealed class RamCopierTests : IDisposable
         Store(7, 1);
         Store(8, 1);
         Store(9, 1);
+        Store(10, 1);
         _copier.BeginRound();
         _copier.StampListed(10);
         Assert.True(_copier.CopyChanged(null, static _ => { }));
@@ -60,18 +62,21 @@ public sealed class RamCopierTests : IDisposable
         _copier.StampListed(11);
         Assert.True(_copier.CopyCut()); // the standby never gets to commit it
         Store(9, 3);
+        Store(10, 0);
         _copier.BeginRound();
         _copier.StampListed(12);
         _standby.WritableBytes(7 * 4096, 4096).Fill(0x77); // marks of what is sent
         _standby.WritableBytes(8 * 4096, 4096).Fill(0x77);
         _standby.WritableBytes(9 * 4096, 4096).Fill(0x77);
 
-        Assert.Equal(2, _copier.CountChanged(10));
+        Assert.Equal(3, _copier.CountChanged(10));
         Assert.True(_copier.CopyChanged(10, static _ => { }));
 
         Assert.Equal(0x77, _standby.ReadOnlyBytes(7 * 4096, 1)[0]);
         Assert.Equal(_ram.ReadOnlyBytes(8 * 4096, 4096), _standby.ReadOnlyBytes(8 * 4096, 4096));
         Assert.Equal(_ram.ReadOnlyBytes(9 * 4096, 4096), _standby.ReadOnlyBytes(9 * 4096, 4096));
+        Assert.Equal(0, _standby.ReadOnlyBytes(10 * 4096, 1)[0]);
+        Assert.Equal(0, _replica.Shadow.Page(10)[0]); // and the next delta is one against zeroes
     }
 
     [Fact]

@@ -14,11 +14,12 @@ public sealed class RamDeltaTests : IDisposable
     private readonly GuestRam _source = new(Pages * 4096);
     private readonly GuestRam _target = new(Pages * 4096);
     private readonly PrivateRam _shadow = new(Pages);
+    private readonly RamDigest _digest = new(Pages);
     private readonly ChunkPool _pool = new(countMax: 4, chunkBytes: 16 << 10);
     private readonly List<byte[]> _sent = [];
     private readonly RamDeltaWriter _writer;
 
-    public RamDeltaTests() => _writer = new RamDeltaWriter(_shadow, _pool, chunk =>
+    public RamDeltaTests() => _writer = new RamDeltaWriter(_shadow, new RamDigest(_shadow.PageCount), _pool, chunk =>
     {
         _sent.Add(chunk.Content.ToArray());
         chunk.Dispose();
@@ -32,14 +33,14 @@ public sealed class RamDeltaTests : IDisposable
     }
 
     [Fact]
-    public void Changed_lines_and_only_those_are_written()
+    public void Changed_words_and_only_those_are_written()
     {
         Store(3, 100, 0xAB);
         Store(3, 200, 0xCD);
         WriteAll(fresh: false, 3);
 
         byte[] chunk = Assert.Single(_sent);
-        Assert.Equal(4 + 8 + (2 * 64), chunk.Length);
+        Assert.Equal(4 + 8 + (2 * (2 + 8)), chunk.Length);
         Assert.Equal(0b1010ul, BinaryPrimitives.ReadUInt64LittleEndian(chunk.AsSpan(4)));
 
         _sent.Clear();
@@ -72,6 +73,7 @@ public sealed class RamDeltaTests : IDisposable
     {
         _target.WritableBytes(5 * 4096, 4096).Fill(0x77);
         _target.WritableBytes(6 * 4096, 4096).Fill(0x77);
+        _digest.Recompute(_target);
         Store(5, 64, 0x11);
 
         WriteAll(fresh: true, 5, 6);
@@ -118,7 +120,7 @@ public sealed class RamDeltaTests : IDisposable
         Store(2, 4000, 2);
         WriteAll(fresh: false, 1, 2);
         byte[] chunk = Assert.Single(_sent);
-        int record = 4 + 8 + 64;
+        int record = 4 + 8 + 2 + 8;
 
         for (int length = 0; length < chunk.Length; length++)
         {
@@ -130,7 +132,10 @@ public sealed class RamDeltaTests : IDisposable
     [InlineData("00010000" + "0100000000000000", "page 256 of a machine with 256")]
     [InlineData("FFFFFF3F" + "0100000000000000", "page 1073741823")]
     [InlineData("00000000" + "0000000000000000", "without a line")]
-    [InlineData("00000000" + "FFFFFFFFFFFFFFFF", "needs 4108 bytes")]
+    [InlineData("00000000" + "FFFFFFFFFFFFFFFF", "end early")]
+    [InlineData("00000000" + "0100000000000000" + "FF00", "needs 78 bytes, 14 are left")]
+    [InlineData("00000000" + "0100000000000000" + "0000", "contradict")]
+    [InlineData("00000000" + "0100000000000000" + "0102", "contradict")]
     [InlineData("00000040" + "0000000000000000", "without a line")]
     [InlineData("00000080" + "00000000", "0 zero pages")]
     [InlineData("01000080" + "00010000", "256 zero pages from page 1")]
@@ -161,7 +166,36 @@ public sealed class RamDeltaTests : IDisposable
 
             if (RamDelta.TryCheck(chunk.AsSpan(0, length), Pages, out _))
             {
-                RamDelta.Apply(chunk.AsSpan(0, length), _target);
+                RamDelta.Apply(chunk.AsSpan(0, length), _target, _digest);
+            }
+        }
+    }
+
+    [Fact]
+    public void Damaged_records_are_refused_or_applied_and_never_harm()
+    {
+        var random = new Random(6);
+        for (int page = 0; page < 8; page++)
+        {
+            random.NextBytes(_source.WritableBytes(page * 4096, 4096));
+            _source.WritableBytes((page * 4096) + 512, 1024).Clear();
+        }
+
+        WriteAll(fresh: false, 0, 1, 2);
+        byte[] whole = _sent[0];
+        for (int round = 0; round < 20_000; round++)
+        {
+            byte[] chunk = [.. whole.AsSpan(0, random.Next(8) == 0 ? random.Next(whole.Length) : whole.Length)];
+            for (int i = random.Next(1, 6); i > 0 && chunk.Length > 0; i--)
+            {
+                // Mostly where the masks are.
+                chunk[random.Next(2) == 0 ? random.Next(chunk.Length) : random.Next(Math.Min(chunk.Length, 80))]
+                    = (byte)random.Next();
+            }
+
+            if (RamDelta.TryCheck(chunk, Pages, out _))
+            {
+                RamDelta.Apply(chunk, _target, _digest);
             }
         }
     }
@@ -193,12 +227,18 @@ public sealed class RamDeltaTests : IDisposable
         foreach (byte[] chunk in _sent)
         {
             Assert.True(RamDelta.TryCheck(chunk, Pages, out string? refusal), refusal);
-            RamDelta.Apply(chunk, _target);
+            RamDelta.Apply(chunk, _target, _digest);
         }
 
         _sent.Clear();
     }
 
-    private void AssertSame() => Assert.True(
-        _source.ReadOnlyBytes(0, Pages * 4096).SequenceEqual(_target.ReadOnlyBytes(0, Pages * 4096)));
+    private void AssertSame()
+    {
+        Assert.True(_source.ReadOnlyBytes(0, Pages * 4096).SequenceEqual(_target.ReadOnlyBytes(0, Pages * 4096)));
+        var all = new RamDigest(Pages);
+        all.Recompute(_source);
+        Assert.Equal(all.Value, _digest.Value);
+        Assert.Equal(all.Value, _writer.Digest.Value);
+    }
 }

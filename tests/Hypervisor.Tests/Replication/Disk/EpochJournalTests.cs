@@ -44,7 +44,7 @@ public sealed class EpochJournalTests
         StagedEpoch epoch = Epoch(1, Write(0, 0, 0x11), Write(1, 0, 0x33), Write(0, 0, 0x22));
 
         journal.Append(epoch, isDurable: true);
-        journal.Apply(epoch);
+        journal.Apply(epoch, static _ => { });
 
         Assert.Equal(0x22, _disks[0].Bytes[0]);
         Assert.Equal(0x33, _disks[1].Bytes[0]);
@@ -85,7 +85,7 @@ public sealed class EpochJournalTests
                 foreach (StagedEpoch epoch in epochs)
                 {
                     journal.Append(epoch, isDurable: true);
-                    journal.Apply(epoch);
+                    journal.Apply(epoch, static _ => { });
                 }
             }
             catch (CrashPoint.CrashedException)
@@ -124,7 +124,7 @@ public sealed class EpochJournalTests
             {
                 StagedEpoch epoch = Epoch(number, Write(0, 0, (byte)number));
                 journal.Append(epoch, isDurable: true);
-                journal.Apply(epoch);
+                journal.Apply(epoch, static _ => { });
             }
 
             _crash.Set(steps);
@@ -200,7 +200,7 @@ public sealed class EpochJournalTests
         {
             StagedEpoch epoch = Epoch(number, Write(0, 0, (byte)number));
             journal.Append(epoch, isDurable: false);
-            journal.Apply(epoch);
+            journal.Apply(epoch, static _ => { });
         }
 
         Assert.InRange(_first.LengthBytes + _second.LengthBytes, 1, 2000);
@@ -217,7 +217,7 @@ public sealed class EpochJournalTests
             Write(1, 0, 0x33));
 
         journal.Append(epoch, isDurable: true);
-        journal.Apply(epoch);
+        journal.Apply(epoch, static _ => { });
 
         Assert.Equal(0, _disks[0].Bytes[0]);
         Assert.Equal(0x33, _disks[1].Bytes[0]);
@@ -232,7 +232,7 @@ public sealed class EpochJournalTests
         EpochJournal journal = NewJournal();
         StagedEpoch epoch = Epoch(1, Write(0, 0, 1));
         journal.Append(epoch, isDurable: true);
-        journal.Apply(epoch);
+        journal.Apply(epoch, static _ => { });
         journal.Finish();
         _disks[0].Write(0, new byte[16]);
 

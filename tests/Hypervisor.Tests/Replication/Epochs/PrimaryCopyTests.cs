@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Wire;
 using Xunit;
@@ -42,6 +43,26 @@ public sealed class PrimaryCopyTests
         Assert.Equal(PrimaryState.Alone, primary.Core.State);
         Assert.Contains("standby answers for", primary.Core.Reason, StringComparison.Ordinal);
         Assert.DoesNotContain(primary.Log, line => line.StartsWith("compared", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void What_was_written_during_the_copy_does_not_hold_the_guest_for_ever()
+    {
+        RecordedPrimary primary = Copying();
+        var write = new DiskWriteMessage
+        {
+            Disk = 0,
+            Operation = BlockOperation.Write,
+            OffsetBytes = 0,
+            LengthBytes = 2 << 20, // of a standby that holds 4 MiB
+        };
+        write.Attach(new byte[2 << 20], null);
+        primary.Core.OnDiskWrite(write, primary.Now);
+        primary.Core.OnCopyConverged(primary.Now);
+        primary.Core.OnCutTaken(0, primary.Now);
+        primary.Core.OnCaptured(new SectionMessage(), primary.Now);
+
+        Assert.DoesNotContain("hold", primary.Log);
     }
 
     [Fact]

@@ -109,13 +109,13 @@ internal sealed class RecordedPrimary : IPrimaryActions
         Core.OnCaptureDone(epoch, [], Now);
     }
 
-    public void Ack(ulong epoch, long? echo = null) => Core.OnMessage(
+    public void Ack(ulong epoch, long? echo = null, ulong applied = 0) => Core.OnMessage(
         new EpochAckMessage
         {
             Incarnation = Incarnation,
             Epoch = epoch,
             EchoNanos = echo ?? Now,
-            AppliedEpoch = 0,
+            AppliedEpoch = applied,
         },
         Now);
 
@@ -136,13 +136,17 @@ internal sealed class RecordedPrimary : IPrimaryActions
 
     public void CloseLink(string reason) => Log.Add($"close: {reason}");
 
-    public void StartFullCopy(in ResyncPlan plan, IReadOnlyList<DiskRange> doubtful) => Log.Add("copy");
+    public void StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan) => Log.Add("copy");
 
     public void ContinueCopy(DiskRange range, bool isSame) => Log.Add($"compared {range} {isSame}");
 
     public void TellIdle(ulong epoch) => Log.Add($"tell idle {epoch}");
 
     public void RequestCut(ulong epoch) => Log.Add($"cut {epoch}");
+
+    public void StartScrub(long bytesPerSecond) => Log.Add($"scrub {bytesPerSecond}");
+
+    public void EndScrub(string? reason, long sentBytes) => Log.Add($"scrubbed {sentBytes} {reason ?? "same"}");
 
     public void ReleaseOutput(ulong epoch) => Log.Add($"release {epoch}");
 

@@ -82,6 +82,42 @@ public sealed class TcpLinkTests : IDisposable
     }
 
     [Fact]
+    public void What_is_packed_after_an_agreement_is_less_and_restored()
+    {
+        Compressions way = LinkCompression.Available.Best();
+        Assert.SkipUnless(way != Compressions.None, "no compressor on this host");
+        _link.Agree(way, zstdLevel: 1);
+        var message = new RamBlockMessage { PageCount = 3 };
+        message.Attach(new byte[60_000], null);
+
+        _link.Send(message);
+
+        byte[] head = new byte[FrameHeader.Bytes];
+        ReceiveAll(head);
+        FrameHeader header = new FrameDecoder().DecodeHeader(head);
+        byte[] packed = new byte[header.PayloadBytes];
+        ReceiveAll(packed);
+        Assert.True(header.IsPacked && packed.Length < 1000);
+        byte[] frame = [.. head, .. packed];
+        _peer.Send(frame); // what it sent is what it takes
+        var back = (RamBlockMessage)_events.Take();
+        Assert.Equal(new byte[60_000], back.Bulk.ToArray());
+        Assert.Equal(header.PayloadChecksum, back.KnownChecksum);
+    }
+
+    [Fact]
+    public void Packed_frame_without_an_agreement_ends_the_link()
+    {
+        byte[] frame = new byte[FrameHeader.Bytes + 100];
+        new FrameHeader(MessageKind.RamBlock, 1, 0, 0, 100, 0, IsPacked: true).Write(frame);
+
+        _peer.Send(frame);
+
+        string reason = _events.TakeLoss(LinkLoss.Broken);
+        Assert.Contains("no compression was agreed on", reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Close_sends_what_is_queued_and_reports_nothing()
     {
         _link.Send(new RamBlockMessage { PageCount = 5 });

@@ -27,6 +27,7 @@ public sealed class CaptureThreadTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-capture-").FullName;
     private readonly GuestRam _standby = new(GuestRam.BytesMin);
+    private readonly RamDigest _digest = new(GuestRam.BytesMin / 4096);
     private readonly ToyConsole _first = new();
     private readonly ToyConsole _second = new();
     private readonly OutboxStream[] _outboxes;
@@ -59,7 +60,7 @@ public sealed class CaptureThreadTests : IDisposable
         };
         _capture = new CaptureThread(_setup, new CaptureMeter());
         _replica = new RamReplica(_machine.Ram.PageCount);
-        _run = new CaptureRun(_setup, _replica, new ResyncPlan(1, 2, null, null), _inbox);
+        _run = new CaptureRun(_setup, _replica, [], new ResyncPlan(1, 2, null, null), _inbox);
         _capture.StartGuest(static () => { });
         _capture.StartFullCopy(_run);
         Await(PrimaryEventKind.CopyConverged);
@@ -189,7 +190,7 @@ public sealed class CaptureThreadTests : IDisposable
             events.Add(item);
             if (item.Message is RamBlockMessage ram)
             {
-                RamDelta.Apply(ram.Bulk.Span, _standby);
+                RamDelta.Apply(ram.Bulk.Span, _standby, _digest);
             }
         }
         while (events[^1].Kind != kind);

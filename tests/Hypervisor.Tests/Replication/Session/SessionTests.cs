@@ -38,6 +38,19 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void What_is_sent_for_dirty_pages_is_counted()
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+        pair.Await(() => pair.Primary!.Statistics.Epochs > 20, "there are no epochs");
+
+        PrimaryStatistics numbers = pair.Primary!.Statistics;
+        Assert.True(numbers.DeltaBytes > 0 && numbers.EpochPlainBytes > numbers.DeltaBytes);
+        Assert.True(numbers.Status.BytesSent > numbers.EpochSentBytes); // the full copy was sent as well
+        Assert.InRange(numbers.DirtyBytesPerSentByte, 0.01, 4096);
+    }
+
+    [Fact]
     public void Every_phase_of_an_epoch_is_measured()
     {
         using var pair = new SessionPair();

@@ -76,6 +76,34 @@ public sealed class StandbyWorkerTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0, null)]
+    [InlineData(1, "digest of RAM is")]
+    public void Rule_07_applied_epoch_has_the_digest_that_the_primary_had(uint flip, string? error)
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        var digest = new RamDigest(_machine.Ram.PageCount);
+        digest.Recompute(_machine.Ram);
+        byte[] page = new byte[PageKernels.PageBytes];
+        page[8] = 5;
+        digest.Update(3, page);
+        StagedEpoch epoch = State(1);
+        var ram = new RamBlockMessage { Epoch = 1, PageCount = 1 };
+        ram.Attach(Convert.FromHexString("03000000" + "0100000000000000" + "0200" + "0500000000000000"), null);
+        epoch.Add(ram);
+        epoch.RamDigest = digest.Value ^ flip;
+
+        _worker.Commit(epoch, isDurable: false);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+
+        string? refusal = Await(StandbyEventKind.EpochApplied);
+        Assert.Equal(error is null, refusal is null);
+        Assert.Contains(error ?? "", refusal ?? "", StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(1, true)]
     [InlineData(2, false)]
     public void Rule_38_what_the_disk_has_is_the_answer(byte value, bool isSame)
@@ -251,12 +279,8 @@ public sealed class StandbyWorkerTests : IDisposable
 
     private ulong DigestOfRam()
     {
-        var digest = new RamDigest();
-        for (long page = 0; page < _machine.Ram.PageCount; page++)
-        {
-            digest.Add(_machine.Ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
-        }
-
+        var digest = new RamDigest(_machine.Ram.PageCount);
+        digest.Recompute(_machine.Ram);
         return digest.Value;
     }
 

@@ -115,7 +115,7 @@ public sealed class FrameTests
 
     [Theory]
     [InlineData(0)]
-    [InlineData(20)]
+    [InlineData(21)]
     [InlineData(255)]
     public void Unknown_kind_is_refused(byte kind)
         => Assert.Contains($"kind is {kind}", Refusal(header => header[6] = kind), StringComparison.Ordinal);
@@ -209,6 +209,7 @@ public sealed class FrameTests
                 Digest = SHA256.HashData(s_bulk),
             },
             MessageKind.DiskAnswer => new DiskAnswerMessage { Range = new DiskRange(1, 512, 5), IsSame = true },
+            MessageKind.Scrub => new ScrubMessage { Range = new DiskRange(1, 4096, 8192), Order = 3 },
             MessageKind.DiskWrite => new DiskWriteMessage
             {
                 Disk = 1,
@@ -221,7 +222,7 @@ public sealed class FrameTests
             MessageKind.Output => new OutputMessage { Stream = 1, OffsetBytes = 77 },
             MessageKind.EpochEnd => new EpochEndMessage
             {
-                Totals = new EpochTotals(1, 2, 3, 4, 5, 6),
+                Totals = new EpochTotals(1, 2, 3, 4, 5, 6, 7),
                 SentNanos = 7,
                 ReleasedEpoch = 8,
             },
@@ -251,7 +252,7 @@ public sealed class FrameTests
             MessageKind.Abort => new AbortMessage { Reason = "no space left" },
         };
         if (kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskWrite or MessageKind.Section
-            or MessageKind.Output)
+            or MessageKind.Output or MessageKind.Scrub)
         {
             message.Attach(s_bulk, null);
         }
