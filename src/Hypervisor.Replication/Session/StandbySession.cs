@@ -38,6 +38,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private readonly Thread _thread;
     private readonly Dictionary<int, TcpLink> _links = []; // by number; looked up only, its order reaches nothing
     private readonly Lock _statusLock = new(); // protects _status
+    private readonly StandbyMeter _meter = new();
     private StandbyStatistics _status;
     private int _nextLink;
     private (StandbyState State, string Reason) _told;
@@ -93,7 +94,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         {
             lock (_statusLock)
             {
-                return _status;
+                return _status with { Phases = [_meter.Stage, _meter.Journal, _meter.Apply] };
             }
         }
     }
@@ -147,6 +148,11 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     void IStandbyActions.Send(int link, Message message)
     {
+        if (message is EpochAckMessage ack)
+        {
+            _meter.Add(ack);
+        }
+
         if (_links.TryGetValue(link, out TcpLink? found))
         {
             found.Send(message);
@@ -166,7 +172,11 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         }
     }
 
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation) => _worker.BeginFullCopy(hello);
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ulong incarnation)
+    {
+        _meter.Restart();
+        _worker.BeginFullCopy(hello);
+    }
 
     void IStandbyActions.ApplyCopied(Message message) => _worker.ApplyCopied(message);
 

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Text.Json;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
@@ -43,6 +44,7 @@ internal static class GuestStatusJson
         WriteNumbers(json, "recentSecondsMaxMicros", status.RecentPauseMicros);
         WriteNumbers(json, "countsByLog2Nanos", status.PauseCounts);
         json.WriteEndObject();
+        GuestPhasesJson.Write(json, status);
         json.WriteNumber("lagMicros", status.LagMicros);
         json.WriteBoolean("hasLease", status.HasLease);
         json.WriteNumber("sentBytes", status.BytesSent);
@@ -105,6 +107,9 @@ internal static class GuestStatusJson
                 Pauses = ReadPauses(pauses),
                 RecentPauseMicros = ReadNumbers(pauses.GetProperty("recentSecondsMaxMicros")),
                 PauseCounts = ReadNumbers(pauses.GetProperty("countsByLog2Nanos")),
+                Phases = GuestPhasesJson.ReadPhases(json),
+                CutReasons = GuestPhasesJson.ReadCuts(json, out CutReason? lastCut),
+                LastCut = lastCut,
                 LagMicros = Number(json, "lagMicros"),
                 HasLease = json.GetProperty("hasLease").GetBoolean(),
                 BytesSent = Number(json, "sentBytes"),

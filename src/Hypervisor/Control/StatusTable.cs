@@ -6,6 +6,7 @@ using System.Text;
 using Hypervisor.CommandLine;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -35,6 +36,12 @@ internal static class StatusTable
         {
             rows.Add(("epochs", Epochs(status)));
             rows.Add(("pauses", Pauses(status.Pauses)));
+            rows.AddRange(Phases(status));
+            if (status.LastCut is { } last)
+            {
+                rows.Add(("cuts", $"{PaceText.Counts(status.CutReasons)}; last: {PaceText.Describe(last)}"));
+            }
+
             rows.Add(("lag", $"{Micros(status.LagMicros)}{(status.HasLease ? "" : ", no lease: output is held")}"));
             rows.Add(("sent", Megabytes(status.BytesSent)));
             rows.Add(("dirty pages", Text($"{status.DirtyPages} in the last epoch")));
@@ -43,6 +50,7 @@ internal static class StatusTable
         if (status.Role == GuestRole.Standby)
         {
             rows.Add(("epochs", Text($"committed {status.CommittedEpoch}, applied {status.AppliedEpoch}")));
+            rows.AddRange(Phases(status));
             rows.Add(("received", Megabytes(status.BytesReceived)));
         }
 
@@ -114,6 +122,10 @@ internal static class StatusTable
 
         return text.Append(CultureInfo.InvariantCulture, $"{time:hh\\:mm\\:ss}").ToString();
     }
+
+    private static IEnumerable<(string Name, string Value)> Phases(GuestStatus status)
+        => status.Phases.Where(phase => phase.Times.Count > 0)
+            .Select(phase => ("phase", $"{phase.Name}: {Pauses(phase.Times)}"));
 
     private static string Millis(long nanos) => Micros(nanos / 1000);
 

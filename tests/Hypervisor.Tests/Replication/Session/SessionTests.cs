@@ -50,6 +50,9 @@ public sealed class SessionTests
         Assert.Equal(
             ["stop", "capture", "arm", "resume", "copy", "send", "stage", "journal", "ack", "release", "apply"],
             pair.Primary!.Statistics.Phases.Select(phase => phase.Name));
+        Assert.Equal(
+            ["stage True", "journal True", "apply True"],
+            pair.Standby.Statistics.Phases.Select(phase => $"{phase.Name} {phase.Times.Count > 0}"));
     }
 
     [Fact]
