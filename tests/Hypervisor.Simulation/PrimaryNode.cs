@@ -84,6 +84,8 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
     });
 
+    public void SwitchOver() => Post(0, () => _core.SwitchOver(Clock));
+
     public void FailCapture() => Post(0, () => _core.OnFailure("simulated capture failure", Clock));
 
     public void OnFrame(SimLink link, Message message)

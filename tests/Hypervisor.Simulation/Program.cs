@@ -4,7 +4,7 @@ using System.Globalization;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>The simulator's command line: <c>--seed S --schedules N [--trace]</c>.</summary>
+/// <summary>The simulator's command line: <c>--seed S --schedules N [--switch-over] [--trace]</c>.</summary>
 internal static class Program
 {
     private static int Main(string[] args)
@@ -12,6 +12,7 @@ internal static class Program
         ulong seed = 1;
         int schedules = 1000;
         bool isTracing = false;
+        bool withSwitchOver = false;
         for (int i = 0; i < args.Length; i++)
         {
             switch (args[i])
@@ -20,38 +21,43 @@ internal static class Program
                 case "--schedules" when i + 1 < args.Length && int.TryParse(args[i + 1], out schedules):
                     i++;
                     break;
+                case "--switch-over":
+                    withSwitchOver = true;
+                    break;
                 case "--trace":
                     isTracing = true;
                     break;
                 default:
-                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--trace]");
+                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--switch-over] [--trace]");
                     return 2;
             }
         }
 
-        return isTracing ? Trace(seed) : RunAll(seed, schedules);
+        return isTracing ? Trace(seed, withSwitchOver) : RunAll(seed, schedules, withSwitchOver);
     }
 
-    private static int Trace(ulong seed)
+    private static int Trace(ulong seed, bool withSwitchOver)
     {
-        RunResult result = Simulator.Run(seed, Console.WriteLine);
+        RunResult result = Simulator.Run(seed, Console.WriteLine, withSwitchOver);
         Console.WriteLine($"seed {seed}: {(result.Violation?.Message ?? "no violation")}");
         return result.Violation is null ? 0 : 1;
     }
 
-    private static int RunAll(ulong seed, int schedules)
+    private static int RunAll(ulong seed, int schedules, bool withSwitchOver)
     {
         Console.WriteLine($"seeds {seed} to {seed + (ulong)schedules - 1}");
         var watch = new Stopwatch();
         watch.Start();
         int failures = 0;
         int takeovers = 0;
+        int handedOver = 0;
         ulong epochs = 0;
         long events = 0;
         for (int i = 0; i < schedules; i++)
         {
-            RunResult result = Simulator.Run(seed + (ulong)i);
+            RunResult result = Simulator.Run(seed + (ulong)i, withSwitchOver: withSwitchOver);
             takeovers += result.TookOver ? 1 : 0;
+            handedOver += result.HandedOver ? 1 : 0;
             epochs += result.Epochs;
             events += result.Events;
             if (result.Violation is { } violation)
@@ -68,7 +74,8 @@ internal static class Program
         double seconds = watch.Elapsed.TotalSeconds;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {failures} violations, "
+            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {handedOver} handed over, "
+            + $"{failures} violations, "
             + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
         return failures == 0 ? 0 : 1;
     }

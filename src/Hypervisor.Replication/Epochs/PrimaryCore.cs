@@ -119,8 +119,11 @@ internal sealed partial class PrimaryCore
             case FullCopyAckMessage when State == PrimaryState.Syncing && _isCopyDoneSent && !_dialog.IsAsking:
                 MarkInSync(nowNanos);
                 break;
-            case EpochAckMessage ack when State is PrimaryState.Protected or PrimaryState.Ending:
+            case EpochAckMessage ack when IsCommitting:
                 OnAck(ack, nowNanos);
+                break;
+            case SwitchOverMessage switchOver:
+                OnSwitchOver(switchOver, nowNanos);
                 break;
             case HeartbeatReplyMessage reply:
                 OnEcho(reply.EchoNanos, nowNanos);
@@ -282,7 +285,12 @@ internal sealed partial class PrimaryCore
     /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
     private bool IsReplicating
         => _isLinkUp && (State is PrimaryState.Copying or PrimaryState.Syncing or PrimaryState.Protected
-            || (State == PrimaryState.Ending && _isFinalDue));
+            || IsMakingLastEpoch);
+
+    /// <summary>Whether the guest is over, here or at all, and its last epoch is on its way.</summary>
+    private bool IsMakingLastEpoch => _isFinalDue && State is PrimaryState.Ending or PrimaryState.SwitchingOver;
+
+    private bool IsCommitting => State is PrimaryState.Protected or PrimaryState.Ending or PrimaryState.SwitchingOver;
 
     // A quarter for what is sent, a quarter for what the standby has acknowledged and not applied, half for a capture.
     private bool IsFull => _epochs.UnackedBytes > _welcome!.StagedBytesMax / 4;
@@ -314,6 +322,7 @@ internal sealed partial class PrimaryCore
         _copy = default;
         _compared.Clear();
         _isCopyDoneSent = false;
+        _goneTo = null;
         _lease.Void();
         _epochs.Reset();
         _outputEpoch = _idleEpoch = 0;

@@ -25,4 +25,8 @@ public readonly record struct PrimaryStatus(
     bool HasLease,
     long BytesSent,
     PairTaints Taints,
-    string Reason);
+    string Reason)
+{
+    /// <summary>How a planned switch-over stands.</summary>
+    public SwitchOverStatus SwitchOver { get; init; }
+}

@@ -26,7 +26,7 @@ internal readonly record struct FrameHeader(
     public const int Bytes = 44;
 
     /// <summary>The only protocol version that this build speaks.</summary>
-    public const ushort ProtocolVersion = 3;
+    public const ushort ProtocolVersion = 4;
 
     private const uint Magic = 0x5446_5648; // "HVFT" in memory order
     private const int ChecksumOffset = 40;
@@ -63,10 +63,10 @@ internal readonly record struct FrameHeader(
         Expect("flags", source[7], 0);
 
         var kind = (MessageKind)source[6];
-        if (kind is < MessageKind.Hello or > MessageKind.DiskAnswer)
+        if (kind is < MessageKind.Hello or > MessageKind.SwitchOver)
         {
             throw new WireFormatException(
-                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.DiskAnswer}");
+                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.SwitchOver}");
         }
 
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(source[32..]);

@@ -59,4 +59,7 @@ internal enum MessageKind : byte
 
     /// <summary>Standby to primary: whether the range is the same here.</summary>
     DiskAnswer = 19,
+
+    /// <summary>Either way: a step of a planned switch-over.</summary>
+    SwitchOver = 20,
 }

@@ -44,5 +44,6 @@ internal static class MessageLimits
         MessageKind.Abort => SmallBytesMax,
         MessageKind.DiskDigest => SmallBytesMax,
         MessageKind.DiskAnswer => SmallBytesMax,
+        MessageKind.SwitchOver => SmallBytesMax,
     };
 }

@@ -26,7 +26,7 @@ internal static class ControlCommands
         (Status, "Shows where a guest stands: state, epochs, pauses, lag, disks, taints."),
         (Events, "Shows what happened to a guest, and with --follow what happens."),
         (Stop, "Ends a guest in order: its last epoch is committed, its standby told, its disks are flushed."),
-        (TakeOver, "Makes a standby run the guest now; the witness has the last word."),
+        (TakeOver, "Moves a guest to its standby now: asked of either half. The witness has the last word."),
         (Commands, "Lists what can be asked."),
     ];
 

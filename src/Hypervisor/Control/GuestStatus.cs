@@ -69,6 +69,9 @@ internal sealed record GuestStatus
     /// <summary>Why the last epoch was as long as it was; null before the first.</summary>
     public CutReason? LastCut { get; init; }
 
+    /// <summary>How a planned switch-over stands.</summary>
+    public SwitchOverStatus SwitchOver { get; init; } = new(0, false, "");
+
     /// <summary>Age of the oldest cut that is not acknowledged.</summary>
     public long LagMicros { get; init; }
 

@@ -45,6 +45,11 @@ internal static class GuestStatusJson
         WriteNumbers(json, "countsByLog2Nanos", status.PauseCounts);
         json.WriteEndObject();
         GuestPhasesJson.Write(json, status);
+        json.WriteStartObject("switchOver");
+        json.WriteNumber("asked", status.SwitchOver.Asked);
+        json.WriteBoolean("isUnderWay", status.SwitchOver.IsUnderWay);
+        json.WriteString("error", status.SwitchOver.Error);
+        json.WriteEndObject();
         json.WriteNumber("lagMicros", status.LagMicros);
         json.WriteBoolean("hasLease", status.HasLease);
         json.WriteNumber("sentBytes", status.BytesSent);
@@ -110,6 +115,7 @@ internal static class GuestStatusJson
                 Phases = GuestPhasesJson.ReadPhases(json),
                 CutReasons = GuestPhasesJson.ReadCuts(json, out CutReason? lastCut),
                 LastCut = lastCut,
+                SwitchOver = ReadSwitchOver(json.GetProperty("switchOver")),
                 LagMicros = Number(json, "lagMicros"),
                 HasLease = json.GetProperty("hasLease").GetBoolean(),
                 BytesSent = Number(json, "sentBytes"),
@@ -137,6 +143,9 @@ internal static class GuestStatusJson
     {
         TotalNanos = Number(json, "totalMicros") * NanosPerMicro,
     };
+
+    private static SwitchOverStatus ReadSwitchOver(JsonElement json)
+        => new(Number(json, "asked"), json.GetProperty("isUnderWay").GetBoolean(), Text(json, "error"));
 
     private static DiskIdentity[] ReadDisks(JsonElement json)
     {

@@ -105,7 +105,7 @@ internal sealed class GuestWatch : IDisposable
         lock (_lock)
         {
             return _guest is null
-                ? $"takeover: the guest is {_without.State}; allowed: a standby that is protecting"
+                ? $"takeover: the guest is {_without.State}; allowed: a pair that is protected"
                 : _guest.TakeOver();
         }
     }

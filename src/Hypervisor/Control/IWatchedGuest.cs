@@ -9,7 +9,7 @@ internal interface IWatchedGuest
     /// <summary>Asks for an end in order, with the reason.</summary>
     void Stop(string reason);
 
-    /// <summary>Asks a standby to run the guest here.</summary>
+    /// <summary>Asks for the other half's place: a standby runs the guest, a primary hands it over.</summary>
     /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
     string? TakeOver();
 }

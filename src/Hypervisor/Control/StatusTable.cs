@@ -54,6 +54,11 @@ internal static class StatusTable
             rows.Add(("received", Megabytes(status.BytesReceived)));
         }
 
+        if (status.SwitchOver.Error.Length > 0)
+        {
+            rows.Add(("switch-over", $"none: {status.SwitchOver.Error}"));
+        }
+
         if (IsCopying(status))
         {
             rows.Add(("copy", $"{Megabytes(status.CopyDoneBytes)} of {Megabytes(status.CopyTotalBytes)}"));
@@ -86,6 +91,7 @@ internal static class StatusTable
             {
                 PairTaints.SameHost => "both halves on this machine",
                 PairTaints.AckFromMemory => "acknowledged from memory",
+                PairTaints.Insecure => "link is not encrypted",
                 _ => "a device is not captured",
             })];
         return names.Length > 0 ? string.Join(", ", names) : "none";

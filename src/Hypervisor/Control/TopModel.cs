@@ -14,7 +14,7 @@ internal sealed class TopModel
     private const int BarColumns = 40;
     private const int BucketRowsMax = 8;
     private const int PhasesPerRow = 3;
-    private const int PhaseColumns = 24;
+    private const int PhaseColumns = 22;
 
     private GuestStatus? _before;
 
@@ -108,7 +108,7 @@ internal sealed class TopModel
         {
             rows.Add(new("phases  p50/p99/max in ms"));
             rows.AddRange(phases.Chunk(PhasesPerRow).Select(row => new TopRow(
-                ("        " + string.Concat(row.Select(phase => PauseText.Describe(phase).PadRight(PhaseColumns))))
+                ("        " + string.Join("  ", row.Select(phase => PauseText.Describe(phase).PadRight(PhaseColumns))))
                 .TrimEnd())));
         }
     }

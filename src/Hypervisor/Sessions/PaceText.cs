@@ -18,7 +18,7 @@ internal static class PaceText
         CutReason.PauseBudget => "pause budget",
         CutReason.Idle => "idle guest",
         CutReason.StandbyFull => "standby full",
-        CutReason.LastEpoch => "end of the guest",
+        CutReason.LastEpoch => "last epoch",
     };
 
     /// <summary>One line with the reasons that led to a cut.</summary>

@@ -36,6 +36,7 @@ internal static class Samples
         ],
         CutReasons = [new(CutReason.Grid, 0), new(CutReason.OutputWaiting, 200), new(CutReason.PauseBudget, 1000)],
         LastCut = CutReason.PauseBudget,
+        SwitchOver = new SwitchOverStatus(2, true, "the standby refused: not in sync"),
         LagMicros = 4200,
         HasLease = true,
         BytesSent = 5 << 20,

@@ -24,6 +24,7 @@ public sealed class StatusTableTests
             "lag          4.20 ms",
             "sent         5.0 MiB",
             "dirty pages  321 in the last epoch",
+            "switch-over  none: the standby refused: not in sync",
             "instructions 123456789",
             "disk         root, 1G",
             "disk         data, 4K",

@@ -80,6 +80,37 @@ public sealed class SessionTests
         third.Machine.Resume();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Guest_is_handed_over_on_purpose_and_nothing_is_lost(bool isAskedAtStandby)
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        if (isAskedAtStandby)
+        {
+            pair.Standby.TakeOver();
+        }
+        else
+        {
+            pair.Primary!.SwitchOver();
+        }
+
+        pair.Await(() => pair.StandbyLog.RunningGeneration == 2, $"nobody took over\n{pair.PrimaryLog}");
+        pair.Await(() => pair.PrimaryLog.IsPlannedEnd is not null, "the primary did not end");
+        Assert.True(pair.PrimaryLog.IsPlannedEnd);
+        Assert.Equal(PrimaryState.HandedOver, pair.Primary!.Statistics.Status.State);
+        long step = pair.PrimaryMachine.Step; // where it stands is where the other one went on
+        pair.Await(() => pair.StandbyMachine.Step > step + 20, "the guest stands still");
+
+        pair.StandbyMachine.Pause();
+        string before = pair.PrimaryConsole.Text;
+        Assert.Equal(step, SessionPair.AssertContiguous(before));
+        Assert.Equal(pair.StandbyMachine.Step, SessionPair.AssertContiguous(before + pair.StandbyConsole.Text));
+        pair.StandbyMachine.Resume();
+    }
+
     [Fact]
     public void Cut_link_lets_one_side_run_and_one_only()
     {

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Security.Cryptography;
+using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
@@ -29,6 +30,7 @@ public sealed class StandbyWorkerTests : IDisposable
     private readonly ToyMachine _machine;
     private readonly FileJournalStore _first;
     private readonly FileJournalStore _second;
+    private readonly TickingClock _clock = new();
     private readonly Inbox<StandbyEvent> _answers = new();
     private StandbyWorker _worker;
 
@@ -170,6 +172,23 @@ public sealed class StandbyWorkerTests : IDisposable
         return write;
     }
 
+    [Fact]
+    public void Phases_are_measured_from_step_to_step()
+    {
+        Begin();
+        StagedEpoch epoch = State(1);
+        epoch.CapturedNanos = _clock.NowNanos;
+
+        _worker.Commit(epoch, isDurable: false);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+        Assert.Null(Await(StandbyEventKind.EpochApplied));
+
+        Assert.Equal(
+            (TickingClock.StepNanos, TickingClock.StepNanos, TickingClock.StepNanos),
+            (epoch.StageNanos, epoch.JournalNanos, epoch.ApplyNanos));
+    }
+
     private StagedEpoch State(ulong epoch)
     {
         byte[] state = new byte[64 << 10];
@@ -240,8 +259,18 @@ public sealed class StandbyWorkerTests : IDisposable
             Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
             Options = new StandbyOptions { Node = Guid.NewGuid(), Machine = Identity() },
-            Clock = new HostClock(),
+            Clock = _clock,
             Events = new SessionLog(),
         },
         _answers, _first, _second);
+
+    /// <summary>A clock on which every look takes its time.</summary>
+    private sealed class TickingClock : IHostClock
+    {
+        public const long StepNanos = 1000;
+
+        private long _nanos;
+
+        public long NowNanos => Interlocked.Add(ref _nanos, StepNanos);
+    }
 }

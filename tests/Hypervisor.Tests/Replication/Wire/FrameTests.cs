@@ -107,7 +107,7 @@ public sealed class FrameTests
         magic[0] = (byte)'G';
 
         Assert.Equal(
-            "frame protocol version is 0x9, must be 0x3",
+            "frame protocol version is 0x9, must be 0x4",
             Assert.Throws<WireFormatException>(() => FrameHeader.Read(version)).Message);
         string text = Assert.Throws<WireFormatException>(() => FrameHeader.Read(magic)).Message;
         Assert.StartsWith("frame magic is 0x", text, StringComparison.Ordinal);
@@ -115,7 +115,7 @@ public sealed class FrameTests
 
     [Theory]
     [InlineData(0)]
-    [InlineData(20)]
+    [InlineData(21)]
     [InlineData(255)]
     public void Unknown_kind_is_refused(byte kind)
         => Assert.Contains($"kind is {kind}", Refusal(header => header[6] = kind), StringComparison.Ordinal);
@@ -244,6 +244,7 @@ public sealed class FrameTests
             },
             MessageKind.PlannedEnd => new PlannedEndMessage { Reason = "shutdown" },
             MessageKind.PlannedEndAck => new PlannedEndAckMessage(),
+            MessageKind.SwitchOver => new SwitchOverMessage { Step = SwitchOverStep.Refused, Reason = "not in sync" },
             MessageKind.Abort => new AbortMessage { Reason = "no space left" },
         };
         if (kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskWrite or MessageKind.Section
