@@ -113,7 +113,9 @@ internal sealed class Faults(Universe universe, long endNanos)
             AskForTakeover();
         });
 
-    /// <summary>Whether the switch-over was asked for while both sides could: without a fault it must come to something.</summary>
+    /// <summary>
+    /// Whether the switch-over was asked for while both sides could: without a fault it must come to something.
+    /// </summary>
     public bool MustSwitch { get; private set; }
 
     /// <summary>Whether a process died: then what it had won may have died with it.</summary>

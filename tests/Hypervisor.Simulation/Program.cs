@@ -28,7 +28,8 @@ internal static class Program
                     isTracing = true;
                     break;
                 default:
-                    Console.Error.WriteLine($"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--switch-over] [--trace]");
+                    Console.Error.WriteLine(
+                        $"{args[i]}: usage is --seed NUMBER --schedules NUMBER [--switch-over] [--trace]");
                     return 2;
             }
         }

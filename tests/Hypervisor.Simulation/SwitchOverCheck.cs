@@ -12,8 +12,8 @@ internal static class SwitchOverCheck
     private const string Planned = "planned switch-over"; // the standby's reason from Go on
 
     /// <summary>
-    /// The standby goes live. If the primary said Go, its guest stands still where the standby's begins: nothing is lost,
-    /// not even what nobody has seen.
+    /// The standby goes live. If the primary said Go, its guest stands still where the standby's begins: nothing is
+    /// lost, not even what nobody has seen.
     /// </summary>
     public static void AtGoLive(Universe universe, ReadOnlySpan<byte> state)
     {

@@ -344,8 +344,8 @@ internal sealed partial class PrimaryCore
     }
 
     /// <summary>
-    /// The last epoch is committed and its output out: tell the witness, so that nobody ever takes over; or the standby,
-    /// so that it does.
+    /// The last epoch is committed and its output out: tell the witness, so that nobody ever takes over; or the
+    /// standby, so that it does.
     /// </summary>
     private void TryFinishLastEpoch(long nowNanos)
     {

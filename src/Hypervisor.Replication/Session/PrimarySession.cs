@@ -96,7 +96,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     public void PlanEnd(string reason)
         => _capture.StopGuest(() => Post(new PrimaryEvent(PrimaryEventKind.PlanEnd, Text: reason)));
 
-    /// <summary>Hands the guest over to the standby, which runs it then; <see cref="PrimaryStatus"/> says how it goes.</summary>
+    /// <summary>Hands the guest over to the standby; <see cref="PrimaryStatus"/> says how it goes.</summary>
     public void SwitchOver() => Post(new PrimaryEvent(PrimaryEventKind.SwitchOver));
 
     /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23).</summary>

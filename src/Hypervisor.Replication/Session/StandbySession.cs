@@ -366,8 +366,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     private void HandleLive(string? error, long now)
     {
-        // The state loaded before, at the full copy; it is ours that it does not now. Another try would be a guess.
-        Check.That(error is null);
+        Check.That(error is null); // the state loaded before, at the full copy: another try would be a guess
         _takeoverNanos = now - _lossNanos;
         _setup.Events.OnGuestRunning(_core.Status().Generation);
     }

@@ -9,7 +9,7 @@ namespace Hypervisor.CommandLine;
 internal static class TakeoverCommand
 {
     private const int LookMillis = 20;
-    private const int PatienceMillis = 30_000; // the lease of a primary that is away, up to some seconds, runs off first
+    private const int PatienceMillis = 30_000; // the lease of a primary that is away, up to seconds, runs off first
 
     /// <summary>Builds the command.</summary>
     public static Command Build()

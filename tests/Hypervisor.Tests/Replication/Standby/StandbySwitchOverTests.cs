@@ -28,7 +28,8 @@ public sealed class StandbySwitchOverTests
         Assert.Equal([SwitchOverStep.Ready], Steps(standby));
         standby.Answer(standby.Asked.Desired);
 
-        Assert.Equal(["read", "commit 1", "apply 1", "flush", "generation 2", "swap to 2", "live 2", "close"], standby.Log);
+        Assert.Equal(
+            ["read", "commit 1", "apply 1", "flush", "generation 2", "swap to 2", "live 2", "close"], standby.Log);
         Assert.Equal([SwitchOverStep.Ready, SwitchOverStep.Done], Steps(standby));
     }
 
