@@ -84,7 +84,7 @@ internal sealed class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
     });
 
-    public void SwitchOver() => Post(0, () => _core.SwitchOver(Clock));
+    public void SwitchOver() => Post(0, () => _core.SwitchOver());
 
     public void FailCapture() => Post(0, () => _core.OnFailure("simulated capture failure", Clock));
 

@@ -75,8 +75,8 @@ internal static class Program
         double seconds = watch.Elapsed.TotalSeconds;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {handedOver} handed over, "
-            + $"{failures} violations, "
+            $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, "
+            + $"{handedOver} handed over, {failures} violations, "
             + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
         return failures == 0 ? 0 : 1;
     }

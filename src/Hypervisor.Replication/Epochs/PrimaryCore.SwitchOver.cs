@@ -34,7 +34,7 @@ internal sealed partial class PrimaryCore
         || (_goneTo is not null && State is PrimaryState.Deciding or PrimaryState.Waiting);
 
     /// <summary>An operator asks this side to hand the guest over.</summary>
-    public void SwitchOver(long nowNanos)
+    public void SwitchOver()
     {
         _switchesAsked++;
         if (IsSwitchUnderWay)

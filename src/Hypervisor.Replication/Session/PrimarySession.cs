@@ -243,7 +243,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
                 _core.PlanEnd(item.Text!, now);
                 break;
             case PrimaryEventKind.SwitchOver:
-                _core.SwitchOver(now);
+                _core.SwitchOver();
                 break;
             case PrimaryEventKind.Quit:
                 break;

@@ -18,7 +18,7 @@ namespace Hypervisor.Replication.Session;
 /// <summary>
 /// Runs a standby: listens, feeds its core from links, worker, witness and clock, and does what the core wants.
 /// </summary>
-public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
+public sealed partial class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 {
     private const int TickMillisMax = 100; // as at the primary
     private const int NanosPerMilli = 1_000_000;
@@ -316,6 +316,12 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             case StandbyEventKind.TakeOver:
                 _ = _core.TakeOver(now);
                 break;
+            case StandbyEventKind.CopyGuest:
+                BeginCopy((GuestCopy)item.Source!);
+                break;
+            case StandbyEventKind.GuestCopied:
+                _core.OnStateReturned();
+                break;
             case StandbyEventKind.Quit:
                 break;
         }
@@ -328,17 +334,6 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _links.Add(number, link);
         link.Start();
         _core.OnConnected(number, now);
-    }
-
-    /// <summary>Callers try again and again: the same line is said once.</summary>
-    private void TellRefused(string line)
-    {
-        _gate.RefusalHandled();
-        if (line != _toldRefusal)
-        {
-            _toldRefusal = line;
-            _setup.Events.OnState(line);
-        }
     }
 
     private void HandleReceived(TcpLink link, Message message, long now)
@@ -389,6 +384,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             _lossNanos = Now;
         }
 
+        EndCopyUnlessProtecting(status.State);
         _told = (status.State, status.Reason);
         _setup.Events.OnState(status.Reason.Length == 0 ? $"{status.State}" : $"{status.State}: {status.Reason}");
         if (!_isOver && status.State is StandbyState.Ended or StandbyState.Failed)

@@ -133,6 +133,7 @@ internal sealed partial class StandbyWorker
             throw new StateFormatException("the digest of RAM after the full copy differs from the primary's");
         }
 
+        _latest = staged;
         _journal.FlushDisks();
         new StandbyMark(StandbyPhase.Complete, _incarnation, _generation, 0).Store(_markPath);
     }

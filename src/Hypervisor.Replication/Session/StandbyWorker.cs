@@ -61,11 +61,13 @@ internal sealed partial class StandbyWorker : IDisposable
         WriteGeneration,
         GoLive,
         Discard,
+        CopyGuest,
         Quit,
     }
 
     private readonly record struct Order(
-        OrderKind Kind, Message? Message = null, StagedEpoch? Staged = null, ulong Number = 0, bool IsDurable = false);
+        OrderKind Kind, Message? Message = null, StagedEpoch? Staged = null, ulong Number = 0, bool IsDurable = false,
+        GuestCopy? Copy = null);
 
     /// <summary>What the journal held at the start.</summary>
     public (ulong Incarnation, ulong Epoch) Recovered { get; }
@@ -177,6 +179,9 @@ internal sealed partial class StandbyWorker : IDisposable
             case OrderKind.Discard:
                 new StandbyMark(StandbyPhase.Outdated, _incarnation, _generation, 0).Store(_markPath);
                 break;
+            case OrderKind.CopyGuest:
+                DoCopyGuest(order.Copy!);
+                break;
             case OrderKind.Quit:
                 break;
         }
@@ -216,6 +221,10 @@ internal sealed partial class StandbyWorker : IDisposable
                 break;
             case OrderKind.GoLive:
                 Post(StandbyEventKind.WentLive, error);
+                break;
+            case OrderKind.CopyGuest:
+                order.Copy!.Finish(_latest?.Epoch ?? 0, error);
+                Post(StandbyEventKind.GuestCopied, error);
                 break;
             case OrderKind.Discard or OrderKind.Quit:
                 break;
@@ -258,6 +267,7 @@ internal sealed partial class StandbyWorker : IDisposable
 
         _journal.Apply(epoch);
         epoch.ApplyNanos = Now - start;
+        _latest = epoch;
     }
 
     private long Now => _setup.Clock.NowNanos;

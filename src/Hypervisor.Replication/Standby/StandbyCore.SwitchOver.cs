@@ -14,6 +14,18 @@ internal sealed partial class StandbyCore
     private long _switchesAsked;
     private string _switchError = "";
 
+    /// <summary>The rim may read what is applied, for a drill; then OnStateReturned.</summary>
+    /// <returns>False when nothing is applied that is worth it.</returns>
+    public bool TryLendState()
+    {
+        bool isThere = State == StandbyState.Protecting;
+        _rimWork += isThere ? 1 : 0; // meanwhile no other primary is let in, so the state stays
+        return isThere;
+    }
+
+    /// <summary>The rim has read it.</summary>
+    public void OnStateReturned() => _rimWork--;
+
     private void BeginSwitch()
     {
         if (!_isSwitchAsked)

@@ -9,7 +9,7 @@ namespace Hypervisor.CommandLine;
 internal static class TakeoverCommand
 {
     private const int LookMillis = 20;
-    private const int PatienceMillis = 30_000; // the lease of a primary that is away, up to seconds, runs off first
+    private const int PatienceMillis = 30_000; // the lease of a primary that is away runs off first
 
     /// <summary>Builds the command.</summary>
     public static Command Build()
@@ -47,7 +47,7 @@ internal static class TakeoverCommand
             + "see hv events");
     }
 
-    /// <summary>Asked at the primary: until it has handed over. Its process may be gone before it is asked again.</summary>
+    /// <summary>Asked at the primary, which may be gone before it is asked how it went.</summary>
     private static int Leave(ControlClient client, ControlClient events, GuestStatus before)
     {
         try

@@ -17,6 +17,9 @@ internal static class ControlCommands
     /// <summary>Asks a standby to take over.</summary>
     public const string TakeOver = "takeover";
 
+    /// <summary>Asks a standby for a drill.</summary>
+    public const string Drill = "drill";
+
     /// <summary>Asks for this list.</summary>
     public const string Commands = "commands";
 
@@ -27,6 +30,7 @@ internal static class ControlCommands
         (Events, "Shows what happened to a guest, and with --follow what happens."),
         (Stop, "Ends a guest in order: its last epoch is committed, its standby told, its disks are flushed."),
         (TakeOver, "Moves a guest to its standby now: asked of either half. The witness has the last word."),
+        (Drill, "Runs a copy of a guest from its standby's last epoch and throws it away; protection goes on."),
         (Commands, "Lists what can be asked."),
     ];
 

@@ -88,7 +88,7 @@ internal sealed class ControlConnection : IDisposable
             }
             else
             {
-                Send(Answer(request.Command));
+                Send(request.Command == ControlCommands.Drill ? Drill(request.Drill) : Answer(request.Command));
             }
         }
     }
@@ -100,6 +100,25 @@ internal sealed class ControlConnection : IDisposable
         ControlCommands.TakeOver => AnswerTo(_watch.TakeOver()),
         _ => ControlAnswer.Commands(),
     };
+
+    /// <summary>Waits for the drill's end; it ends when the client leaves.</summary>
+    private ReadOnlyMemory<byte> Drill(DrillTerms terms)
+    {
+        if (_watch.StartDrill(terms, out StandbyDrill? drill) is { } error)
+        {
+            return ControlAnswer.Refused(error);
+        }
+
+        while (!drill!.Outcome.Wait(LookMillis))
+        {
+            if (HasLeft())
+            {
+                drill.End("whoever asked for it left");
+            }
+        }
+
+        return ControlAnswer.Of(drill.Outcome.Result);
+    }
 
     private static ReadOnlyMemory<byte> AnswerTo(string? error)
         => error is null ? ControlAnswer.Done() : ControlAnswer.Refused(error);

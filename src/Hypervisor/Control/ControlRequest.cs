@@ -1,14 +1,20 @@
 using System;
 using System.Text.Json;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
 /// <summary>One request on a control socket: `{"command":"NAME"}`; fields that nobody knows are refused.</summary>
 /// <param name="Command">One of <see cref="ControlCommands"/>.</param>
 /// <param name="Follows">`"follow"`, of events: whether to go on after the history; true when left out.</param>
-internal readonly record struct ControlRequest(string Command, bool Follows)
+/// <param name="Drill">`"forMillis"` and `"until"`, of a drill.</param>
+internal readonly record struct ControlRequest(string Command, bool Follows, DrillTerms Drill)
 {
     private const int DepthMax = 2;
+    private const string Allowed = "\"command\":\"NAME\", \"follow\":true|false, \"forMillis\":N, \"until\":\"REGEX\"";
+
+    /// <summary>How long a drill runs when nothing else is said.</summary>
+    public static readonly TimeSpan DrillTime = TimeSpan.FromSeconds(10);
 
     /// <summary>Reads a line.</summary>
     /// <param name="line">The line, without its end.</param>
@@ -37,19 +43,21 @@ internal readonly record struct ControlRequest(string Command, bool Follows)
 
         string? command = null;
         bool follows = true;
+        var drill = new DrillTerms(DrillTime, null);
         foreach (JsonProperty field in json.EnumerateObject())
         {
-            if (field.NameEquals("command") && field.Value.ValueKind == JsonValueKind.String)
+            JsonElement value = field.Value;
+            if (field.NameEquals("command") && value.ValueKind == JsonValueKind.String)
             {
-                command = field.Value.GetString();
+                command = value.GetString();
             }
-            else if (field.NameEquals("follow") && field.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            else if (field.NameEquals("follow") && value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             {
-                follows = field.Value.GetBoolean();
+                follows = value.GetBoolean();
             }
-            else
+            else if (!TryReadDrill(field, ref drill))
             {
-                error = $"field '{field.Name}' is not understood; allowed: \"command\":\"NAME\", \"follow\":true|false";
+                error = $"field '{field.Name}' is not understood; allowed: {Allowed}";
                 return null;
             }
         }
@@ -57,6 +65,32 @@ internal readonly record struct ControlRequest(string Command, bool Follows)
         bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == command);
         error = isKnown ? "" : command is null ? $"command: missing; allowed: {ControlCommands.Names}"
             : $"command '{command}' is not known; allowed: {ControlCommands.Names}";
-        return isKnown ? new ControlRequest(command!, follows) : null;
+        return isKnown ? new ControlRequest(command!, follows, drill) : null;
+    }
+
+    private static bool TryReadDrill(JsonProperty field, ref DrillTerms drill)
+    {
+        JsonElement value = field.Value;
+        if (field.NameEquals("forMillis") && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out long millis) && millis > 0 && millis <= (long)DrillTerms.TimeMax.TotalMilliseconds)
+        {
+            drill = drill with { Time = TimeSpan.FromMilliseconds(millis) };
+            return true;
+        }
+
+        if (!field.NameEquals("until") || value.ValueKind != JsonValueKind.String)
+        {
+            return false;
+        }
+
+        try
+        {
+            drill = drill with { Until = DrillTerms.Pattern(value.GetString()!) };
+            return true;
+        }
+        catch (Exception error) when (error is ArgumentException or NotSupportedException)
+        {
+            return false;
+        }
     }
 }

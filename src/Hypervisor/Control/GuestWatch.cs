@@ -110,6 +110,19 @@ internal sealed class GuestWatch : IDisposable
         }
     }
 
+    /// <summary>Begins a drill.</summary>
+    /// <returns>Null when it has begun; else why not.</returns>
+    public string? StartDrill(DrillTerms terms, out StandbyDrill? drill)
+    {
+        lock (_lock)
+        {
+            drill = null;
+            return _guest is null
+                ? $"drill: the guest is {_without.State}; allowed: a standby that is protecting"
+                : _guest.StartDrill(terms, out drill);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

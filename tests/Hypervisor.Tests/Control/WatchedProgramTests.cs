@@ -2,6 +2,7 @@ using System;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
+using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using Hypervisor.CommandLine;
@@ -93,6 +94,59 @@ public sealed class WatchedProgramTests : IDisposable
         Assert.Equal(0, CommandCatalog.Run(["stop", "--control", At("s")]));
         int[] codes = await Task.WhenAll(first, second).WaitAsync(s_patience, TestContext.Current.CancellationToken);
         Assert.Equal([0, 0], codes);
+    }
+
+    [Fact]
+    public async Task Drill_runs_beside_the_standby_until_a_takeover_ends_it()
+    {
+        string both = $"--memory 16M --serial null --witness file:{At("w")}";
+        Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
+        WaitForState("s", "idle");
+        Task<int> primary = Start(
+            $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
+        WaitForState("p", "protected");
+        using var client = new ControlClient(At("s"));
+
+        using (JsonDocument drill = client.AskDrill(s_patience, "[0-9]+"))
+        {
+            Assert.Equal("the pattern came", drill.RootElement.GetProperty("reason").GetString());
+            Assert.True(drill.RootElement.GetProperty("hasPassed").GetBoolean());
+            Assert.True(drill.RootElement.GetProperty("instructions").GetInt64() > 0);
+            Assert.Matches("[0-9]+", drill.RootElement.GetProperty("console")[0].GetString());
+        }
+
+        ulong epoch = client.AskStatus().AppliedEpoch;
+        Assert.True(SpinWait.SpinUntil(() => client.AskStatus().AppliedEpoch > epoch + 2, s_patience));
+        Task<JsonDocument> second = Task.Run(
+            () => client.AskDrill(s_patience, "never"), TestContext.Current.CancellationToken);
+        using (var other = new ControlClient(At("s")))
+        {
+            Assert.False(SpinWait.SpinUntil(() => second.IsCompleted, TimeSpan.FromSeconds(1)));
+            Assert.True(IsRefused(other));
+        }
+
+        Assert.Equal(0, CommandCatalog.Run(["takeover", "--control", At("s")]));
+        using (JsonDocument drill = await second.WaitAsync(s_patience, TestContext.Current.CancellationToken))
+        {
+            Assert.StartsWith("the standby no longer protects", drill.RootElement.GetProperty("reason").GetString());
+        }
+
+        Assert.Equal(0, CommandCatalog.Run(["stop", "--control", At("s")]));
+        int[] codes = await Task.WhenAll(primary, standby).WaitAsync(s_patience, TestContext.Current.CancellationToken);
+        Assert.Equal([0, 0], codes);
+    }
+
+    private static bool IsRefused(ControlClient client)
+    {
+        try
+        {
+            client.AskDrill(TimeSpan.FromMilliseconds(1), null).Dispose();
+            return false;
+        }
+        catch (FailureException error)
+        {
+            return error.Message.StartsWith("drill: one is under way", StringComparison.Ordinal);
+        }
     }
 
     private string At(string name) => Path.Combine(_folder, name);

@@ -52,7 +52,7 @@ public sealed class PrimarySwitchOverTests
     {
         RecordedPrimary primary = new RecordedPrimary().Protect();
 
-        primary.Core.SwitchOver(primary.Now);
+        primary.Core.SwitchOver();
 
         Assert.True(HasSaid(primary, SwitchOverStep.Offer));
         Assert.Equal(PrimaryState.Protected, primary.Core.State);
@@ -72,7 +72,7 @@ public sealed class PrimarySwitchOverTests
         RecordedPrimary primary = new RecordedPrimary().Start();
         primary.Pair();
 
-        primary.Core.SwitchOver(primary.Now);
+        primary.Core.SwitchOver();
         Say(primary, SwitchOverStep.Ready);
 
         Assert.Equal("the primary is Syncing", primary.Core.Status(primary.Now).SwitchOver.Error);

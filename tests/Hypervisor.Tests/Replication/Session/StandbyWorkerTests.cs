@@ -1,10 +1,13 @@
 using System;
+using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Security.Cryptography;
 using System.Threading;
+using System.Threading.Tasks;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -22,10 +25,12 @@ namespace Hypervisor.Tests.Replication.Session;
 public sealed class StandbyWorkerTests : IDisposable
 {
     private const int DiskBytes = 64 << 10;
+    private const int PageAt = 40 * PageKernels.PageBytes;
     private const int AnswerMillisMax = 60_000;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-worker-").FullName;
     private readonly ToyDisk _disk = new(DiskBytes);
+    private readonly FreezableDisk _freezable;
     private readonly ToyConsole _console = new();
     private readonly ToyMachine _machine;
     private readonly FileJournalStore _first;
@@ -36,6 +41,7 @@ public sealed class StandbyWorkerTests : IDisposable
 
     public StandbyWorkerTests()
     {
+        _freezable = new FreezableDisk(_disk);
         _machine = new ToyMachine(GuestRam.BytesMin, [_disk], _console);
         _first = new FileJournalStore(Path.Combine(_folder, "first"));
         _second = new FileJournalStore(Path.Combine(_folder, "second"));
@@ -46,6 +52,7 @@ public sealed class StandbyWorkerTests : IDisposable
     {
         _worker.Dispose();
         _answers.Dispose();
+        _freezable.Dispose();
         _first.Dispose();
         _second.Dispose();
         _machine.Dispose();
@@ -189,6 +196,53 @@ public sealed class StandbyWorkerTests : IDisposable
             (epoch.StageNanos, epoch.JournalNanos, epoch.ApplyNanos));
     }
 
+    [Fact]
+    public async Task Copy_for_a_drill_is_of_one_epoch_and_what_follows_does_not_reach_it_nor_it_the_standby()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        Apply(1);
+        using var console = new ToyConsole();
+        FrozenDisk frozen = _freezable.NewFrozen();
+        using var drillDisk = new BlockingBlockDevice(frozen);
+        using var drill = new ToyMachine(GuestRam.BytesMin, [frozen], console);
+        var copy = new GuestCopy(drill, () => _freezable.Freeze(frozen), static () => { });
+
+        _worker.CopyGuest(copy);
+        Assert.Null(Await(StandbyEventKind.GuestCopied));
+        Apply(2);
+
+        Assert.Equal((1UL, null), await copy.Epoch);
+        byte[] sector = new byte[512];
+        Assert.Equal(BlockStatus.Ok, drillDisk.Read(0, sector));
+        Assert.Equal((1, 1), (drill.Ram.ReadOnlyBytes(PageAt, 1)[0], sector[0]));
+        Assert.Equal((2, 2), (_machine.Ram.ReadOnlyBytes(PageAt, 1)[0], _disk.Content[0]));
+        drill.Ram.WritableBytes(PageAt, 1)[0] = 9;
+        Assert.Equal(BlockStatus.Ok, drillDisk.Write(0, new byte[512]));
+        Assert.Equal((2, 2), (_machine.Ram.ReadOnlyBytes(PageAt, 1)[0], _disk.Content[0]));
+        _freezable.Thaw();
+        frozen.Dispose();
+    }
+
+    /// <summary>An epoch whose number stands in RAM and on the disk.</summary>
+    private void Apply(byte number)
+    {
+        StagedEpoch epoch = State(number);
+        epoch.Add(Write(number, number));
+        byte[] delta = new byte[sizeof(uint) + sizeof(ulong) + 64];
+        BinaryPrimitives.WriteUInt32LittleEndian(delta, PageAt / PageKernels.PageBytes); // kind 0: lines
+        delta[sizeof(uint)] = 1; // the first line
+        delta[sizeof(uint) + sizeof(ulong)] = number;
+        var ram = new RamBlockMessage { Epoch = number, PageCount = 1 };
+        ram.Attach(delta, null);
+        epoch.Add(ram);
+        _worker.Commit(epoch, isDurable: false);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+        Assert.Null(Await(StandbyEventKind.EpochApplied));
+    }
+
     private StagedEpoch State(ulong epoch)
     {
         byte[] state = new byte[64 << 10];
@@ -252,7 +306,7 @@ public sealed class StandbyWorkerTests : IDisposable
         new StandbySetup
         {
             CreateMachine = _ => _machine,
-            Disks = [_disk],
+            Disks = [_freezable],
             Consoles = [_console],
             StateFolder = _folder,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),

@@ -1,4 +1,5 @@
 using System.Linq;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -95,6 +96,41 @@ public sealed class StandbySwitchOverTests
     }
 
     [Fact]
+    public void Go_before_the_epoch_is_committed_is_no_takeover()
+    {
+        var standby = new RecordedStandby();
+        Prepare(standby);
+        standby.Say(End(new EpochDigest().Totals(0)), epoch: 1); // the journal has it not
+
+        standby.Say(SwitchOverStep.Go, epoch: 1);
+
+        Assert.Equal(StandbyState.Failed, standby.Core.State);
+    }
+
+    [Fact]
+    public void Output_that_the_primary_let_out_before_Go_is_not_repeated()
+    {
+        var standby = new RecordedStandby();
+        Prepare(standby);
+        var output = new OutputMessage { Stream = 0, OffsetBytes = 0 };
+        output.Attach(new byte[] { 1 }, null);
+        var digest = new EpochDigest();
+        digest.Add(MessageKind.Output, output.ComputeChecksum());
+        standby.Say(output, epoch: 1);
+        standby.Say(End(digest.Totals(output.PayloadBytes)), epoch: 1);
+        standby.Core.OnEpochCommitted(1, null, standby.Now);
+
+        standby.Say(SwitchOverStep.Go, epoch: 1);
+        standby.Core.OnEpochApplied(1, null, standby.Now);
+        standby.Core.OnDisksFlushed(null, standby.Now);
+        standby.Core.OnGenerationWritten(null, standby.Now);
+        standby.Answer(standby.Asked.Desired);
+
+        Assert.Equal(StandbyState.Live, standby.Core.State);
+        Assert.DoesNotContain("emit 1", standby.Log);
+    }
+
+    [Fact]
     public void Go_that_was_not_prepared_is_no_takeover()
     {
         var standby = new RecordedStandby();
@@ -166,6 +202,9 @@ public sealed class StandbySwitchOverTests
             new SwitchOverStatus(1, false, "the primary refused: the primary is Ending"),
             standby.Core.Status().SwitchOver);
     }
+
+    private static EpochEndMessage End(EpochTotals totals)
+        => new() { Totals = totals, SentNanos = 5, ReleasedEpoch = 0 };
 
     private static void Prepare(RecordedStandby standby)
     {
