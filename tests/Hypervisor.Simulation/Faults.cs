@@ -94,11 +94,42 @@ internal sealed class Faults(Universe universe, long endNanos)
             case Fault.PlannedEnd when universe.Primary.IsUp:
                 universe.Primary.PlanEnd();
                 break;
-            case Fault.TakeoverAskedFor when universe.Standby.IsUp:
-                universe.Standby.TakeOver();
+            case Fault.TakeoverAskedFor:
+                AskForTakeover();
                 break;
             default:
                 break; // nobody there
+        }
+    }
+
+    /// <summary>A planned switch-over at a random moment, besides whatever else happens.</summary>
+    public void PlanSwitchOver() => _world.At(
+        _world.Prng.Next((int)(endNanos / 10_000), (int)(endNanos / 1000)) * 1000L,
+        () =>
+        {
+            _world.Trace("FAULT", "switch-over");
+            MustSwitch = universe.Primary.IsUp && universe.Primary.Core.State == PrimaryState.Protected
+                && universe.Standby.IsUp && universe.Standby.Core.State == StandbyState.Protecting;
+            AskForTakeover();
+        });
+
+    /// <summary>
+    /// Whether the switch-over was asked for while both sides could: without a fault it must come to something.
+    /// </summary>
+    public bool MustSwitch { get; private set; }
+
+    /// <summary>Whether a process died: then what it had won may have died with it.</summary>
+    public bool HasCrash => _happened.Exists(fault => fault <= Fault.BothLosePower);
+
+    private void AskForTakeover()
+    {
+        if (_world.Prng.OneIn(2) && universe.Primary.IsUp)
+        {
+            universe.Primary.SwitchOver();
+        }
+        else if (universe.Standby.IsUp)
+        {
+            universe.Standby.TakeOver();
         }
     }
 

@@ -85,6 +85,8 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
     });
 
+    public void SwitchOver() => Post(0, () => _core.SwitchOver());
+
     public void FailCapture() => Post(0, () => _core.OnFailure("simulated capture failure", Clock));
 
     public void OnFrame(SimLink link, Message message)

@@ -8,6 +8,7 @@ namespace Hypervisor.Simulation;
 /// <param name="Events">Events simulated.</param>
 /// <param name="Epochs">Epochs that were acknowledged in the last incarnation.</param>
 /// <param name="TookOver">Whether the standby went live.</param>
+/// <param name="HandedOver">Whether the primary handed the guest over on purpose.</param>
 /// <param name="Faults">What happened.</param>
 /// <param name="SoundScrubs">Scrubs that found everything the same.</param>
 internal sealed record RunResult(
@@ -16,5 +17,6 @@ internal sealed record RunResult(
     long Events,
     ulong Epochs,
     bool TookOver,
+    bool HandedOver,
     IReadOnlyList<Fault> Faults,
     int SoundScrubs);

@@ -15,7 +15,15 @@ internal static class Simulator
     private const long SlowDiskNanos = 60_000_000; // three slow operations of the worker
 
     /// <summary>Runs the schedule of a seed.</summary>
-    public static RunResult Run(ulong seed, Action<string>? trace = null, Scrubbing scrubbing = Scrubbing.None)
+    /// <param name="seed">All chance of the run.</param>
+    /// <param name="trace">Who wants to read along.</param>
+    /// <param name="scrubbing">What is scrubbed.</param>
+    /// <param name="withSwitchOver">Whether somebody asks for a planned switch-over as well.</param>
+    public static RunResult Run(
+        ulong seed,
+        Action<string>? trace = null,
+        Scrubbing scrubbing = Scrubbing.None,
+        bool withSwitchOver = false)
     {
         var world = new World(seed, trace);
         var universe = new Universe(world);
@@ -30,9 +38,14 @@ internal static class Simulator
                 faults.Plan();
             }
 
+            if (withSwitchOver)
+            {
+                faults.PlanSwitchOver();
+            }
+
             PlanScrubs(universe, scrubbing);
             world.RunUntil(FaultsNanos);
-            if (faults.Happened.Count > 0 || scrubbing == Scrubbing.Decayed)
+            if (faults.Happened.Count > 0 || withSwitchOver || scrubbing == Scrubbing.Decayed)
             {
                 world.RunUntil(FaultsNanos + SettleNanos);
             }
@@ -43,7 +56,7 @@ internal static class Simulator
             }
             else
             {
-                CheckEnd(universe, faults);
+                CheckEnd(universe, faults, withSwitchOver);
             }
         }
         catch (RuleViolationException e)
@@ -61,6 +74,7 @@ internal static class Simulator
             world.Events,
             universe.Primary.Core.Status(0).AckedEpoch,
             universe.Standby.IsLive,
+            universe.Primary.Core.State == PrimaryState.HandedOver,
             faults.Happened,
             universe.Primary.SoundScrubs);
     }
@@ -107,13 +121,20 @@ internal static class Simulator
     }
 
     /// <summary>What must have come of it in the end.</summary>
-    private static void CheckEnd(Universe universe, Faults faults)
+    private static void CheckEnd(Universe universe, Faults faults, bool withSwitchOver)
     {
         PrimaryCore primary = universe.Primary.Core;
         StandbyCore standby = universe.Standby.Core;
         if (primary.State == PrimaryState.Ended && standby.State == StandbyState.Live)
         {
             throw new RuleViolationException(30, "the guest ended on purpose, and the standby went live");
+        }
+
+        if (withSwitchOver)
+        {
+            SwitchOverCheck.AtEnd(universe, faults);
+            CheckNobodyHangs(universe, faults);
+            return;
         }
 
         if (faults.Happened.Count == 0)
@@ -174,7 +195,8 @@ internal static class Simulator
         PrimaryState primary = universe.Primary.Core.State;
         StandbyState standby = universe.Standby.Core.State;
         bool isPrimaryStuck = universe.Primary.IsUp
-            && primary is PrimaryState.Starting or PrimaryState.Deciding or PrimaryState.Ending;
+            && primary is PrimaryState.Starting or PrimaryState.Deciding or PrimaryState.Ending
+                or PrimaryState.SwitchingOver;
         bool isStandbyStuck = universe.Standby.IsUp
             && standby is StandbyState.TakingOver or StandbyState.Deciding or StandbyState.Ending;
         if (isPrimaryStuck || isStandbyStuck)

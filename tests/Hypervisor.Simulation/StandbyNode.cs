@@ -265,6 +265,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
                 27, $"{Name} goes live in generation {generation}, the witness has {record}");
         }
 
+        SwitchOverCheck.AtGoLive(_universe, StateOf(epoch));
         _isLive = true;
         ForgetErrors();
         _universe.History.Check(epoch.Epoch, Name, _ram, StateOf(epoch), _disks);

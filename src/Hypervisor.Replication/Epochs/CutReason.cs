@@ -24,6 +24,6 @@ public enum CutReason : byte
     /// <summary>The standby has no room, so the guest is held: the cut cannot wait.</summary>
     StandbyFull,
 
-    /// <summary>The guest has ended.</summary>
+    /// <summary>The guest has ended, or goes to the standby.</summary>
     LastEpoch,
 }

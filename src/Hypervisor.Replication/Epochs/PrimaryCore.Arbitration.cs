@@ -48,13 +48,15 @@ internal sealed partial class PrimaryCore
     private long SilenceDeadlineNanos => State switch
     {
         PrimaryState.Pairing or PrimaryState.Deciding => _lastHeardNanos + _options.ProgressNanos,
-        PrimaryState.Ending when _isFinalDue => ProtectedDeadlineNanos,
+        PrimaryState.Ending or PrimaryState.SwitchingOver when _isFinalDue => ProtectedDeadlineNanos,
+        PrimaryState.SwitchingOver => _goNanos + _options.ProgressNanos,
         PrimaryState.Ending => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + _options.SyncNanos),
         PrimaryState.Copying => CopyDeadlineNanos,
         PrimaryState.Syncing => Math.Min(_lastHeardNanos + _options.ProgressNanos, _progressNanos + SyncLimitNanos),
         PrimaryState.Protected => ProtectedDeadlineNanos,
         PrimaryState.Starting or PrimaryState.Alone or PrimaryState.Waiting => long.MaxValue,
-        PrimaryState.Ended or PrimaryState.Demoted or PrimaryState.Stopped => long.MaxValue,
+        PrimaryState.Ended or PrimaryState.HandedOver => long.MaxValue,
+        PrimaryState.Demoted or PrimaryState.Stopped => long.MaxValue,
     };
 
     // A word of the standby may wait behind all that it is still to write: while the link takes what is copied, it is
@@ -162,10 +164,11 @@ internal sealed partial class PrimaryCore
             OnSwapped(nowNanos);
         }
         else if (answer.Current is { } current && current.Runner == _options.Node
-            && current.Generation == _generation && current.Phase == WitnessPhase.Running)
+            && current.Phase == WitnessPhase.Running)
         {
             // An earlier swap of ours came through late (in sync, while we ask for outdated): ask again from there.
             _record = current;
+            _generation = current.Generation;
             AskFor(nowNanos);
         }
         else
@@ -191,22 +194,6 @@ internal sealed partial class PrimaryCore
         _endReason ??= WireWriter.Fit(reason);
         TryEnd(nowNanos);
     }
-
-    /// <summary>A snapshot for people.</summary>
-    public PrimaryStatus Status(long nowNanos) => new(
-        State,
-        _generation,
-        Incarnation,
-        _epochs.OpenEpoch,
-        _epochs.AckedEpoch,
-        ReleasedEpoch,
-        _epochs.InFlight == 0 ? 0 : nowNanos - _epochs.OldestCutNanos,
-        State is PrimaryState.Protected or PrimaryState.Ending && _lease.IsValid(nowNanos),
-        _options.Taints | (_welcome is { IsAckDurable: false } ? PairTaints.AckFromMemory : PairTaints.None),
-        Reason)
-    {
-        Scrub = new ScrubStatus(_scrub, _scrubbedBytes, _scrubNumber, _scrubReason),
-    };
 
     private void SendHeartbeat(long nowNanos)
     {
@@ -244,6 +231,7 @@ internal sealed partial class PrimaryCore
             CloseLink(reason);
         }
 
+        NoteSwitchFailure(reason);
         switch (State)
         {
             case PrimaryState.Pairing:
@@ -255,6 +243,7 @@ internal sealed partial class PrimaryCore
             case PrimaryState.Copying:
             case PrimaryState.Syncing:
             case PrimaryState.Protected:
+            case PrimaryState.SwitchingOver:
             case PrimaryState.Ending when _isFinalDue:
                 _actions.StopCapture();
                 _history.Close(_epochs.EndedEpoch, _epochs.OpenEpoch);
@@ -314,6 +303,7 @@ internal sealed partial class PrimaryCore
 
         _dialog.Cancel();
         _outputEpoch = _idleEpoch = 0;
+        _goneTo = null;
         Enter(PrimaryState.Alone, reason, nowNanos);
         _actions.PassOutput();
         HoldGuest(false);
@@ -334,25 +324,38 @@ internal sealed partial class PrimaryCore
                 EndProtection(_endReason, isLinkKept: State == PrimaryState.Copying, nowNanos);
                 break;
             case PrimaryState.Protected when _endReason is not null:
+            case PrimaryState.SwitchingOver when _endReason is not null && _goneTo is null:
+                NoteSwitchFailure(_endReason);
                 Enter(PrimaryState.Ending, _endReason, nowNanos);
                 _isFinalDue = true;
                 _isLastCutRequested = false;
                 TryCut(nowNanos);
                 break;
             default:
-                break; // Syncing, Deciding: once it is settled; the rest has ended already
+                break; // Syncing, Deciding, and after Go: once it is settled; the rest has ended already
         }
     }
 
     /// <summary>
-    /// The last epoch is committed and its output out: tell the witness, so that nobody ever takes over.
+    /// The last epoch is committed and its output out: tell the witness, so that nobody ever takes over; or the
+    /// standby, so that it does.
     /// </summary>
     private void TryFinishLastEpoch(long nowNanos)
     {
-        if (State == PrimaryState.Ending && _isFinalDue && _isLastCutRequested && !_epochs.IsCutRequested
-            && !_epochs.IsCapturing && _epochs.InFlight == 0 && ReleasedEpoch == _epochs.EndedEpoch)
+        bool isOut = !_epochs.IsCutRequested && !_epochs.IsCapturing && _epochs.InFlight == 0
+            && ReleasedEpoch == _epochs.EndedEpoch;
+        if (!IsMakingLastEpoch || !_isLastCutRequested || !isOut)
         {
-            _isFinalDue = false;
+            return;
+        }
+
+        _isFinalDue = false;
+        if (State == PrimaryState.SwitchingOver)
+        {
+            SendGo(nowNanos);
+        }
+        else
+        {
             _isLastCommitted = true;
             MarkEnded(nowNanos);
         }
@@ -363,12 +366,6 @@ internal sealed partial class PrimaryCore
         GiveUpScrub(_endReason!);
         Enter(PrimaryState.Ended, _endReason!, nowNanos);
         CloseLink(_endReason!);
-    }
-
-    private void Demote(WitnessRecord? current, long nowNanos)
-    {
-        string runner = current is null ? "nobody" : $"{current.Runner} in generation {current.Generation}";
-        Halt(PrimaryState.Demoted, $"the witness names {runner} as the runner, not {_options.Node}", nowNanos);
     }
 
     private void Stop(string reason, long nowNanos) => Halt(PrimaryState.Stopped, reason, nowNanos);

@@ -86,7 +86,7 @@ internal sealed partial class PrimaryCore
     /// <summary>Lets out what is acknowledged, while the lease holds (rules 1, 3, 26).</summary>
     private void TryRelease(long nowNanos)
     {
-        if (State is not (PrimaryState.Protected or PrimaryState.Ending) || !_lease.IsValid(nowNanos))
+        if (!IsCommitting || !_lease.IsValid(nowNanos))
         {
             return;
         }
@@ -102,18 +102,16 @@ internal sealed partial class PrimaryCore
 
     private void TryCut(long nowNanos)
     {
-        bool isLastDue = _endReason is not null && !_isLastCutRequested;
+        bool isLastDue = IsMakingLastEpoch && !_isLastCutRequested;
         (long dueNanos, CutReason reason) = Due;
         bool isOld = nowNanos >= dueNanos;
         bool isDue = isOld || _isGuestHeld;
-        if (State is not (PrimaryState.Protected or PrimaryState.Ending)
-            || (State == PrimaryState.Ending ? !isLastDue : !isDue)
-            || !CanCut)
+        if (!IsCommitting || !(State == PrimaryState.Protected ? isDue : isLastDue) || !CanCut)
         {
             return;
         }
 
-        if (State == PrimaryState.Ending)
+        if (isLastDue)
         {
             _isLastCutRequested = true;
             reason = CutReason.LastEpoch;
@@ -139,7 +137,8 @@ internal sealed partial class PrimaryCore
     /// </summary>
     private void LimitUnacked(long nowNanos)
     {
-        if (_epochs.OpenEpoch > 0 && IsFull != _isGuestHeld)
+        bool isHeldForGood = State == PrimaryState.SwitchingOver;
+        if (_epochs.OpenEpoch > 0 && !isHeldForGood && IsFull != _isGuestHeld)
         {
             HoldGuest(IsFull);
             TryCut(nowNanos);

@@ -153,6 +153,18 @@ internal sealed partial class PrimaryCore
         Send(new PlannedEndMessage { Epoch = _epochs.EndedEpoch, Reason = _endReason! });
     }
 
+    private void Demote(WitnessRecord? current, long nowNanos)
+    {
+        if (IsHandedOver(current))
+        {
+            HandOver(current!.Generation, nowNanos);
+            return;
+        }
+
+        string runner = current is null ? "nobody" : $"{current.Runner} in generation {current.Generation}";
+        Halt(PrimaryState.Demoted, $"the witness names {runner} as the runner, not {_options.Node}", nowNanos);
+    }
+
     private void OnWitnessUnreachable(long nowNanos)
     {
         switch (State)

@@ -58,38 +58,6 @@ internal sealed partial class PrimaryCore
     /// <summary>Why it is in this state.</summary>
     public string Reason { get; private set; } = "";
 
-    /// <summary>
-    /// A standby is connected: introduce this side. Only in a state that looks for one; else the link is closed.
-    /// </summary>
-    /// <param name="incarnation">A fresh random number, not 0.</param>
-    /// <param name="nowNanos">Monotonic time.</param>
-    public void OnConnected(ulong incarnation, long nowNanos)
-    {
-        Check.That(incarnation != 0 && incarnation != Incarnation);
-        if (State is not (PrimaryState.Alone or PrimaryState.Waiting) || _endReason is not null)
-        {
-            _actions.CloseLink($"no standby is looked for while {State}");
-            return;
-        }
-
-        Incarnation = incarnation;
-        _isLinkUp = true;
-        _welcome = null;
-        _wasWaiting = State == PrimaryState.Waiting;
-        _dialog.Cancel();
-        Enter(PrimaryState.Pairing, "", nowNanos);
-        Heard(nowNanos);
-        Send(new HelloMessage
-        {
-            Node = _options.Node,
-            Generation = _generation,
-            LeaseNanos = _options.LeaseNanos,
-            EpochsInFlightMax = (ushort)_options.EpochsInFlightMax,
-            Machine = _options.Machine,
-            Compressions = _options.Compression.Allowed,
-        });
-    }
-
     /// <summary>A frame from the standby.</summary>
     public void OnMessage(Message message, long nowNanos)
     {
@@ -120,8 +88,11 @@ internal sealed partial class PrimaryCore
             case FullCopyAckMessage when State == PrimaryState.Syncing && _isCopyDoneSent && !_dialog.IsAsking:
                 MarkInSync(nowNanos);
                 break;
-            case EpochAckMessage ack when State is PrimaryState.Protected or PrimaryState.Ending:
+            case EpochAckMessage ack when IsCommitting:
                 OnAck(ack, nowNanos);
+                break;
+            case SwitchOverMessage switchOver:
+                OnSwitchOver(switchOver, nowNanos);
                 break;
             case HeartbeatReplyMessage reply:
                 OnEcho(reply.EchoNanos, nowNanos);
@@ -285,58 +256,15 @@ internal sealed partial class PrimaryCore
     /// <summary>Whether data of epochs, epoch 0 included, is wanted from the rim.</summary>
     private bool IsReplicating
         => _isLinkUp && (State is PrimaryState.Copying or PrimaryState.Syncing or PrimaryState.Protected
-            || (State == PrimaryState.Ending && _isFinalDue));
+            || IsMakingLastEpoch);
+
+    /// <summary>Whether the guest is over, here or at all, and its last epoch is on its way.</summary>
+    private bool IsMakingLastEpoch => _isFinalDue && State is PrimaryState.Ending or PrimaryState.SwitchingOver;
+
+    private bool IsCommitting => State is PrimaryState.Protected or PrimaryState.Ending or PrimaryState.SwitchingOver;
 
     // A quarter for what is sent, a quarter for what the standby has acknowledged and not applied, half for a capture.
     private bool IsFull => _epochs.UnackedBytes > _welcome!.StagedBytesMax / 4;
-
-    private void OnWelcome(WelcomeMessage welcome, long nowNanos)
-    {
-        if (_options.LeaseNanos > Lease.LongestNanos(welcome.TakeoverNanos))
-        {
-            LoseStandby(
-                $"lease is {_options.LeaseNanos} ns, the standby's takeover timeout of "
-                + $"{welcome.TakeoverNanos} ns allows "
-                + $"{Lease.LongestNanos(welcome.TakeoverNanos)} ns", nowNanos);
-            return;
-        }
-
-        if (welcome.Compression != (welcome.Compression & _options.Compression.Allowed).Best())
-        {
-            LoseStandby(
-                $"standby chose compression 0x{(byte)welcome.Compression:X}, offered are "
-                + $"{_options.Compression.Allowed.Describe()}", nowNanos);
-            return;
-        }
-
-        _welcome = welcome;
-        if (_record!.IsStandbyInSync || _wasWaiting)
-        {
-            // After waiting: the copy makes the standby unpromotable, so the witness must know before (rule 29).
-            MarkOutdated(nowNanos);
-            return;
-        }
-
-        StartCopy(nowNanos);
-    }
-
-    private void StartCopy(long nowNanos)
-    {
-        _copy = default;
-        _compared.Clear();
-        _isCopyDoneSent = false;
-        _lease.Void();
-        _epochs.Reset();
-        _outputEpoch = _idleEpoch = 0;
-        _cutClock.Restart(nowNanos);
-        _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
-        ReleasedEpoch = _appliedEpoch = 0;
-        Enter(PrimaryState.Copying, "", nowNanos);
-        _heartbeatNanos = nowNanos;
-        WelcomeMessage welcome = _welcome!;
-        _actions.StartFullCopy(
-            welcome, _history.Open(Incarnation, welcome.Point, welcome.HasRam, welcome.WasPrimary));
-    }
 
     private void OnAck(EpochAckMessage ack, long nowNanos)
     {

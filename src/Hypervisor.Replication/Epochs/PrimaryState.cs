@@ -30,8 +30,16 @@ public enum PrimaryState
     /// <summary>The guest ended on purpose; the last epoch, the witness and the standby are told.</summary>
     Ending,
 
+    /// <summary>
+    /// A planned switch-over: the guest stands still, its last epoch is committed, then the standby has the word.
+    /// </summary>
+    SwitchingOver,
+
     /// <summary>Ended on purpose.</summary>
     Ended,
+
+    /// <summary>The standby runs the guest after a planned switch-over; this side never runs again.</summary>
+    HandedOver,
 
     /// <summary>The other side runs; this one dropped its output and never runs again (rule 28).</summary>
     Demoted,

@@ -30,4 +30,7 @@ public readonly record struct PrimaryStatus(
 
     /// <summary>The last comparison of everything.</summary>
     public ScrubStatus Scrub { get; init; }
+
+    /// <summary>How a planned switch-over stands.</summary>
+    public SwitchOverStatus SwitchOver { get; init; }
 }

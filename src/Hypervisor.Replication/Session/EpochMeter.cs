@@ -22,11 +22,10 @@ internal sealed class EpochMeter
 {
     private const int Slots = 64; // above the most epochs in flight
 
-    private readonly PauseTimes _copy = new(), _send = new(), _stage = new(), _journal = new();
-    private readonly PauseTimes _ack = new(), _release = new(), _apply = new();
+    private readonly PauseTimes _copy = new(), _send = new(), _ack = new(), _release = new();
+    private readonly StandbyMeter _standby = new();
     private readonly Lock _lock = new(); // protects the fields below
     private readonly (ulong Epoch, long EndNanos, long AckNanos)[] _marks = new (ulong, long, long)[Slots];
-    private ulong _appliedEpoch;
 
     /// <summary>A new life of the pair: epochs count from 0 again.</summary>
     public void Restart()
@@ -34,7 +33,7 @@ internal sealed class EpochMeter
         lock (_lock)
         {
             Array.Clear(_marks);
-            _appliedEpoch = 0;
+            _standby.Restart();
         }
     }
 
@@ -75,13 +74,7 @@ internal sealed class EpochMeter
 
             mark.AckNanos = nowNanos;
             _ack.Add(nowNanos - mark.EndNanos);
-            _stage.Add(ack.Times.StageMicros * 1000L);
-            _journal.Add(ack.Times.JournalMicros * 1000L);
-            if (ack.AppliedEpoch > _appliedEpoch)
-            {
-                _appliedEpoch = ack.AppliedEpoch;
-                _apply.Add(ack.Times.ApplyMicros * 1000L);
-            }
+            _standby.Add(ack);
         }
     }
 
@@ -102,10 +95,10 @@ internal sealed class EpochMeter
     [
         new("copy", _copy.Summarize()),
         new("send", _send.Summarize()),
-        new("stage", _stage.Summarize()),
-        new("journal", _journal.Summarize()),
+        _standby.Stage,
+        _standby.Journal,
         new("ack", _ack.Summarize()),
         new("release", _release.Summarize()),
-        new("apply", _apply.Summarize()),
+        _standby.Apply,
     ];
 }

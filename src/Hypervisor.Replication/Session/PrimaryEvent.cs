@@ -80,6 +80,9 @@ internal enum PrimaryEventKind : byte
     /// <summary>The guest ended on purpose.</summary>
     PlanEnd,
 
+    /// <summary>The standby is to run the guest.</summary>
+    SwitchOver,
+
     /// <summary>The session is disposed.</summary>
     Quit,
 }

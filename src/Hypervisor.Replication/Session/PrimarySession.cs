@@ -124,6 +124,9 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         Post(new PrimaryEvent(PrimaryEventKind.Scrub, Epoch: (ulong)bytesPerSecond));
     }
 
+    /// <summary>Hands the guest over to the standby; <see cref="PrimaryStatus"/> says how it goes.</summary>
+    public void SwitchOver() => Post(new PrimaryEvent(PrimaryEventKind.SwitchOver));
+
     /// <summary>Console output overflowed its outbox: ends protection, loudly (rule 23).</summary>
     public void OnOutboxOverflow()
         => Post(new PrimaryEvent(
@@ -281,6 +284,9 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
             case PrimaryEventKind.PlanEnd:
                 _core.PlanEnd(item.Text!, now);
                 break;
+            case PrimaryEventKind.SwitchOver:
+                _core.SwitchOver();
+                break;
             case PrimaryEventKind.Quit:
                 break;
         }
@@ -357,10 +363,11 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
 
         _told = (status.State, status.Reason);
         _setup.Events.OnState(status.Reason.Length == 0 ? $"{status.State}" : $"{status.State}: {status.Reason}");
-        if (!_isOver && status.State is PrimaryState.Ended or PrimaryState.Demoted or PrimaryState.Stopped)
+        bool isPlanned = status.State is PrimaryState.Ended or PrimaryState.HandedOver;
+        if (!_isOver && (isPlanned || status.State is PrimaryState.Demoted or PrimaryState.Stopped))
         {
             _isOver = true;
-            _setup.Events.OnEnded(status.State == PrimaryState.Ended, status.Reason);
+            _setup.Events.OnEnded(isPlanned, status.Reason);
         }
     }
 }

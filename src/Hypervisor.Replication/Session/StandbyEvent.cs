@@ -73,6 +73,12 @@ internal enum StandbyEventKind : byte
     /// <summary>An operator asks for a takeover.</summary>
     TakeOver,
 
+    /// <summary>A copy of the guest is wanted; the source says where to.</summary>
+    CopyGuest,
+
+    /// <summary>The worker is through with it.</summary>
+    GuestCopied,
+
     /// <summary>The session is disposed.</summary>
     Quit,
 }

@@ -18,7 +18,7 @@ namespace Hypervisor.Replication.Session;
 /// <summary>
 /// Runs a standby: listens, feeds its core from links, worker, witness and clock, and does what the core wants.
 /// </summary>
-public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
+public sealed partial class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 {
     private const int TickMillisMax = 100; // as at the primary
     private const int NanosPerMilli = 1_000_000;
@@ -38,6 +38,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
     private readonly Thread _thread;
     private readonly Dictionary<int, TcpLink> _links = []; // by number; looked up only, its order reaches nothing
     private readonly Lock _statusLock = new(); // protects _status
+    private readonly StandbyMeter _meter = new();
     private StandbyStatistics _status;
     private int _nextLink;
     private (StandbyState State, string Reason) _told;
@@ -96,7 +97,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         {
             lock (_statusLock)
             {
-                return _status;
+                return _status with { Phases = [_meter.Stage, _meter.Journal, _meter.Apply] };
             }
         }
     }
@@ -147,69 +148,6 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     void ILinkEvents.OnLost(TcpLink link, LinkLoss loss, string reason)
         => Post(new StandbyEvent(StandbyEventKind.LinkLost, link, Text: reason, Loss: loss));
-
-    void IStandbyActions.Send(int link, Message message)
-    {
-        if (_links.TryGetValue(link, out TcpLink? found))
-        {
-            if (message is WelcomeMessage welcome)
-            {
-                found.Agree(welcome.Compression, zstdLevel: 1); // of no matter to who expands
-            }
-
-            found.Send(message);
-        }
-        else
-        {
-            message.Release();
-        }
-    }
-
-    void IStandbyActions.CloseLink(int link, string reason)
-    {
-        if (_links.Remove(link, out TcpLink? found))
-        {
-            found.Close();
-            _setup.Events.OnState($"link {link} closed: {reason}");
-        }
-    }
-
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => _worker.BeginFullCopy(hello, point);
-
-    void IStandbyActions.ApplyCopied(Message message) => _worker.ApplyCopied(message);
-
-    void IStandbyActions.FinishFullCopy(FullCopyDoneMessage done, StagedEpoch @base)
-        => _worker.FinishFullCopy(done, @base);
-
-    void IStandbyActions.CommitEpoch(StagedEpoch epoch, bool isDurable) => _worker.Commit(epoch, isDurable);
-
-    void IStandbyActions.ApplyEpoch(StagedEpoch epoch) => _worker.Apply(epoch);
-
-    void IStandbyActions.FlushDisks() => _worker.Flush();
-
-    void IStandbyActions.WriteGeneration(ulong generation, ulong epoch) => _worker.WriteGeneration(generation, epoch);
-
-    void IStandbyActions.AskWitness(in WitnessRequest request) => _witness.Ask(request);
-
-    void IStandbyActions.EmitOutput(OutputMessage output)
-    {
-        if (output.Stream < _setup.Consoles.Count)
-        {
-            _setup.Events.OnOutputRepeated(output.Stream, output.OffsetBytes, output.Bulk.Length);
-            _setup.Consoles[output.Stream].Write(output.Bulk.Span);
-        }
-
-        output.Release();
-    }
-
-    void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
-    {
-        _wonAt = new ReplicaPoint(won.Incarnation, epoch.Epoch);
-        Volatile.Write(ref _won, won); // pairs with Succeed
-        _worker.GoLive(epoch);
-    }
-
-    void IStandbyActions.Discard(string reason, ReplicaPoint point) => _worker.Discard(point);
 
     private IJournalStore Open(Func<string, IJournalStore> open, string name)
     {
@@ -315,6 +253,12 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             case StandbyEventKind.TakeOver:
                 _ = _core.TakeOver(now);
                 break;
+            case StandbyEventKind.CopyGuest:
+                BeginCopy((GuestCopy)item.Source!);
+                break;
+            case StandbyEventKind.GuestCopied:
+                _core.OnStateReturned();
+                break;
             case StandbyEventKind.Quit:
                 break;
         }
@@ -327,17 +271,6 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
         _links.Add(number, link);
         link.Start();
         _core.OnConnected(number, now);
-    }
-
-    /// <summary>Callers try again and again: the same line is said once.</summary>
-    private void TellRefused(string line)
-    {
-        _gate.RefusalHandled();
-        if (line != _toldRefusal)
-        {
-            _toldRefusal = line;
-            _setup.Events.OnState(line);
-        }
     }
 
     private void HandleReceived(TcpLink link, Message message, long now)
@@ -365,8 +298,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
 
     private void HandleLive(string? error, long now)
     {
-        // The state loaded before, at the full copy; it is ours that it does not now. Another try would be a guess.
-        Check.That(error is null);
+        Check.That(error is null); // the state loaded before, at the full copy: another try would be a guess
         _takeoverNanos = now - _lossNanos;
         _setup.Events.OnGuestRunning(_core.Status().Generation);
     }
@@ -389,6 +321,7 @@ public sealed class StandbySession : IStandbyActions, ILinkEvents, IDisposable
             _lossNanos = Now;
         }
 
+        EndCopyUnlessProtecting(status.State);
         _told = (status.State, status.Reason);
         _setup.Events.OnState(status.Reason.Length == 0 ? $"{status.State}" : $"{status.State}: {status.Reason}");
         if (!_isOver && status.State is StandbyState.Ended or StandbyState.Failed)

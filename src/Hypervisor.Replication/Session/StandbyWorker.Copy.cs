@@ -131,6 +131,7 @@ internal sealed partial class StandbyWorker
             throw new StateFormatException("the digest of RAM after the full copy differs from the primary's");
         }
 
+        _latest = staged;
         _journal.FlushDisks();
         foreach (WriteIntentLog log in _setup.Intents)
         {

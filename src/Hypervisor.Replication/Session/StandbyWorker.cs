@@ -63,6 +63,7 @@ internal sealed partial class StandbyWorker : IDisposable
         WriteGeneration,
         GoLive,
         Discard,
+        CopyGuest,
         Quit,
     }
 
@@ -72,7 +73,8 @@ internal sealed partial class StandbyWorker : IDisposable
         StagedEpoch? Staged = null,
         ulong Number = 0,
         bool IsDurable = false,
-        ReplicaPoint Point = default);
+        ReplicaPoint Point = default,
+        GuestCopy? Copy = null);
 
     /// <summary>What the disks were at the start, as far as it can be trusted; null: nothing is known.</summary>
     public StandbyMark? RestoredMark { get; }
@@ -186,6 +188,9 @@ internal sealed partial class StandbyWorker : IDisposable
             case OrderKind.Discard:
                 Mark(StandbyPhase.Outdated, order.Point);
                 break;
+            case OrderKind.CopyGuest:
+                DoCopyGuest(order.Copy!);
+                break;
             case OrderKind.Quit:
                 break;
         }
@@ -225,6 +230,10 @@ internal sealed partial class StandbyWorker : IDisposable
                 break;
             case OrderKind.GoLive:
                 Post(StandbyEventKind.WentLive, error);
+                break;
+            case OrderKind.CopyGuest:
+                order.Copy!.Finish(_latest?.Epoch ?? 0, error);
+                Post(StandbyEventKind.GuestCopied, error);
                 break;
             case OrderKind.Discard or OrderKind.Quit:
                 break;
@@ -278,6 +287,7 @@ internal sealed partial class StandbyWorker : IDisposable
         _journal.Apply(epoch, CompareDisk);
         _appliedEpoch = epoch.Epoch;
         epoch.ApplyNanos = Now - start;
+        _latest = epoch;
     }
 
     private long Now => _setup.Clock.NowNanos;

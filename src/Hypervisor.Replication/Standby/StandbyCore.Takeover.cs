@@ -81,7 +81,10 @@ internal sealed partial class StandbyCore
         }
     }
 
-    /// <summary>An operator asks this side to take over; it waits for an apply that is on its way (rule 13).</summary>
+    /// <summary>
+    /// An operator asks this side to take over; it waits for an apply that is on its way (rule 13). While there is a
+    /// link, the primary is asked to hand over; it has the time that its silence may last.
+    /// </summary>
     /// <returns>False when there is nothing to take over.</returns>
     public bool TakeOver(long nowNanos)
     {
@@ -89,6 +92,14 @@ internal sealed partial class StandbyCore
         if (State != StandbyState.Protecting)
         {
             return false;
+        }
+
+        _switchesAsked++;
+        _switchError = "";
+        if (_link != NoLink)
+        {
+            BeginSwitch();
+            return true;
         }
 
         // Nobody told the primary to stop letting output out: its lease must run off first (rule 26).
@@ -120,7 +131,14 @@ internal sealed partial class StandbyCore
         else
         {
             Enter(StandbyState.Deciding, Reason);
-            Ask(null, null);
+            if (_isSwitchingOver)
+            {
+                WriteGeneration(); // its record was read before the guest stopped
+            }
+            else
+            {
+                Ask(null, null);
+            }
         }
     }
 
@@ -162,7 +180,11 @@ internal sealed partial class StandbyCore
             return;
         }
 
-        if (answer.Outcome == WitnessOutcome.Unreachable)
+        if (State == StandbyState.Protecting)
+        {
+            OnSwitchRecord(answer);
+        }
+        else if (answer.Outcome == WitnessOutcome.Unreachable)
         {
             OnWitnessUnreachable();
         }
@@ -173,9 +195,7 @@ internal sealed partial class StandbyCore
         else if (_dialog.Desired is null && MayPromote(answer.Current))
         {
             _record = answer.Current;
-            _isGenerationUnderway = true;
-            _rimWork++;
-            _actions.WriteGeneration(_record!.Generation + 1, _stage.AppliedEpoch);
+            WriteGeneration();
         }
         else
         {
@@ -200,14 +220,25 @@ internal sealed partial class StandbyCore
         _stage.StagedBytes,
         _bytesReceived,
         _options.Taints | (_options.IsAckDurable ? PairTaints.None : PairTaints.AckFromMemory),
-        Reason);
+        Reason)
+    {
+        SwitchOver = new SwitchOverStatus(_switchesAsked, _isSwitchAsked, _switchError),
+    };
 
     private bool MayPromote(WitnessRecord? record)
         => record is { IsStandbyInSync: true, Phase: WitnessPhase.Running }
             && record.Standby == _options.Node && record.Runner == _hello!.Node && record.Incarnation == Incarnation;
 
+    private void WriteGeneration()
+    {
+        _isGenerationUnderway = true;
+        _rimWork++;
+        _actions.WriteGeneration(_record!.Generation + 1, _stage.AppliedEpoch);
+    }
+
     private void BeginTakeover(string reason)
     {
+        ForgetSwitch(reason);
         Enter(StandbyState.TakingOver, reason);
         CloseLink(reason);
         _stage.DropUncommitted();
@@ -236,7 +267,10 @@ internal sealed partial class StandbyCore
             _actions.EmitOutput(output);
         }
 
+        _isSwitchAsked = _isSwitchingOver = false;
+        Send(new SwitchOverMessage { Step = SwitchOverStep.Done }); // there is a link after a switch-over only
         _actions.GoLive(_stage.Latest!, record);
+        CloseLink("the guest runs here");
     }
 
     /// <summary>The witness does not let this side run: the primary went on alone, or ended.</summary>
@@ -269,6 +303,7 @@ internal sealed partial class StandbyCore
             return;
         }
 
+        ForgetSwitch(end.Reason);
         Enter(StandbyState.Ending, end.Reason);
         Advance();
     }
@@ -288,13 +323,17 @@ internal sealed partial class StandbyCore
 
     private void OnWitnessUnreachable()
     {
-        if (_options.OnWitnessLost == WitnessPolicy.Stop)
+        if (State == StandbyState.Protecting)
+        {
+            RefuseSwitch("the witness does not answer the standby");
+        }
+        else if (_options.OnWitnessLost == WitnessPolicy.Stop && !_isSwitchingOver)
         {
             Fail($"{Reason}; the witness does not answer");
         }
         else
         {
-            _dialog.RetryLater(_nowNanos); // never assume (rule 27)
+            _dialog.RetryLater(_nowNanos); // never assume (rule 27); a swap to this side may be on its way
         }
     }
 
@@ -335,6 +374,7 @@ internal sealed partial class StandbyCore
     private void GiveUp(StandbyState state, string reason)
     {
         CloseLink(reason);
+        ForgetSwitch(reason);
         _dialog.Cancel();
         _isFlushing = _isGenerationUnderway = false;
         _notBeforeNanos = 0;

@@ -72,6 +72,12 @@ internal sealed partial class StandbyCore
             return;
         }
 
+        if (_isSwitchingOver)
+        {
+            message.Release(); // after Go only the witness decides
+            return;
+        }
+
         _heardNanos = _nowNanos;
         _bytesReceived += message.PayloadBytes;
         if (message.Incarnation != Incarnation)
@@ -97,6 +103,9 @@ internal sealed partial class StandbyCore
                 break;
             case MessageKind.PlannedEnd when State == StandbyState.Protecting:
                 OnPlannedEnd((PlannedEndMessage)message);
+                break;
+            case MessageKind.SwitchOver:
+                OnSwitchOver((SwitchOverMessage)message);
                 break;
             case MessageKind.Abort:
                 BecomeIdle($"the primary ended protection: {((AbortMessage)message).Reason}");

@@ -21,4 +21,8 @@ public readonly record struct StandbyStatus(
     long StagedBytes,
     long BytesReceived,
     PairTaints Taints,
-    string Reason);
+    string Reason)
+{
+    /// <summary>How a planned switch-over stands.</summary>
+    public SwitchOverStatus SwitchOver { get; init; }
+}

@@ -85,6 +85,7 @@ internal sealed class FrameDecoder
         MessageKind.DiskDigest => DiskDigestMessage.Read(ref reader),
         MessageKind.DiskAnswer => DiskAnswerMessage.Read(ref reader),
         MessageKind.Scrub => ScrubMessage.Read(ref reader),
+        MessageKind.SwitchOver => SwitchOverMessage.Read(ref reader),
     };
 
     private static bool IsBulk(MessageKind kind) => kind switch
@@ -94,7 +95,7 @@ internal sealed class FrameDecoder
         MessageKind.Hello or MessageKind.Welcome or MessageKind.Refusal => false,
         MessageKind.EpochEnd or MessageKind.EpochAck or MessageKind.FullCopyDone or MessageKind.FullCopyAck => false,
         MessageKind.Heartbeat or MessageKind.HeartbeatReply or MessageKind.DiskDigest => false,
-        MessageKind.DiskAnswer => false,
+        MessageKind.DiskAnswer or MessageKind.SwitchOver => false,
         MessageKind.PlannedEnd or MessageKind.PlannedEndAck or MessageKind.Abort => false,
     };
 }

@@ -67,10 +67,10 @@ internal readonly record struct FrameHeader(
         Expect("flags", source[7], isPacked ? PackedFlag : 0u);
 
         var kind = (MessageKind)source[6];
-        if (kind is < MessageKind.Hello or > MessageKind.Scrub)
+        if (kind is < MessageKind.Hello or > MessageKind.SwitchOver)
         {
             throw new WireFormatException(
-                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.Scrub}");
+                $"frame kind is {source[6]}, allowed are {(int)MessageKind.Hello} to {(int)MessageKind.SwitchOver}");
         }
 
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(source[32..]);

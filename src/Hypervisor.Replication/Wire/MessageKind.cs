@@ -62,4 +62,7 @@ internal enum MessageKind : byte
 
     /// <summary>Primary to standby: what a range must have as of its place in the epoch.</summary>
     Scrub = 20,
+
+    /// <summary>Either way: a step of a planned switch-over.</summary>
+    SwitchOver = 21,
 }

@@ -46,5 +46,6 @@ internal static class MessageLimits
         MessageKind.DiskDigest => SmallBytesMax,
         MessageKind.DiskAnswer => SmallBytesMax,
         MessageKind.Scrub => ScrubBytesMax,
+        MessageKind.SwitchOver => SmallBytesMax,
     };
 }

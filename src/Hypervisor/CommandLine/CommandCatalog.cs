@@ -20,6 +20,7 @@ internal static class CommandCatalog
         ("top", TopCommand.Build),
         ("stop", StopCommand.Build),
         ("takeover", TakeoverCommand.Build),
+        ("drill", DrillCommand.Build),
         ("scrub", ScrubCommand.Build),
         ("img", ImgCommand.Build),
         ("witness", WitnessCommand.Build),

@@ -3,6 +3,7 @@ using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Hypervisor.CommandLine;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -25,6 +26,24 @@ internal static class ControlAnswer
     /// <summary>Where the guest stands.</summary>
     public static ReadOnlyMemory<byte> Of(GuestStatus status)
         => Write(true, json => GuestStatusJson.Write(json, status));
+
+    /// <summary>What came of a drill.</summary>
+    public static ReadOnlyMemory<byte> Of(DrillOutcome outcome) => Write(true, json =>
+    {
+        json.WriteNumber("epoch", outcome.Epoch);
+        json.WriteBoolean("hasPassed", outcome.HasPassed);
+        json.WriteString("reason", outcome.Reason);
+        json.WriteNumber("instructions", outcome.Instructions);
+        json.WriteNumber("copyMicros", outcome.CopyMicros);
+        json.WriteNumber("runMicros", outcome.RunMicros);
+        json.WriteStartArray("console");
+        foreach (string line in outcome.Console)
+        {
+            json.WriteStringValue(line);
+        }
+
+        json.WriteEndArray();
+    });
 
     /// <summary>What can be asked.</summary>
     public static ReadOnlyMemory<byte> Commands() => Write(true, static json =>

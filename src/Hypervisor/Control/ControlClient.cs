@@ -10,6 +10,7 @@ namespace Hypervisor.Control;
 internal sealed class ControlClient : IDisposable
 {
     private const int AnswerMillisMax = 5000;
+    private const int DrillMillisMore = 60_000; // for a copy of all RAM, and for tidying up
 
     private readonly string _path;
     private readonly Socket _socket;
@@ -29,11 +30,25 @@ internal sealed class ControlClient : IDisposable
     /// <summary>Asks and waits for the answer.</summary>
     /// <returns>The answer's line.</returns>
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
-    public string Ask(string command, bool follows = true, long? bytesPerSecond = null)
+    public string Ask(string command, bool follows = true, long? bytesPerSecond = null) => Ask(json =>
+    {
+        json.WriteString("command", command);
+        if (!follows)
+        {
+            json.WriteBoolean("follow", false);
+        }
+
+        if (bytesPerSecond is { } rate)
+        {
+            json.WriteNumber("rate", rate);
+        }
+    });
+
+    private string Ask(Action<Utf8JsonWriter> fields)
     {
         try
         {
-            Send(command, follows, bytesPerSecond);
+            Send(fields);
         }
         catch (SocketException)
         {
@@ -46,6 +61,25 @@ internal sealed class ControlClient : IDisposable
             ? line
             : throw new FailureException(
                 answer.RootElement.TryGetProperty("error", out JsonElement error) ? $"{error}" : $"refused: {line}");
+    }
+
+    /// <summary>Asks for a drill and waits for its end.</summary>
+    /// <param name="time">How long it may run.</param>
+    /// <param name="until">The pattern that its console is to print; null: none.</param>
+    /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
+    public JsonDocument AskDrill(TimeSpan time, string? until)
+    {
+        long millis = (long)time.TotalMilliseconds;
+        _socket.ReceiveTimeout = (int)millis + DrillMillisMore;
+        return Parse(Ask(json =>
+        {
+            json.WriteString("command", ControlCommands.Drill);
+            json.WriteNumber("forMillis", millis);
+            if (until is not null)
+            {
+                json.WriteString("until", until);
+            }
+        }));
     }
 
     /// <summary>Asks for the status.</summary>
@@ -134,23 +168,13 @@ internal sealed class ControlClient : IDisposable
         throw new FailureException($"--control {_path}: the answer is none of ours: {line}");
     }
 
-    private void Send(string command, bool follows, long? bytesPerSecond)
+    private void Send(Action<Utf8JsonWriter> fields)
     {
         var buffer = new System.Buffers.ArrayBufferWriter<byte>(64);
         using (var json = new Utf8JsonWriter(buffer))
         {
             json.WriteStartObject();
-            json.WriteString("command", command);
-            if (!follows)
-            {
-                json.WriteBoolean("follow", false);
-            }
-
-            if (bytesPerSecond is { } rate)
-            {
-                json.WriteNumber("rate", rate);
-            }
-
+            fields(json);
             json.WriteEndObject();
         }
 

@@ -20,6 +20,9 @@ internal static class ControlCommands
     /// <summary>Asks a primary to compare everything with its standby.</summary>
     public const string Scrub = "scrub";
 
+    /// <summary>Asks a standby for a drill.</summary>
+    public const string Drill = "drill";
+
     /// <summary>Asks for this list.</summary>
     public const string Commands = "commands";
 
@@ -29,8 +32,9 @@ internal static class ControlCommands
         (Status, "Shows where a guest stands: state, epochs, pauses, lag, disks, taints."),
         (Events, "Shows what happened to a guest, and with --follow what happens."),
         (Stop, "Ends a guest in order: its last epoch is committed, its standby told, its disks are flushed."),
-        (TakeOver, "Makes a standby run the guest now; the witness has the last word."),
+        (TakeOver, "Moves a guest to its standby now: asked of either half. The witness has the last word."),
         (Scrub, "Compares all RAM and all disks of a protected guest with its standby's, while the guest runs."),
+        (Drill, "Runs a copy of a guest from its standby's last epoch and throws it away; protection goes on."),
         (Commands, "Lists what can be asked."),
     ];
 

@@ -88,7 +88,7 @@ internal sealed class ControlConnection : IDisposable
             }
             else
             {
-                Send(Answer(request));
+                Send(request.Command == ControlCommands.Drill ? Drill(request.Drill) : Answer(request));
             }
         }
     }
@@ -101,6 +101,25 @@ internal sealed class ControlConnection : IDisposable
         ControlCommands.Scrub => AnswerTo(_watch.Scrub(request.BytesPerSecond)),
         _ => ControlAnswer.Commands(),
     };
+
+    /// <summary>Waits for the drill's end; it ends when the client leaves.</summary>
+    private ReadOnlyMemory<byte> Drill(DrillTerms terms)
+    {
+        if (_watch.StartDrill(terms, out StandbyDrill? drill) is { } error)
+        {
+            return ControlAnswer.Refused(error);
+        }
+
+        while (!drill!.Outcome.Wait(LookMillis))
+        {
+            if (HasLeft())
+            {
+                drill.End("whoever asked for it left");
+            }
+        }
+
+        return ControlAnswer.Of(drill.Outcome.Result);
+    }
 
     private static ReadOnlyMemory<byte> AnswerTo(string? error)
         => error is null ? ControlAnswer.Done() : ControlAnswer.Refused(error);

@@ -1,5 +1,6 @@
 using System;
 using System.Text.Json;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -7,7 +8,8 @@ namespace Hypervisor.Control;
 /// <param name="Command">One of <see cref="ControlCommands"/>.</param>
 /// <param name="Follows">`"follow"`, of events: whether to go on after the history; true when left out.</param>
 /// <param name="BytesPerSecond">`"rate"`, of scrub; <see cref="UsualRate"/> when left out.</param>
-internal readonly record struct ControlRequest(string Command, bool Follows, long BytesPerSecond)
+/// <param name="Drill">`"forMillis"` and `"until"`, of a drill.</param>
+internal readonly record struct ControlRequest(string Command, bool Follows, long BytesPerSecond, DrillTerms Drill)
 {
     /// <summary>How fast a scrub reads if nobody says: 64 MiB a second.</summary>
     public const long UsualRate = 64 << 20;
@@ -16,6 +18,10 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
     public const long RateMin = 64 << 10;
 
     private const int DepthMax = 2;
+    private const string Allowed = "\"command\":\"NAME\", \"follow\":true|false, \"forMillis\":N, \"until\":\"REGEX\"";
+
+    /// <summary>How long a drill runs when nothing else is said.</summary>
+    public static readonly TimeSpan DrillTime = TimeSpan.FromSeconds(10);
 
     /// <summary>Reads a line.</summary>
     /// <param name="line">The line, without its end.</param>
@@ -45,25 +51,26 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
         string? command = null;
         bool follows = true;
         long rate = UsualRate;
+        var drill = new DrillTerms(DrillTime, null);
         foreach (JsonProperty field in json.EnumerateObject())
         {
-            if (field.NameEquals("command") && field.Value.ValueKind == JsonValueKind.String)
+            JsonElement value = field.Value;
+            if (field.NameEquals("command") && value.ValueKind == JsonValueKind.String)
             {
-                command = field.Value.GetString();
+                command = value.GetString();
             }
-            else if (field.NameEquals("follow") && field.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            else if (field.NameEquals("follow") && value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             {
-                follows = field.Value.GetBoolean();
+                follows = value.GetBoolean();
             }
-            else if (field.NameEquals("rate") && field.Value.ValueKind == JsonValueKind.Number
-                && field.Value.TryGetInt64(out long number) && number >= RateMin)
+            else if (field.NameEquals("rate") && value.ValueKind == JsonValueKind.Number
+                && value.TryGetInt64(out long number) && number >= RateMin)
             {
                 rate = number;
             }
-            else
+            else if (!TryReadDrill(field, ref drill))
             {
-                error = $"field '{field.Name}' is not understood; allowed: \"command\":\"NAME\", "
-                    + $"\"follow\":true|false, \"rate\": {RateMin} and more";
+                error = $"field '{field.Name}' is not understood; allowed: {Allowed}";
                 return null;
             }
         }
@@ -71,6 +78,32 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
         bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == command);
         error = isKnown ? "" : command is null ? $"command: missing; allowed: {ControlCommands.Names}"
             : $"command '{command}' is not known; allowed: {ControlCommands.Names}";
-        return isKnown ? new ControlRequest(command!, follows, rate) : null;
+        return isKnown ? new ControlRequest(command!, follows, rate, drill) : null;
+    }
+
+    private static bool TryReadDrill(JsonProperty field, ref DrillTerms drill)
+    {
+        JsonElement value = field.Value;
+        if (field.NameEquals("forMillis") && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out long millis) && millis > 0 && millis <= (long)DrillTerms.TimeMax.TotalMilliseconds)
+        {
+            drill = drill with { Time = TimeSpan.FromMilliseconds(millis) };
+            return true;
+        }
+
+        if (!field.NameEquals("until") || value.ValueKind != JsonValueKind.String)
+        {
+            return false;
+        }
+
+        try
+        {
+            drill = drill with { Until = DrillTerms.Pattern(value.GetString()!) };
+            return true;
+        }
+        catch (Exception error) when (error is ArgumentException or NotSupportedException)
+        {
+            return false;
+        }
     }
 }

@@ -60,6 +60,18 @@ internal sealed record GuestStatus
     /// <summary>Pauses of each length: entry n counts those of 2^n ns and more, but not twice as much.</summary>
     public IReadOnlyList<long> PauseCounts { get; init; } = [];
 
+    /// <summary>How long the phases of an epoch took, in their order; a standby has its own only.</summary>
+    public IReadOnlyList<PhaseSummary> Phases { get; init; } = [];
+
+    /// <summary>How many cuts each reason led to, in the order of the reasons.</summary>
+    public IReadOnlyList<CutReasonCount> CutReasons { get; init; } = [];
+
+    /// <summary>Why the last epoch was as long as it was; null before the first.</summary>
+    public CutReason? LastCut { get; init; }
+
+    /// <summary>How a planned switch-over stands.</summary>
+    public SwitchOverStatus SwitchOver { get; init; } = new(0, false, "");
+
     /// <summary>Age of the oldest cut that is not acknowledged.</summary>
     public long LagMicros { get; init; }
 

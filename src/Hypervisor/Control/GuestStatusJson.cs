@@ -44,6 +44,12 @@ internal static class GuestStatusJson
         WriteNumbers(json, "recentSecondsMaxMicros", status.RecentPauseMicros);
         WriteNumbers(json, "countsByLog2Nanos", status.PauseCounts);
         json.WriteEndObject();
+        GuestPhasesJson.Write(json, status);
+        json.WriteStartObject("switchOver");
+        json.WriteNumber("asked", status.SwitchOver.Asked);
+        json.WriteBoolean("isUnderWay", status.SwitchOver.IsUnderWay);
+        json.WriteString("error", status.SwitchOver.Error);
+        json.WriteEndObject();
         json.WriteNumber("lagMicros", status.LagMicros);
         json.WriteBoolean("hasLease", status.HasLease);
         json.WriteNumber("sentBytes", status.BytesSent);
@@ -112,6 +118,10 @@ internal static class GuestStatusJson
                 Pauses = ReadPauses(pauses),
                 RecentPauseMicros = ReadNumbers(pauses.GetProperty("recentSecondsMaxMicros")),
                 PauseCounts = ReadNumbers(pauses.GetProperty("countsByLog2Nanos")),
+                Phases = GuestPhasesJson.ReadPhases(json),
+                CutReasons = GuestPhasesJson.ReadCuts(json, out CutReason? lastCut),
+                LastCut = lastCut,
+                SwitchOver = ReadSwitchOver(json.GetProperty("switchOver")),
                 LagMicros = Number(json, "lagMicros"),
                 HasLease = json.GetProperty("hasLease").GetBoolean(),
                 BytesSent = Number(json, "sentBytes"),
@@ -146,6 +156,9 @@ internal static class GuestStatusJson
         Number(json, "bytes"),
         (int)Number(json, "number"),
         Text(json, "reason"));
+
+    private static SwitchOverStatus ReadSwitchOver(JsonElement json)
+        => new(Number(json, "asked"), json.GetProperty("isUnderWay").GetBoolean(), Text(json, "error"));
 
     private static DiskIdentity[] ReadDisks(JsonElement json)
     {

@@ -2,6 +2,7 @@ using System;
 using System.Threading;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Time;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
@@ -105,7 +106,7 @@ internal sealed class GuestWatch : IDisposable
         lock (_lock)
         {
             return _guest is null
-                ? $"takeover: the guest is {_without.State}; allowed: a standby that is protecting"
+                ? $"takeover: the guest is {_without.State}; allowed: a pair that is protected"
                 : _guest.TakeOver();
         }
     }
@@ -119,6 +120,19 @@ internal sealed class GuestWatch : IDisposable
             return _guest is null
                 ? $"scrub: the guest is {_without.State}; allowed: a primary that is protected"
                 : _guest.Scrub(bytesPerSecond);
+        }
+    }
+
+    /// <summary>Begins a drill.</summary>
+    /// <returns>Null when it has begun; else why not.</returns>
+    public string? StartDrill(DrillTerms terms, out StandbyDrill? drill)
+    {
+        lock (_lock)
+        {
+            drill = null;
+            return _guest is null
+                ? $"drill: the guest is {_without.State}; allowed: a standby that is protecting"
+                : _guest.StartDrill(terms, out drill);
         }
     }
 
@@ -136,7 +150,9 @@ internal sealed class GuestWatch : IDisposable
         {
             if (_guest == guest)
             {
-                _without = guest.Status() with { State = GuestStates.Ended };
+                GuestStatus last = guest.Status();
+                bool isElsewhere = last.State == GuestStates.NameOf(PrimaryState.HandedOver);
+                _without = isElsewhere ? last : last with { State = GuestStates.Ended };
                 _guest = null;
             }
         }

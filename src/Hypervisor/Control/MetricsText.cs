@@ -1,7 +1,9 @@
 using System;
 using System.Globalization;
 using System.Text;
+using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
+using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Control;
@@ -58,6 +60,7 @@ internal static class MetricsText
         {
             text.One("hv_received_bytes_total", "counter", "Bytes received from the primary.", status.BytesReceived);
             WriteEpochs(text, ("committed", status.CommittedEpoch), ("applied", status.AppliedEpoch));
+            WritePhases(text, status);
         }
 
         if (status.Role != GuestRole.Alone || status.Generation > 0)
@@ -74,11 +77,14 @@ internal static class MetricsText
         WriteEpochs(
             text, ("open", status.OpenEpoch), ("acked", status.AckedEpoch), ("released", status.ReleasedEpoch));
         text.Head("hv_pause_seconds", "summary", "How long the guest stood still for a cut.");
-        text.Line("hv_pause_seconds", status.Pauses.MedianNanos / NanosPerSecond, ("quantile", "0.5"));
-        text.Line("hv_pause_seconds", status.Pauses.P99Nanos / NanosPerSecond, ("quantile", "0.99"));
-        text.Line("hv_pause_seconds", status.Pauses.MaxNanos / NanosPerSecond, ("quantile", "1"));
-        text.Line("hv_pause_seconds_sum", status.Pauses.TotalNanos / NanosPerSecond);
-        text.Line("hv_pause_seconds_count", status.Pauses.Count);
+        text.Summary("hv_pause_seconds", status.Pauses);
+        WritePhases(text, status);
+        text.Head("hv_cuts_total", "counter", "Cuts by the reason why they were made when they were.");
+        foreach (CutReasonCount cuts in status.CutReasons)
+        {
+            text.Line("hv_cuts_total", cuts.Count, ("reason", GuestStates.NameOf(cuts.Reason)));
+        }
+
         text.One(
             "hv_lag_seconds", "gauge", "Age of the oldest cut without acknowledgement.",
             status.LagMicros / MicrosPerSecond);
@@ -87,6 +93,25 @@ internal static class MetricsText
         text.One("hv_dirty_pages", "gauge", "Pages that the guest changed in the last epoch.", status.DirtyPages);
         text.One("hv_copy_done_bytes", "gauge", "Bytes of the last full copy that are over.", status.CopyDoneBytes);
         text.One("hv_copy_bytes", "gauge", "Bytes of the last full copy.", status.CopyTotalBytes);
+    }
+
+    private static void WritePhases(StringBuilder text, GuestStatus status)
+    {
+        text.Head("hv_phase_seconds", "summary", "How long a phase of an epoch took.");
+        foreach (PhaseSummary phase in status.Phases)
+        {
+            text.Summary("hv_phase_seconds", phase.Times, ("phase", phase.Name));
+        }
+    }
+
+    private static void Summary(
+        this StringBuilder text, string name, in PauseSummary times, params (string Name, string Value)[] labels)
+    {
+        text.Line(name, times.MedianNanos / NanosPerSecond, [.. labels, ("quantile", "0.5")]);
+        text.Line(name, times.P99Nanos / NanosPerSecond, [.. labels, ("quantile", "0.99")]);
+        text.Line(name, times.MaxNanos / NanosPerSecond, [.. labels, ("quantile", "1")]);
+        text.Line(name + "_sum", times.TotalNanos / NanosPerSecond, labels);
+        text.Line(name + "_count", times.Count, labels);
     }
 
     private static void WriteEpochs(StringBuilder text, params (string Point, ulong Number)[] points)

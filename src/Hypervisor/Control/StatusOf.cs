@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -45,6 +46,10 @@ internal static class StatusOf
             Pauses = numbers.Pause,
             RecentPauseMicros = Array.ConvertAll(recentPauseNanos, nanos => nanos / NanosPerMicro),
             PauseCounts = pauseCounts.AsSpan().TrimEnd(0).ToArray(),
+            Phases = numbers.Phases,
+            CutReasons = numbers.CutReasons,
+            LastCut = numbers.Epochs > 0 ? numbers.LastCut : null,
+            SwitchOver = Of(numbers.Status.SwitchOver),
             LagMicros = numbers.Status.LagNanos / NanosPerMicro,
             HasLease = numbers.Status.HasLease,
             BytesSent = numbers.Status.BytesSent,
@@ -66,8 +71,13 @@ internal static class StatusOf
         Incarnation = numbers.Status.Incarnation,
         CommittedEpoch = numbers.Status.CommittedEpoch,
         AppliedEpoch = numbers.Status.AppliedEpoch,
+        Phases = numbers.Phases,
+        SwitchOver = Of(numbers.Status.SwitchOver),
         BytesReceived = numbers.Status.BytesReceived,
         Disks = disks,
         Taints = numbers.Status.Taints,
     };
+
+    // Of a session that has not told anything yet, everything is default.
+    private static SwitchOverStatus Of(in SwitchOverStatus status) => status with { Error = status.Error ?? "" };
 }

@@ -7,6 +7,7 @@ using Hypervisor.CommandLine;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -36,6 +37,12 @@ internal static class StatusTable
         {
             rows.Add(("epochs", Epochs(status)));
             rows.Add(("pauses", Pauses(status.Pauses)));
+            rows.AddRange(Phases(status));
+            if (status.LastCut is { } last)
+            {
+                rows.Add(("cuts", $"{PaceText.Counts(status.CutReasons)}; last: {PaceText.Describe(last)}"));
+            }
+
             rows.Add(("lag", $"{Micros(status.LagMicros)}{(status.HasLease ? "" : ", no lease: output is held")}"));
             rows.Add(("sent", Megabytes(status.BytesSent)));
             rows.Add(("dirty pages", Text($"{status.DirtyPages} in the last epoch")));
@@ -44,7 +51,13 @@ internal static class StatusTable
         if (status.Role == GuestRole.Standby)
         {
             rows.Add(("epochs", Text($"committed {status.CommittedEpoch}, applied {status.AppliedEpoch}")));
+            rows.AddRange(Phases(status));
             rows.Add(("received", Megabytes(status.BytesReceived)));
+        }
+
+        if (status.SwitchOver.Error.Length > 0)
+        {
+            rows.Add(("switch-over", $"none: {status.SwitchOver.Error}"));
         }
 
         if (IsCopying(status))
@@ -93,6 +106,7 @@ internal static class StatusTable
             {
                 PairTaints.SameHost => "both halves on this machine",
                 PairTaints.AckFromMemory => "acknowledged from memory",
+                PairTaints.Insecure => "link is not encrypted",
                 _ => "a device is not captured",
             })];
         return names.Length > 0 ? string.Join(", ", names) : "none";
@@ -129,6 +143,10 @@ internal static class StatusTable
 
         return text.Append(CultureInfo.InvariantCulture, $"{time:hh\\:mm\\:ss}").ToString();
     }
+
+    private static IEnumerable<(string Name, string Value)> Phases(GuestStatus status)
+        => status.Phases.Where(phase => phase.Times.Count > 0)
+            .Select(phase => ("phase", $"{phase.Name}: {Pauses(phase.Times)}"));
 
     private static string Millis(long nanos) => Micros(nanos / 1000);
 

@@ -2,6 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using Hypervisor.Replication.Session;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -11,6 +13,8 @@ internal sealed class TopModel
     private const int ChartRows = 6;
     private const int BarColumns = 40;
     private const int BucketRowsMax = 8;
+    private const int PhasesPerRow = 3;
+    private const int PhaseColumns = 22;
 
     private GuestStatus? _before;
 
@@ -37,6 +41,7 @@ internal sealed class TopModel
                 + Rate(seconds, status.AppliedEpoch - (double)(before?.AppliedEpoch ?? 0), Text)));
             rows.Add(new($"received {StatusTable.Megabytes(status.BytesReceived)}"
                 + Rate(seconds, status.BytesReceived - (before?.BytesReceived ?? 0), StatusTable.Megabytes)));
+            ShowPhases(rows, status);
         }
 
         if (status.Instructions is { } count)
@@ -81,6 +86,30 @@ internal sealed class TopModel
             string bar = BarChart.Row(status.CopyDoneBytes, status.CopyTotalBytes, BarColumns);
             string size = StatusTable.Megabytes(status.CopyTotalBytes);
             rows.Add(new($"copy    {bar.PadRight(BarColumns, '░')} {percent} % of {size}"));
+            double perSecond = (status.CopyDoneBytes - (before?.CopyDoneBytes ?? 0)) / seconds;
+            if (seconds > 0 && perSecond > 0)
+            {
+                double left = (status.CopyTotalBytes - status.CopyDoneBytes) / perSecond;
+                rows.Add(new(Text($"        {perSecond / (1 << 20):0.0} MiB/s, {left:0} s left")));
+            }
+        }
+
+        ShowPhases(rows, status);
+        if (status.LastCut is { } last)
+        {
+            rows.Add(new($"cuts    last: {PaceText.Describe(last)} · all: {PaceText.Counts(status.CutReasons)}"));
+        }
+    }
+
+    private static void ShowPhases(List<TopRow> rows, GuestStatus status)
+    {
+        PhaseSummary[] phases = [.. status.Phases.Where(phase => phase.Times.Count > 0)];
+        if (phases.Length > 0)
+        {
+            rows.Add(new("phases  p50/p99/max in ms"));
+            rows.AddRange(phases.Chunk(PhasesPerRow).Select(row => new TopRow(
+                ("        " + string.Join("  ", row.Select(phase => PauseText.Describe(phase).PadRight(PhaseColumns))))
+                .TrimEnd())));
         }
     }
 

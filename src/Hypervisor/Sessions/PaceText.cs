@@ -1,6 +1,6 @@
 using System.Collections.Generic;
 using System.Globalization;
-using System.Text;
+using System.Linq;
 using Hypervisor.Replication.Epochs;
 
 namespace Hypervisor.Sessions;
@@ -18,22 +18,15 @@ internal static class PaceText
         CutReason.PauseBudget => "pause budget",
         CutReason.Idle => "idle guest",
         CutReason.StandbyFull => "standby full",
-        CutReason.LastEpoch => "end of the guest",
+        CutReason.LastEpoch => "last epoch",
     };
 
     /// <summary>One line with the reasons that led to a cut.</summary>
-    public static string Describe(IReadOnlyList<CutReasonCount> counts)
-    {
-        var line = new StringBuilder("cuts by reason:");
-        foreach (CutReasonCount entry in counts)
-        {
-            if (entry.Count > 0)
-            {
-                _ = line.Append(line[^1] == ':' ? " " : " · ").Append(
-                    CultureInfo.InvariantCulture, $"{Describe(entry.Reason)} {entry.Count}");
-            }
-        }
+    public static string Describe(IReadOnlyList<CutReasonCount> counts) => $"cuts by reason: {Counts(counts)}";
 
-        return line.ToString();
-    }
+    /// <summary>How many cuts the reasons led to that led to one.</summary>
+    public static string Counts(IReadOnlyList<CutReasonCount> counts) => string.Join(
+        " · ",
+        counts.Where(entry => entry.Count > 0).Select(entry => string.Create(
+            CultureInfo.InvariantCulture, $"{Describe(entry.Reason)} {entry.Count}")));
 }

@@ -1,6 +1,6 @@
 using System;
 using System.Globalization;
-using System.Text;
+using System.Linq;
 using Hypervisor.Core.Memory;
 using Hypervisor.Replication.Session;
 
@@ -29,17 +29,14 @@ internal static class PauseText
 
     /// <summary>The phases of an epoch; a name without numbers never happened.</summary>
     public static string DescribePhases(in PrimaryStatistics numbers)
-    {
-        var line = new StringBuilder("phases of an epoch, p50/p99/max ms:");
-        foreach (PhaseSummary phase in numbers.Phases)
-        {
-            PauseSummary times = phase.Times;
-            string text = times.Count == 0 ? "-"
-                : $"{Millis(times.MedianNanos)}/{Millis(times.P99Nanos)}/{Millis(times.MaxNanos)}";
-            _ = line.Append(line[^1] == ':' ? " " : " · ").Append(phase.Name).Append(' ').Append(text);
-        }
+        => "phases of an epoch, p50/p99/max ms: " + string.Join(" · ", numbers.Phases.Select(Describe));
 
-        return line.ToString();
+    /// <summary>A phase with its three times in ms.</summary>
+    public static string Describe(PhaseSummary phase)
+    {
+        PauseSummary times = phase.Times;
+        return phase.Name + " " + (times.Count == 0 ? "-"
+            : $"{Millis(times.MedianNanos)}/{Millis(times.P99Nanos)}/{Millis(times.MaxNanos)}");
     }
 
     private static string Mebibytes(long bytes)

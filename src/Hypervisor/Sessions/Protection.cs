@@ -122,8 +122,12 @@ internal sealed class Protection : IWatchedGuest, IDisposable
 
         ReportEpoch();
         ReportPauses();
-        bool isPlanned = _outcome.End.IsCompleted && _outcome.End.Result.IsPlanned;
-        return isPlanned && _guest.End.IsCompleted ? _guest.End.Result.ExitCode : ExitCode.Failure;
+        if (!_outcome.End.IsCompleted || !_outcome.End.Result.IsPlanned)
+        {
+            return ExitCode.Failure;
+        }
+
+        return _guest.End.IsCompleted ? _guest.End.Result.ExitCode : ExitCode.Success; // else it was handed over
     }
 
     /// <inheritdoc/>
@@ -134,7 +138,17 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     public void Stop(string reason) => _guest.RequestEnd(reason);
 
     /// <inheritdoc/>
-    public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
+    public string? TakeOver()
+    {
+        PrimaryState state = _replicator.Statistics.Status.State;
+        if (state != PrimaryState.Protected || _guest.End.IsCompleted)
+        {
+            return $"takeover: the primary is {GuestStates.NameOf(state)}; allowed: one that is protected";
+        }
+
+        _replicator.SwitchOver();
+        return null;
+    }
 
     /// <inheritdoc/>
     public string? Scrub(long bytesPerSecond)

@@ -1,9 +1,11 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.CommandLine;
 using Hypervisor.Control;
 using Hypervisor.Core.Host;
@@ -36,6 +38,10 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     private readonly Endpoint? _next;
     private readonly LinkSecurity _link;
     private readonly PrimaryOptions? _options; // as the primary that it may become
+    private readonly MachineConfig _config;
+    private readonly FreezableDisk[] _freezables;
+    private readonly Lock _drillLock = new(); // protects _drill: asked for on threads of the control socket
+    private StandbyDrill? _drill;
     private bool _wasProtected;
 
     private StandbySession(
@@ -48,12 +54,14 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     {
         string folder = PairFolder.Of(config, terms);
         Guid node = PairFolder.NodeOf(config, folder);
+        _config = config;
         _report = report;
         _watch = watch;
         _next = next;
         _link = terms.Link;
         _guest = new ProtectableGuest(config, folder, isBooted: false);
         _disks = _guest.Identity.Disks;
+        _freezables = [.. _guest.Drives.Select(drive => new FreezableDisk(drive))];
         _options = next is { } standby ? Protection.Options(terms, standby, node, _guest.Identity) : null;
         Replicator? replicator = null;
         var reported = new ReportedEvents(report, _guest.Clock, isStandby: true)
@@ -67,7 +75,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             _replicator = replicator = new Replicator(new StandbySetup
             {
                 CreateMachine = _ => _guest.Machine,
-                Disks = _guest.Drives,
+                Disks = _freezables,
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = folder,
                 ImagesWritten = () => PairFolder.ImagesWritten(config),
@@ -156,8 +164,36 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     public string? Scrub(long bytesPerSecond) => "scrub: this is no primary; allowed: the one that is protected";
 
     /// <inheritdoc/>
+    public string? StartDrill(DrillTerms terms, out StandbyDrill? drill)
+    {
+        drill = null;
+        StandbyState state = _replicator.Statistics.Status.State;
+        if (state != StandbyState.Protecting)
+        {
+            return $"drill: the standby is {GuestStates.NameOf(state)}; allowed: one that is protecting";
+        }
+
+        lock (_drillLock)
+        {
+            if (_drill is { Outcome.IsCompleted: false })
+            {
+                return "drill: one is under way; allowed: one at a time";
+            }
+
+            _drill?.Dispose();
+            drill = _drill = new StandbyDrill(_config, _freezables, _guest.Networks, _replicator, terms);
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
+        lock (_drillLock)
+        {
+            _drill?.Dispose(); // before the replicator, which may be copying for it
+        }
+
         _replicator.Dispose();
         _witness.Dispose();
         if (_outcome.Running.IsCompleted && !_wasProtected)

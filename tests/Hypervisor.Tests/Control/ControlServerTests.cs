@@ -104,7 +104,7 @@ public sealed class ControlServerTests : IDisposable
     [InlineData("{\"a\":{\"b\":{\"c\":1}}}", "no JSON")]
     [InlineData("[]", "the line is array")]
     [InlineData("7", "the line is number")]
-    [InlineData("{}", "command: missing; allowed: status, events, stop, takeover, scrub, commands")]
+    [InlineData("{}", "command: missing; allowed: status, events, stop, takeover, scrub, drill, commands")]
     [InlineData("{\"command\":7}", "field 'command' is not understood")]
     [InlineData("{\"command\":\"fly\"}", "command 'fly' is not known; allowed: status, events")]
     [InlineData("{\"command\":\"status\",\"now\":true}", "field 'now' is not understood")]

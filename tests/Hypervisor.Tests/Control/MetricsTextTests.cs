@@ -23,6 +23,11 @@ public sealed partial class MetricsTextTests
     [InlineData("hv_pause_seconds{quantile=\"1\"} 0.007")]
     [InlineData("hv_pause_seconds_sum 0.48")]
     [InlineData("hv_pause_seconds_count 1200")]
+    [InlineData("hv_phase_seconds{phase=\"stop\",quantile=\"0.5\"} 9E-07")]
+    [InlineData("hv_phase_seconds{phase=\"capture\",quantile=\"0.99\"} 0.0003")]
+    [InlineData("hv_phase_seconds_sum{phase=\"capture\"} 0.24")]
+    [InlineData("hv_phase_seconds_count{phase=\"apply\"} 0")]
+    [InlineData("hv_cuts_total{reason=\"outputWaiting\"} 200")]
     [InlineData("hv_lag_seconds 0.0042")]
     [InlineData("hv_lease 1")]
     [InlineData("hv_sent_bytes_total 5242880")]
@@ -36,6 +41,7 @@ public sealed partial class MetricsTextTests
     [InlineData("hv_state{state=\"failed\"} 1")]
     [InlineData("hv_received_bytes_total 3145728")]
     [InlineData("hv_epoch{point=\"committed\"} 12")]
+    [InlineData("hv_phase_seconds{phase=\"journal\",quantile=\"1\"} 0.003")]
     public void Standby_has(string line)
         => Assert.Contains(line, MetricsText.Write(Samples.Standby).Split('\n'));
 

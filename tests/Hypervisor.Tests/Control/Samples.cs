@@ -26,6 +26,17 @@ internal static class Samples
         Pauses = new PauseSummary(1200, 310_000, 2_500_000, 7_000_000) { TotalNanos = 480_000_000 },
         RecentPauseMicros = [0, 350, 700, 7000],
         PauseCounts = [0, 0, 3, 1190, 7],
+        Phases =
+        [
+            new("stop", new PauseSummary(1200, 900, 80_000, 90_000) { TotalNanos = 2_000_000 }),
+            new("capture", new PauseSummary(1200, 200_000, 300_000, 400_000) { TotalNanos = 240_000_000 }),
+            new("arm", new PauseSummary(1200, 1000, 2000, 3000)),
+            new("resume", new PauseSummary(1200, 4000, 5000, 6000)),
+            new("apply", default),
+        ],
+        CutReasons = [new(CutReason.Grid, 0), new(CutReason.OutputWaiting, 200), new(CutReason.PauseBudget, 1000)],
+        LastCut = CutReason.PauseBudget,
+        SwitchOver = new SwitchOverStatus(2, true, "the standby refused: not in sync"),
         LagMicros = 4200,
         HasLease = true,
         BytesSent = 5 << 20,
@@ -49,6 +60,7 @@ internal static class Samples
         Incarnation = 1,
         CommittedEpoch = 12,
         AppliedEpoch = 11,
+        Phases = [new("journal", new PauseSummary(12, 1_000_000, 2_000_000, 3_000_000) { TotalNanos = 12_500_000 })],
         BytesReceived = 3 << 20,
     };
 

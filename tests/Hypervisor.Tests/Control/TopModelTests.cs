@@ -17,6 +17,10 @@ public sealed class TopModelTests
             "epochs  open 1201, acked 1199, released 1198",
             "lag     4.20 ms",
             "sent    5.0 MiB · 321 dirty pages in the last epoch",
+            "phases  p50/p99/max in ms",
+            "        stop 0.00/0.08/0.09     capture 0.20/0.30/0.40  arm 0.00/0.00/0.00",
+            "        resume 0.00/0.01/0.01",
+            "cuts    last: pause budget · all: output waits 200 · pause budget 1000",
             "instructions 123.5 M",
             "disk    root, 1024.0 MiB",
             "disk    data, 0.0 MiB",
@@ -87,6 +91,22 @@ public sealed class TopModelTests
         Assert.Contains($"copy    {new string('█', 10)}{new string('░', 30)} 25 % of 4.0 MiB", rows);
     }
 
+    [Fact]
+    public void Copy_says_how_fast_it_is_and_how_long_it_takes_yet()
+    {
+        var model = new TopModel();
+        GuestStatus status = Samples.Primary with { State = "copying", CopyTotalBytes = 9 << 20 };
+        _ = model.Show(status);
+
+        string[] rows = Texts(model.Show(status with
+        {
+            UptimeMicros = status.UptimeMicros + 2_000_000,
+            CopyDoneBytes = 3 << 20,
+        }));
+
+        Assert.Contains("        1.0 MiB/s, 6 s left", rows);
+    }
+
     [Theory]
     [InlineData("protected", TopTone.Good)]
     [InlineData("copying", TopTone.Bad)]
@@ -101,6 +121,7 @@ public sealed class TopModelTests
 
         Assert.Contains("epochs  committed 12, applied 11", rows);
         Assert.Contains("received 3.0 MiB", rows);
+        Assert.Contains("        journal 1.00/2.00/3.00", rows);
         Assert.DoesNotContain(rows, row => row.Contains("pause", StringComparison.Ordinal));
     }
 

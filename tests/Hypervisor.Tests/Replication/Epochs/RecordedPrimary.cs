@@ -92,11 +92,11 @@ internal sealed class RecordedPrimary : IPrimaryActions
     }
 
     /// <summary>The other side wins the witness.</summary>
-    public void LoseWitness() => Record = Record! with
+    public void LoseWitness(Guid? winner = null) => Record = Record! with
     {
         Revision = Record.Revision + 1,
         Generation = Record.Generation + 1,
-        Runner = Guid.NewGuid(),
+        Runner = winner ?? Guid.NewGuid(),
         IsStandbyInSync = false,
     };
 

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using System.Text;
 using System.Threading;
 using Hypervisor.Backends.Block;
@@ -32,6 +33,8 @@ public sealed class CaptureThreadTests : IDisposable
     private readonly ToyConsole _second = new();
     private readonly OutboxStream[] _outboxes;
     private readonly FrameOutbox _frames = new(1 << 16);
+    private readonly SimClock _clock = new();
+    private readonly CaptureMeter _meter = new();
     private readonly EagerMachine _machine;
     private readonly PrimarySetup _setup;
     private readonly Inbox<PrimaryEvent> _inbox = new();
@@ -42,7 +45,7 @@ public sealed class CaptureThreadTests : IDisposable
     public CaptureThreadTests()
     {
         _outboxes = [NewOutbox(_first), NewOutbox(_second)];
-        _machine = new EagerMachine(_outboxes, _frames);
+        _machine = new EagerMachine(_outboxes, _frames, _clock);
         _setup = new PrimarySetup
         {
             Machine = _machine,
@@ -54,11 +57,11 @@ public sealed class CaptureThreadTests : IDisposable
             Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
             Options = new PrimaryOptions { Node = Guid.NewGuid(), Machine = RecordedMachine() },
-            Clock = new HostClock(),
+            Clock = _clock,
             Events = new SessionLog(),
             NextIncarnation = () => 1,
         };
-        _capture = new CaptureThread(_setup, new CaptureMeter());
+        _capture = new CaptureThread(_setup, _meter);
         _replica = new RamReplica(_machine.Ram.PageCount);
         _run = new CaptureRun(_setup, _replica, [], new ResyncPlan(1, 2, null, null), _inbox);
         _capture.StartGuest(static () => { });
@@ -159,6 +162,17 @@ public sealed class CaptureThreadTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Parts_of_a_pause_are_measured_from_step_to_step_and_the_copy_from_its_end()
+    {
+        Cut(0);
+
+        Assert.Equal(
+            ["stop 1000", "capture 200", "arm 30", "resume 4", "copy 0"],
+            _meter.Snapshot(default).Phases.Take(5).Select(phase => $"{phase.Name} {phase.Times.MaxNanos}"));
+        Assert.Equal(1234, _meter.Snapshot(default).Pause.MaxNanos);
+    }
+
     private string SentFrames()
     {
         var text = new StringBuilder();
@@ -198,22 +212,29 @@ public sealed class CaptureThreadTests : IDisposable
     }
 
     /// <summary>A machine whose guest acts in the very moment in which it may run.</summary>
-    private sealed class EagerMachine(OutboxStream[] outboxes, FrameOutbox frames) : IProtectedMachine
+    private sealed class EagerMachine(
+        OutboxStream[] outboxes, FrameOutbox frames, SimClock clock) : IProtectedMachine
     {
         private readonly Counter _counter = new();
 
         public GuestRam Ram { get; } = new(GuestRam.BytesMin);
 
-        public IReadOnlyList<ICheckpointed> Components => [_counter];
+        public IReadOnlyList<ICheckpointed> Components
+        {
+            get
+            {
+                clock.Advance(200);
+                return [_counter];
+            }
+        }
 
         public string Says { get; set; } = "";
 
-        public void Pause()
-        {
-        }
+        public void Pause() => clock.Advance(1000);
 
         public void Resume()
         {
+            clock.Advance(4);
             _counter.Value++;
             BitConverter.TryWriteBytes(Ram.WritableBytes(0, sizeof(long)), _counter.Value);
             byte[] text = Encoding.ASCII.GetBytes(Says);
@@ -226,9 +247,7 @@ public sealed class CaptureThreadTests : IDisposable
         {
         }
 
-        public void RearmWrites()
-        {
-        }
+        public void RearmWrites() => clock.Advance(30);
 
         public void AfterLoad()
         {

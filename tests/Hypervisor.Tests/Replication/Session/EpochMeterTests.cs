@@ -51,6 +51,37 @@ public sealed class EpochMeterTests
         Assert.Equal(1, _meter.Summarize().Single(phase => phase.Name == "apply").Times.Count);
     }
 
+    [Fact]
+    public void Late_word_of_an_epoch_whose_place_another_one_has_counts_nothing()
+    {
+        _meter.OnEnd(65, 100);
+        _meter.OnEndTaken(1, 103);
+        _meter.OnAck(Ack(65, appliedEpoch: 0), 110);
+        _meter.OnReleased(1, 115);
+
+        Assert.Equal(
+            ["send 0", "ack 1", "release 0"],
+            _meter.Summarize().Where(phase => phase.Name is "send" or "ack" or "release")
+                .Select(phase => $"{phase.Name} {phase.Times.Count}"));
+    }
+
+    [Fact]
+    public void New_life_of_the_pair_begins_without_marks_of_the_old_one()
+    {
+        _meter.OnEnd(1, 100);
+        _meter.OnAck(Ack(1, appliedEpoch: 7), 110);
+        _meter.OnEnd(2, 110);
+        _meter.Restart();
+        _meter.OnAck(Ack(2, appliedEpoch: 0), 900);
+        _meter.OnEnd(1, 1000);
+        _meter.OnAck(Ack(1, appliedEpoch: 1), 1010);
+
+        Assert.Equal(
+            ["ack 2 10", "apply 2 4000"],
+            _meter.Summarize().Where(phase => phase.Name is "ack" or "apply")
+                .Select(phase => $"{phase.Name} {phase.Times.Count} {phase.Times.MaxNanos}"));
+    }
+
     private static EpochAckMessage Ack(ulong epoch, ulong appliedEpoch) => new()
     {
         Epoch = epoch,

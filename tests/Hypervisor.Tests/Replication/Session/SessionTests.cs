@@ -63,6 +63,9 @@ public sealed class SessionTests
         Assert.Equal(
             ["stop", "capture", "arm", "resume", "copy", "send", "stage", "journal", "ack", "release", "apply"],
             pair.Primary!.Statistics.Phases.Select(phase => phase.Name));
+        Assert.Equal(
+            ["stage True", "journal True", "apply True"],
+            pair.Standby.Statistics.Phases.Select(phase => $"{phase.Name} {phase.Times.Count > 0}"));
     }
 
     [Fact]
@@ -88,6 +91,37 @@ public sealed class SessionTests
         AssertRecords(third.Disks, lines);
         Assert.Equal(3u, third.Log.RunningGeneration);
         third.Machine.Resume();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Guest_is_handed_over_on_purpose_and_nothing_is_lost(bool isAskedAtStandby)
+    {
+        using var pair = new SessionPair();
+        pair.Protect();
+
+        if (isAskedAtStandby)
+        {
+            pair.Standby.TakeOver();
+        }
+        else
+        {
+            pair.Primary!.SwitchOver();
+        }
+
+        pair.Await(() => pair.StandbyLog.RunningGeneration == 2, $"nobody took over\n{pair.PrimaryLog}");
+        pair.Await(() => pair.PrimaryLog.IsPlannedEnd is not null, "the primary did not end");
+        Assert.True(pair.PrimaryLog.IsPlannedEnd);
+        Assert.Equal(PrimaryState.HandedOver, pair.Primary!.Statistics.Status.State);
+        long step = pair.PrimaryMachine.Step; // where it stands is where the other one went on
+        pair.Await(() => pair.StandbyMachine.Step > step + 20, "the guest stands still");
+
+        pair.StandbyMachine.Pause();
+        string before = pair.PrimaryConsole.Text;
+        Assert.Equal(step, SessionPair.AssertContiguous(before));
+        Assert.Equal(pair.StandbyMachine.Step, SessionPair.AssertContiguous(before + pair.StandbyConsole.Text));
+        pair.StandbyMachine.Resume();
     }
 
     [Fact]

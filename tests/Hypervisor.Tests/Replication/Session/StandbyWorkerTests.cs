@@ -3,7 +3,10 @@ using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Security.Cryptography;
+using System.Threading;
+using System.Threading.Tasks;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -18,23 +21,27 @@ using Xunit;
 namespace Hypervisor.Tests.Replication.Session;
 
 /// <summary>The standby's worker over real journal files; the test is the session.</summary>
-public sealed class StandbyWorkerTests : IDisposable
+public sealed partial class StandbyWorkerTests : IDisposable
 {
     private const int DiskBytes = 64 << 10;
+    private const int PageAt = 40 * PageKernels.PageBytes;
     private const int AnswerMillisMax = 60_000;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-worker-").FullName;
     private readonly ToyDisk _disk = new(DiskBytes);
+    private readonly FreezableDisk _freezable;
     private readonly ToyConsole _console = new();
     private readonly ToyMachine _machine;
     private readonly FileJournalStore _first;
     private readonly FileJournalStore _second;
+    private readonly TickingClock _clock = new();
     private readonly Inbox<StandbyEvent> _answers = new();
     private DateTime _imagesWritten = DateTime.MinValue;
     private StandbyWorker _worker;
 
     public StandbyWorkerTests()
     {
+        _freezable = new FreezableDisk(_disk);
         _machine = new ToyMachine(GuestRam.BytesMin, [_disk], _console);
         _first = new FileJournalStore(Path.Combine(_folder, "first"));
         _second = new FileJournalStore(Path.Combine(_folder, "second"));
@@ -45,6 +52,7 @@ public sealed class StandbyWorkerTests : IDisposable
     {
         _worker.Dispose();
         _answers.Dispose();
+        _freezable.Dispose();
         _first.Dispose();
         _second.Dispose();
         _machine.Dispose();
@@ -166,67 +174,6 @@ public sealed class StandbyWorkerTests : IDisposable
         Assert.Equal(0, _disk.Content[0]);
     }
 
-    [Fact]
-    public void Rule_44_disks_that_somebody_else_wrote_to_are_compared_as_a_whole()
-    {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
-
-        Restart();
-        Assert.Equal(new ReplicaPoint(7, 0), _worker.RestoredMark!.Value.Point);
-
-        _imagesWritten = DateTime.UtcNow.AddMinutes(1);
-        Restart();
-        Assert.False(_worker.RestoredMark!.Value.Point.IsKnown);
-    }
-
-    [Fact]
-    public void Rule_37_disks_that_the_guest_ran_from_stand_at_no_point_and_know_their_generation()
-    {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
-        _worker.WriteGeneration(5, 0);
-        Assert.Null(Await(StandbyEventKind.GenerationWritten));
-
-        Restart();
-
-        Assert.False(_worker.RestoredMark!.Value.Point.IsKnown);
-        Assert.Equal(StandbyPhase.Promoted, _worker.RestoredMark.Value.Phase);
-        Assert.Equal(5ul, _worker.RestoredMark.Value.Generation);
-    }
-
-    [Fact]
-    public void Copy_that_was_cut_off_leaves_the_disks_at_the_point_before_it()
-    {
-        var before = new ReplicaPoint(3, 44);
-        Begin(before);
-        _worker.ApplyCopied(Block(1));
-
-        Restart();
-
-        Assert.Equal(StandbyPhase.Incomplete, _worker.RestoredMark!.Value.Phase);
-        Assert.Equal(before, _worker.RestoredMark.Value.Point);
-    }
-
-    [Fact]
-    public void Disks_stand_at_the_last_epoch_of_the_journal()
-    {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
-        StagedEpoch epoch = State(1);
-        epoch.Add(Write(1, 0x11));
-        _worker.Commit(epoch, isDurable: true);
-        Assert.Null(Await(StandbyEventKind.EpochCommitted));
-
-        Restart();
-
-        Assert.Equal(new ReplicaPoint(7, 1), _worker.RestoredMark!.Value.Point);
-        Assert.Equal(0x11, _disk.Content[0]);
-    }
-
     private void Restart()
     {
         _worker.Dispose();
@@ -264,6 +211,79 @@ public sealed class StandbyWorkerTests : IDisposable
         Array.Fill(bytes, fill);
         write.Attach(bytes, null);
         return write;
+    }
+
+    [Fact]
+    public void Phases_are_measured_from_step_to_step()
+    {
+        Begin();
+        StagedEpoch epoch = State(1);
+        epoch.CapturedNanos = _clock.NowNanos;
+
+        _worker.Commit(epoch, isDurable: false);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+        Assert.Null(Await(StandbyEventKind.EpochApplied));
+
+        Assert.Equal(
+            (TickingClock.StepNanos, TickingClock.StepNanos, TickingClock.StepNanos),
+            (epoch.StageNanos, epoch.JournalNanos, epoch.ApplyNanos));
+    }
+
+    [Fact]
+    public async Task Copy_for_a_drill_is_of_one_epoch_and_what_follows_does_not_reach_it_nor_it_the_standby()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        Apply(1);
+        using var console = new ToyConsole();
+        FrozenDisk frozen = _freezable.NewFrozen();
+        using var drillDisk = new BlockingBlockDevice(frozen);
+        using var drill = new ToyMachine(GuestRam.BytesMin, [frozen], console);
+        var copy = new GuestCopy(drill, () => _freezable.Freeze(frozen), static () => { });
+
+        _worker.CopyGuest(copy);
+        Assert.Null(Await(StandbyEventKind.GuestCopied));
+        Apply(2);
+
+        Assert.Equal((1UL, null), await copy.Epoch);
+        byte[] sector = new byte[512];
+        Assert.Equal(BlockStatus.Ok, drillDisk.Read(0, sector));
+        Assert.Equal((1, 1), (drill.Ram.ReadOnlyBytes(PageAt, 1)[0], sector[0]));
+        Assert.Equal((2, 2), (_machine.Ram.ReadOnlyBytes(PageAt, 1)[0], _disk.Content[0]));
+        drill.Ram.WritableBytes(PageAt, 1)[0] = 9;
+        Assert.Equal(BlockStatus.Ok, drillDisk.Write(0, new byte[512]));
+        Assert.Equal((2, 2), (_machine.Ram.ReadOnlyBytes(PageAt, 1)[0], _disk.Content[0]));
+        _freezable.Thaw();
+        frozen.Dispose();
+    }
+
+    /// <summary>An epoch whose number stands in RAM and on the disk.</summary>
+    private void Apply(byte number)
+    {
+        StagedEpoch epoch = State(number);
+        epoch.Add(Write(number, number));
+        byte[] delta = [];
+        using var shadow = new PrivateRam(_machine.Ram.PageCount);
+        var pool = new ChunkPool(1, PageKernels.PageBytes * 2);
+        var writer = new RamDeltaWriter(shadow, new RamDigest(shadow.PageCount), pool, chunk =>
+        {
+            delta = chunk.Content.ToArray();
+            chunk.Dispose();
+        });
+        using var still = new PrivateRam(1);
+        still.Page(0)[0] = number;
+        Assert.True(writer.TryReserve());
+        writer.WriteFresh(PageAt / PageKernels.PageBytes, still.Page(0));
+        writer.Flush();
+        var ram = new RamBlockMessage { Epoch = number, PageCount = 1 };
+        ram.Attach(delta, null);
+        epoch.Add(ram);
+        _worker.Commit(epoch, isDurable: false);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _worker.Apply(epoch);
+        Assert.Null(Await(StandbyEventKind.EpochApplied));
     }
 
     private StagedEpoch State(ulong epoch)
@@ -326,7 +346,7 @@ public sealed class StandbyWorkerTests : IDisposable
         new StandbySetup
         {
             CreateMachine = _ => _machine,
-            Disks = [_disk],
+            Disks = [_freezable],
             Consoles = [_console],
             StateFolder = _folder,
             ImagesWritten = () => _imagesWritten,
@@ -334,8 +354,18 @@ public sealed class StandbyWorkerTests : IDisposable
             Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),
             Options = new StandbyOptions { Node = Guid.NewGuid(), Machine = Identity() },
-            Clock = new HostClock(),
+            Clock = _clock,
             Events = new SessionLog(),
         },
         _answers, _first, _second);
+
+    /// <summary>A clock on which every look takes its time.</summary>
+    private sealed class TickingClock : IHostClock
+    {
+        public const long StepNanos = 1000;
+
+        private long _nanos;
+
+        public long NowNanos => Interlocked.Add(ref _nanos, StepNanos);
+    }
 }

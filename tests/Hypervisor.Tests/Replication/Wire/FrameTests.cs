@@ -115,7 +115,7 @@ public sealed class FrameTests
 
     [Theory]
     [InlineData(0)]
-    [InlineData(21)]
+    [InlineData(22)]
     [InlineData(255)]
     public void Unknown_kind_is_refused(byte kind)
         => Assert.Contains($"kind is {kind}", Refusal(header => header[6] = kind), StringComparison.Ordinal);
@@ -249,6 +249,7 @@ public sealed class FrameTests
             },
             MessageKind.PlannedEnd => new PlannedEndMessage { Reason = "shutdown" },
             MessageKind.PlannedEndAck => new PlannedEndAckMessage(),
+            MessageKind.SwitchOver => new SwitchOverMessage { Step = SwitchOverStep.Refused, Reason = "not in sync" },
             MessageKind.Abort => new AbortMessage { Reason = "no space left" },
         };
         if (kind is MessageKind.RamBlock or MessageKind.DiskBlock or MessageKind.DiskWrite or MessageKind.Section

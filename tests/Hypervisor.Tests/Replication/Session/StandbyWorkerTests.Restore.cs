@@ -1,0 +1,72 @@
+using System;
+using Hypervisor.Replication.Session;
+using Hypervisor.Replication.Standby;
+using Hypervisor.Replication.Wire;
+using Xunit;
+
+namespace Hypervisor.Tests.Replication.Session;
+
+/// <content>What a process before left behind.</content>
+public sealed partial class StandbyWorkerTests
+{
+    [Fact]
+    public void Rule_44_disks_that_somebody_else_wrote_to_are_compared_as_a_whole()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+
+        Restart();
+        Assert.Equal(new ReplicaPoint(7, 0), _worker.RestoredMark!.Value.Point);
+
+        _imagesWritten = DateTime.UtcNow.AddMinutes(1);
+        Restart();
+        Assert.False(_worker.RestoredMark!.Value.Point.IsKnown);
+    }
+
+    [Fact]
+    public void Rule_37_disks_that_the_guest_ran_from_stand_at_no_point_and_know_their_generation()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        _worker.WriteGeneration(5, 0);
+        Assert.Null(Await(StandbyEventKind.GenerationWritten));
+
+        Restart();
+
+        Assert.False(_worker.RestoredMark!.Value.Point.IsKnown);
+        Assert.Equal(StandbyPhase.Promoted, _worker.RestoredMark.Value.Phase);
+        Assert.Equal(5ul, _worker.RestoredMark.Value.Generation);
+    }
+
+    [Fact]
+    public void Copy_that_was_cut_off_leaves_the_disks_at_the_point_before_it()
+    {
+        var before = new ReplicaPoint(3, 44);
+        Begin(before);
+        _worker.ApplyCopied(Block(1));
+
+        Restart();
+
+        Assert.Equal(StandbyPhase.Incomplete, _worker.RestoredMark!.Value.Phase);
+        Assert.Equal(before, _worker.RestoredMark.Value.Point);
+    }
+
+    [Fact]
+    public void Disks_stand_at_the_last_epoch_of_the_journal()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        StagedEpoch epoch = State(1);
+        epoch.Add(Write(1, 0x11));
+        _worker.Commit(epoch, isDurable: true);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+
+        Restart();
+
+        Assert.Equal(new ReplicaPoint(7, 1), _worker.RestoredMark!.Value.Point);
+        Assert.Equal(0x11, _disk.Content[0]);
+    }
+}
