@@ -32,6 +32,9 @@ public sealed class ToyDisk : IBlockDevice
     /// <summary>Sets the content; only while nothing is in flight.</summary>
     public void Fill(ReadOnlySpan<byte> bytes) => bytes.CopyTo(_bytes);
 
+    /// <summary>A bit changes by itself.</summary>
+    public void Decay(int offset) => _bytes[offset] ^= 1;
+
     public void Submit(BlockRequest request)
     {
         if (request.OffsetBytes < 0 || request.LengthBytes > LengthBytes - request.OffsetBytes)

@@ -23,6 +23,12 @@ public sealed class ToyMachine : IProtectedMachine, IDisposable
     /// <summary>Size of a record on disk; record n lies in slot n modulo the disk's size.</summary>
     public const int RecordBytes = 512;
 
+    /// <summary>What it never writes to at the end of a disk, as at the end of RAM.</summary>
+    public const int UntouchedBytes = 4096;
+
+    /// <summary>Places for records on a disk.</summary>
+    public static int SlotsOf(long diskBytes) => (int)((diskBytes - UntouchedBytes) / RecordBytes);
+
     private readonly IByteStream _console;
     private readonly ToyCpu[] _cpus;
     private readonly ToyProgram _program;
@@ -206,7 +212,7 @@ internal sealed class ToyProgram(GuestRam ram, IReadOnlyList<IBlockDevice> disks
         _isInFlight = true;
         BinaryPrimitives.WriteInt64LittleEndian(_record, _step + 1);
         _record.AsSpan(sizeof(long)).Fill((byte)(_step + 1));
-        long slots = disks[_disk].LengthBytes / ToyMachine.RecordBytes;
+        long slots = ToyMachine.SlotsOf(disks[_disk].LengthBytes);
         disks[_disk].Submit(new BlockRequest(request => _done = request)
         {
             Operation = _isFlush ? BlockOperation.Flush : BlockOperation.Write,

@@ -38,9 +38,7 @@ public sealed class ScrubTests
         using var pair = new SessionPair();
         pair.Protect();
         int last = SessionNode.DiskBytes - 1; // where the guest does not write
-        byte[] decayed = pair.StandbyDisks[1].Content.ToArray();
-        decayed[last] ^= 1;
-        pair.StandbyDisks[1].Fill(decayed);
+        pair.StandbyDisks[1].Decay(last);
 
         pair.Primary!.Scrub(Fast);
 
