@@ -14,6 +14,8 @@ internal static class Program
     {
         switch (words.Length > 0 ? words[0] : "")
         {
+            case "database":
+                return DatabaseProgram.Run(words.AsSpan(1));
             case "diff":
                 return DifferentialProgram.Run(words.AsSpan(1));
             case "epoch-pause":
@@ -33,13 +35,13 @@ internal static class Program
             case "takeovers":
                 return TakeoverProgram.Run(words.AsSpan(1));
             default:
-                Console.Error.WriteLine("usage: diff [--seed S] [--cases N] | "
+                Console.Error.WriteLine("usage: database HV LINUX DATABASE ETCD ROOT [OPTIONS] | diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
                     + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
                     + "latency HV FILES ROOT [--rounds N] | "
                     + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
                     + "spine HV FILES [ROWS…] | "
-                    + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ROOT [--count N] [--seed S]");
+                    + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ETCD ROOT [OPTIONS]");
                 return 2;
         }
     }

@@ -21,7 +21,19 @@ internal static partial class HvLines
     [GeneratedRegex("^hv: standby listens")]
     public static partial Regex Listens();
 
+    /// <summary>The Linux guest's init did its part.</summary>
+    [GeneratedRegex("^BOOTED")]
+    public static partial Regex Booted();
+
     /// <summary>The guest's services can be called.</summary>
     [GeneratedRegex("^NET-READY")]
     public static partial Regex Ready();
+
+    /// <summary>The primary runs the guest without a standby, and may.</summary>
+    [GeneratedRegex("^hv: Alone")]
+    public static partial Regex Alone();
+
+    /// <summary>etcd takes clients.</summary>
+    [GeneratedRegex("ready to serve client requests|serving insecure client requests|serving client traffic")]
+    public static partial Regex EtcdServes();
 }
