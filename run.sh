@@ -180,6 +180,10 @@ case ${1:-} in
       run_alone Hypervisor.Benchmarks database "$out/hv/hv" "$cache/linux" "$cache/database" "$(etcd_program)" "$root" \
         "${@:3}"
     fi
+    if [[ ${2:-} == growth ]]; then
+      build_hv
+      run_project Hypervisor.Benchmarks growth "$out/hv/hv" "$root" "${@:3}"
+    fi
     if [[ ${2:-} == latency ]]; then
       linux_files
       run_alone Hypervisor.Benchmarks latency "$out/hv/hv" "$cache/linux" "$root" "${@:3}"

@@ -1,4 +1,5 @@
 using System;
+using Hypervisor.Benchmarks.Growth;
 using Hypervisor.Benchmarks.Kit;
 using Hypervisor.Benchmarks.Network;
 using Hypervisor.Benchmarks.Protection;
@@ -20,6 +21,8 @@ internal static class Program
                 return DifferentialProgram.Run(words.AsSpan(1));
             case "epoch-pause":
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
+            case "growth":
+                return GrowthProgram.Run(words.AsSpan(1));
             case "kit":
                 return KitProgram.Run(words.AsSpan(1));
             case "latency":
@@ -35,9 +38,10 @@ internal static class Program
             case "takeovers":
                 return TakeoverProgram.Run(words.AsSpan(1));
             default:
-                Console.Error.WriteLine("usage: database HV LINUX DATABASE ETCD ROOT [OPTIONS] | diff [--seed S] [--cases N] | "
+                Console.Error.WriteLine(
+                    "usage: database HV LINUX DATABASE ETCD ROOT [OPTIONS] | diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
-                    + "epoch-pause [dirty pages] [epochs] | kit HV KIT CACHE ROOT [OPTIONS] | "
+                    + "epoch-pause [dirty pages] [epochs] | growth HV ROOT [OPTIONS] | kit HV KIT CACHE ROOT [OPTIONS] | "
                     + "latency HV FILES ROOT [--rounds N] | "
                     + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
                     + "spine HV FILES [ROWS…] | "

@@ -6,6 +6,7 @@ using System.IO;
 using System.Linq;
 using System.Text.RegularExpressions;
 using System.Threading;
+using Hypervisor.Benchmarks.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Cpu;
 using Hypervisor.Machine;
@@ -133,7 +134,7 @@ internal static partial class SpineBenchmark
         for (int trial = 0; trial < Trials; trial++)
         {
             using HvProcess pair = PacedPair(hv, dirty, TrialSteps);
-            Match numbers = pair.WaitFor(PauseLine(), s_patience).Found;
+            Match numbers = pair.WaitFor(HvLines.Pauses(), s_patience).Found;
             double pages = Number(numbers, "pages");
             stepsPerEpoch = Math.Max(0.1, pages / dirty);
             if (Math.Abs(pages - PagesPerEpoch) < PagesPerEpoch / 20)
@@ -145,7 +146,7 @@ internal static partial class SpineBenchmark
         }
 
         using HvProcess run = PacedPair(hv, dirty, (int)(stepsPerEpoch * EpochsWanted));
-        Match found = run.WaitFor(PauseLine(), s_patience).Found;
+        Match found = run.WaitFor(HvLines.Pauses(), s_patience).Found;
         string what = $"pause, {EpochMillis} ms epochs, {found.Groups["pages"]} dirty pages an epoch, "
             + $"{found.Groups["epochs"]} epochs";
         yield return AtMost($"{what}: p50", 1, Number(found, "p50"), "ms");
@@ -281,10 +282,6 @@ internal static partial class SpineBenchmark
 
     [GeneratedRegex("primary is process (?<primary>\\d+), standby is process (?<standby>\\d+)")]
     private static partial Regex ProcessesLine();
-
-    [GeneratedRegex("pauses of (?<epochs>\\d+) epochs, (?<pages>\\d+) dirty pages each: p50 (?<p50>[\\d.]+) · "
-        + "p99 (?<p99>[\\d.]+) · max (?<max>[\\d.]+) ms \\(p99: (?<parts>.*)\\)")]
-    private static partial Regex PauseLine();
 
     [GeneratedRegex("from the kill to the first guest instruction\\s+(?<number>[\\d.]+) ms")]
     private static partial Regex TakeoverLine();

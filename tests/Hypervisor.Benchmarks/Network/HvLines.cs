@@ -17,8 +17,8 @@ internal static partial class HvLines
     [GeneratedRegex("^hv: Demoted")]
     public static partial Regex Demoted();
 
-    /// <summary>The standby takes a primary.</summary>
-    [GeneratedRegex("^hv: standby listens")]
+    /// <summary>The standby takes a primary (group port).</summary>
+    [GeneratedRegex(@"^hv: standby listens on port (?<port>\d+)")]
     public static partial Regex Listens();
 
     /// <summary>The Linux guest's init did its part.</summary>
@@ -36,4 +36,15 @@ internal static partial class HvLines
     /// <summary>etcd takes clients.</summary>
     [GeneratedRegex("ready to serve client requests|serving insecure client requests|serving client traffic")]
     public static partial Regex EtcdServes();
+
+    /// <summary>
+    /// At the end: how long the guest stood still per cut, in milliseconds (groups epochs, pages, p50, p99, max).
+    /// </summary>
+    [GeneratedRegex("pauses of (?<epochs>\\d+) epochs, (?<pages>\\d+) dirty pages each: p50 (?<p50>[\\d.]+) · "
+        + "p99 (?<p99>[\\d.]+) · max (?<max>[\\d.]+) ms \\(p99: (?<parts>.*)\\)")]
+    public static partial Regex Pauses();
+
+    /// <summary>Now and then: an epoch, and the bytes sent so far (groups epoch, dirty, sent in MiB).</summary>
+    [GeneratedRegex(@"^hv: epoch (?<epoch>\d+) · .* · dirty (?<dirty>\d+) pages · sent (?<sent>[0-9.]+) MiB")]
+    public static partial Regex Epoch();
 }

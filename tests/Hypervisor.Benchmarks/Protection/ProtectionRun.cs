@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
 using System.Text.RegularExpressions;
+using Hypervisor.Benchmarks.Network;
 
 namespace Hypervisor.Benchmarks.Protection;
 
@@ -45,9 +46,9 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
             => lines.Where(line => line.Text == "hv: " + state).Select(line => line.Millis).FirstOrDefault(double.NaN);
 
         var epochs = lines.Where(line => line.Millis >= startMillis && line.Millis <= endMillis)
-            .Select(line => (Found: EpochLine().Match(line.Text), line.Millis)).Where(line => line.Found.Success)
+            .Select(line => (Found: HvLines.Epoch().Match(line.Text), line.Millis)).Where(line => line.Found.Success)
             .ToArray();
-        Match pauses = lines.Select(line => PausesLine().Match(line.Text)).FirstOrDefault(found => found.Success)
+        Match pauses = lines.Select(line => HvLines.Pauses().Match(line.Text)).FirstOrDefault(found => found.Success)
             ?? Match.Empty;
         string? fault = FindFault([.. lines.Select(line => line.Text)]);
         if (fault is not null || epochs.Length < 2 || !pauses.Success)
@@ -85,12 +86,6 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
 
     private static double Number(Match found, string group)
         => double.Parse(found.Groups[group].Value, CultureInfo.InvariantCulture);
-
-    [GeneratedRegex(@"^hv: epoch (?<epoch>\d+) · .* · sent (?<sent>[0-9.]+) MiB")]
-    private static partial Regex EpochLine();
-
-    [GeneratedRegex(@"^hv: pauses of \d+ epochs.*: p50 (?<p50>[0-9.]+) · p99 (?<p99>[0-9.]+) · max (?<max>[0-9.]+) ms")]
-    private static partial Regex PausesLine();
 
     // What the primary's core calls its states; a reason may follow.
     [GeneratedRegex(

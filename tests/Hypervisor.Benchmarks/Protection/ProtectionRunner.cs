@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using System.Text.RegularExpressions;
 using Hypervisor.Benchmarks.Kit;
+using Hypervisor.Benchmarks.Network;
 
 namespace Hypervisor.Benchmarks.Protection;
 
@@ -41,7 +42,7 @@ internal sealed partial class ProtectionRunner(string hv, string files, KitItem 
             string witness = "file:" + Path.Combine(folder, "witness");
             using HvProcess standby = Start(
                 ["standby", "--listen", "127.0.0.1:0", "--drive", $"file={theirs},format=raw", "--witness", witness]);
-            string port = standby.WaitFor(PortLine(), s_patience).Found.Groups["port"].Value;
+            string port = standby.WaitFor(HvLines.Listens(), s_patience).Found.Groups["port"].Value;
             return Drive(epoch, standby, ours,
                 ["--standby", $"127.0.0.1:{port}", "--witness", witness, "--epoch", epoch], name);
         }
@@ -108,9 +109,6 @@ internal sealed partial class ProtectionRunner(string hv, string files, KitItem 
     private HvProcess Start(string[] words) => new(
         "setpriv", ["--pdeathsig", "KILL", hv, .. words],
         line => !line.StartsWith("hv: full copy", StringComparison.Ordinal));
-
-    [GeneratedRegex(@"^hv: standby listens on port (?<port>\d+)")]
-    private static partial Regex PortLine();
 
     [GeneratedRegex("READY disk=ext4")]
     private static partial Regex ReadyLine();
