@@ -9,6 +9,7 @@
 #   ./run.sh bench kit       speed against QEMU TCG and the bare host into docs/performance.md; BENCH_KIT=folder of the kit
 #   ./run.sh bench systemd   Debian with systemd to its login prompt, here and under QEMU TCG, into docs/performance.md
 #   ./run.sh bench protected what protection costs a benchmark of the kit, into docs/performance.md
+#   ./run.sh bench goals, growth, peers, soak   the design's goals, measured, into docs/protection.md
 #   ./run.sh bench takeovers, database   a guest loses host after host (root: network namespaces), into docs/protection.md
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops) --kind K
@@ -173,16 +174,27 @@ case ${1:-} in
       etcd_files
       run_alone Hypervisor.Benchmarks takeovers "$out/hv/hv" "$cache/linux" "$(etcd_program)" "$root" "${@:3}"
     fi
-    if [[ ${2:-} == database ]]; then
+    if [[ ${2:-} == database || ${2:-} == soak ]]; then
       linux_files
       etcd_files
       sh "$root/tests/Hypervisor.Benchmarks/database-files.sh" "$cache" || exit 1
-      run_alone Hypervisor.Benchmarks database "$out/hv/hv" "$cache/linux" "$cache/database" "$(etcd_program)" "$root" \
+      run_alone Hypervisor.Benchmarks "$2" "$out/hv/hv" "$cache/linux" "$cache/database" "$(etcd_program)" "$root" \
         "${@:3}"
+    fi
+    if [[ ${2:-} == goals ]]; then
+      linux_files
+      etcd_files
+      kit_files
+      run_alone Hypervisor.Benchmarks goals "$out/hv/hv" "$cache/linux" "$cache/kit" "$(etcd_program)" "$root" "${@:3}"
     fi
     if [[ ${2:-} == growth ]]; then
       build_hv
       run_project Hypervisor.Benchmarks growth "$out/hv/hv" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == peers ]]; then
+      kit_files
+      run_alone Hypervisor.Benchmarks peers "$out/hv/hv" "$kit" "$cache/kit" "$cache/kit-tools/qemu-system-x86_64" "$root" \
+        "${@:3}"
     fi
     if [[ ${2:-} == latency ]]; then
       linux_files

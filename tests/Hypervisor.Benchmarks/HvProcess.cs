@@ -71,9 +71,11 @@ internal sealed class HvProcess : IDisposable
     /// <param name="line">What it looks like.</param>
     /// <param name="patience">How long to wait.</param>
     /// <param name="first">How many lines do not count, as they came before something was done.</param>
-    /// <returns>The match, and when the line came, in milliseconds from the start of the process.</returns>
+    /// <returns>
+    /// The match, when the line came, in milliseconds from the start of the process, and how many lines end with it.
+    /// </returns>
     /// <exception cref="InvalidOperationException">The process ended, or time is over, without it.</exception>
-    public (Match Found, double Millis) WaitFor(Regex line, TimeSpan patience, int first = 0)
+    public (Match Found, double Millis, int Count) WaitFor(Regex line, TimeSpan patience, int first = 0)
     {
         long began = Stopwatch.GetTimestamp();
         while (true)
@@ -187,16 +189,16 @@ internal sealed class HvProcess : IDisposable
     }
 
     /// <summary>The first line that matches and is not one of the first ones; null so far.</summary>
-    public (Match Found, double Millis)? TryFind(Regex line, int first = 0)
+    public (Match Found, double Millis, int Count)? TryFind(Regex line, int first = 0)
     {
         lock (_lock)
         {
-            foreach ((string text, double millis) in _lines[first..])
+            for (int i = first; i < _lines.Count; i++)
             {
-                Match match = line.Match(text);
+                Match match = line.Match(_lines[i].Text);
                 if (match.Success)
                 {
-                    return (match, millis);
+                    return (match, _lines[i].Millis, i + 1);
                 }
             }
         }

@@ -1,7 +1,9 @@
 using System;
+using Hypervisor.Benchmarks.Goals;
 using Hypervisor.Benchmarks.Growth;
 using Hypervisor.Benchmarks.Kit;
 using Hypervisor.Benchmarks.Network;
+using Hypervisor.Benchmarks.Peers;
 using Hypervisor.Benchmarks.Protection;
 using Hypervisor.Benchmarks.Systemd;
 using Hypervisor.Benchmarks.Takeovers;
@@ -21,6 +23,8 @@ internal static class Program
                 return DifferentialProgram.Run(words.AsSpan(1));
             case "epoch-pause":
                 return EpochPauseBenchmark.Run(words.AsSpan(1));
+            case "goals":
+                return GoalsProgram.Run(words.AsSpan(1));
             case "growth":
                 return GrowthProgram.Run(words.AsSpan(1));
             case "kit":
@@ -29,8 +33,12 @@ internal static class Program
                 return LatencyProgram.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
+            case "peers":
+                return PeersProgram.Run(words.AsSpan(1));
             case "protected":
                 return ProtectionProgram.Run(words.AsSpan(1));
+            case "soak":
+                return SoakProgram.Run(words.AsSpan(1));
             case "spine":
                 return SpineBenchmark.Run(words.AsSpan(1));
             case "systemd":
@@ -41,10 +49,12 @@ internal static class Program
                 Console.Error.WriteLine(
                     "usage: database HV LINUX DATABASE ETCD ROOT [OPTIONS] | diff [--seed S] [--cases N] | "
                     + "diff --programs N [--seed S] [--engine E] [--against E] | "
-                    + "epoch-pause [dirty pages] [epochs] | growth HV ROOT [OPTIONS] | kit HV KIT CACHE ROOT [OPTIONS] | "
+                    + "epoch-pause [dirty pages] [epochs] | goals HV LINUX KIT ETCD ROOT [OPTIONS] | "
+                    + "growth HV ROOT [OPTIONS] | kit HV KIT CACHE ROOT [OPTIONS] | "
                     + "latency HV FILES ROOT [--rounds N] | "
-                    + "linux-kill HV FILES [COUNT] [SEED] | protected HV CACHE ROOT [OPTIONS] | "
-                    + "spine HV FILES [ROWS…] | "
+                    + "linux-kill HV FILES [COUNT] [SEED] | "
+                    + "peers HV KIT FILES QEMU ROOT [OPTIONS] | protected HV CACHE ROOT [OPTIONS] | "
+                    + "soak HV LINUX DATABASE ETCD ROOT [OPTIONS] | spine HV FILES [ROWS…] | "
                     + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ETCD ROOT [OPTIONS]");
                 return 2;
         }

@@ -54,10 +54,19 @@ internal static partial class SpineBenchmark
         }
 
         Console.WriteLine($"{head}Load average at the end {BenchmarkHost.LoadAverage()}.\n");
-        Console.WriteLine("| what | goal | measured | met |\n|---|---|---|---|");
-        rows.ForEach(row => Console.WriteLine($"| {row.What} | {row.Goal} | {row.Measured} | {YesOrNo(row.IsMet)} |"));
+        Console.WriteLine(SpineRow.Table(rows));
         return rows.Exists(row => row.Measured.StartsWith("failed", StringComparison.Ordinal)) ? 1 : 0;
     }
+
+    /// <summary>From SIGKILL of the primary to the first instruction at the standby, so many times.</summary>
+    public static double[] TakeoverMillis(string hv, int drills)
+        => Repeat(drills, () =>
+        {
+            using var pair = new HvProcess(
+                hv, ["pair", "--kill-primary-after", "2s", "--stop-after-takeover", "1s"], _ => true);
+            _ = pair.WaitForEnd(0, s_patience);
+            return Number(pair.WaitFor(TakeoverLine(), s_patience).Found);
+        });
 
     private static List<SpineRow> Attempt(
         string name, Func<string, string, IEnumerable<SpineRow>> measure, string hv, string files)
@@ -183,13 +192,7 @@ internal static partial class SpineBenchmark
 
     private static IEnumerable<SpineRow> MeasureTakeover(string hv, string files)
     {
-        double[] millis = Repeat(Drills, () =>
-        {
-            using var pair = new HvProcess(
-                hv, ["pair", "--kill-primary-after", "2s", "--stop-after-takeover", "1s"], _ => true);
-            _ = pair.WaitForEnd(0, s_patience);
-            return Number(pair.WaitFor(TakeoverLine(), s_patience).Found);
-        });
+        double[] millis = TakeoverMillis(hv, Drills);
         yield return new SpineRow(
             "SIGKILL of the primary to the standby's first guest instruction, 10 drills", "",
             string.Create(
@@ -215,8 +218,6 @@ internal static partial class SpineBenchmark
         Thread.Sleep(2000);
         return (guest.InstructionCount - before) / Stopwatch.GetElapsedTime(began).TotalMicroseconds;
     }
-
-    private static string YesOrNo(bool? isMet) => isMet switch { true => "yes", false => "no", null => "" };
 
     private static HvProcess Compute(string hv, int millions, string engine) => new(
         hv,

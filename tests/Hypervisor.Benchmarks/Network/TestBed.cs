@@ -68,7 +68,8 @@ internal sealed class TestBed : IDisposable
             etcd,
             [
                 "--data-dir", folder, "--listen-client-urls", Client, "--advertise-client-urls", Client,
-                "--listen-peer-urls", Peer, "--initial-advertise-peer-urls", Peer, "--initial-cluster", $"default={Peer}",
+                "--listen-peer-urls", Peer, "--initial-advertise-peer-urls", Peer,
+                "--initial-cluster", $"default={Peer}",
             ]);
         _ = _etcd.WaitFor(HvLines.EtcdServes(), TimeSpan.FromMinutes(1));
         return $"etcd:{Client}";
@@ -137,6 +138,13 @@ internal sealed class TestBed : IDisposable
             .First(line => line is [Tap, ..]);
         return long.Parse(fields[2], CultureInfo.InvariantCulture); // name, then received by the kernel: bytes, packets
     }
+
+    /// <summary>A socket of the client for ICMP.</summary>
+    public Socket OpenIcmp()
+        => _client.Inside(() => new Socket(AddressFamily.InterNetwork, SocketType.Raw, ProtocolType.Icmp)
+        {
+            ReceiveTimeout = 5000,
+        });
 
     /// <summary>Calls the guest.</summary>
     public Socket Connect(int port) => _client.Connect(Guest, port);

@@ -22,6 +22,9 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
     /// <summary>Bytes that the primary sent per epoch during the benchmark; NaN alone.</summary>
     public double BytesPerEpoch { get; private init; } = double.NaN;
 
+    /// <summary>Dirty pages per epoch, over all epochs; NaN alone.</summary>
+    public double DirtyPages { get; private init; } = double.NaN;
+
     /// <summary>Milliseconds that the guest stood still per cut: median, 99 of 100, longest; NaN alone.</summary>
     public (double Median, double P99, double Max) Pause { get; private init; } = (double.NaN, double.NaN, double.NaN);
 
@@ -62,6 +65,7 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
             EpochsPerSecond = count / (epochs[^1].Millis - epochs[0].Millis) * MillisPerSecond,
             BytesPerEpoch =
                 (Number(epochs[^1].Found, "sent") - Number(epochs[0].Found, "sent")) * BytesPerMebibyte / count,
+            DirtyPages = Number(pauses, "pages"),
             Pause = (Number(pauses, "p50"), Number(pauses, "p99"), Number(pauses, "max")),
             CopySeconds = (CopyMark("Protected") - CopyMark("Copying")) / MillisPerSecond,
         };

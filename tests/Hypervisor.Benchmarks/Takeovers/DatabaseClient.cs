@@ -7,8 +7,8 @@ namespace Hypervisor.Benchmarks.Takeovers;
 /// Talks to SQLite's shell in the guest: each entry is a transaction over three rows of two tables, with fsync.
 /// </summary>
 /// <remarks>
-/// With a write-ahead log `synchronous=FULL` survives a power cut. With a rollback journal it need not: there the commit
-/// is the removal of a file, and the folder is not synced. Spec: sqlite.org/pragma.html, "synchronous".
+/// With a write-ahead log `synchronous=FULL` survives a power cut. With a rollback journal it need not: there the
+/// commit is the removal of a file, and the folder is not synced. Spec: sqlite.org/pragma.html, "synchronous".
 /// </remarks>
 internal sealed class DatabaseClient : HistoryClient
 {

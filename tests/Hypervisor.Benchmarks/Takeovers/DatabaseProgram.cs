@@ -34,6 +34,32 @@ internal static class DatabaseProgram
                     : Measure(paths, options, string.Join(' ', optionWords));
             });
 
+    /// <summary>The guest with the database.</summary>
+    /// <param name="linux">Folder with vmlinuz and initrd.gz.</param>
+    /// <param name="database">What database-files.sh made.</param>
+    /// <param name="typed">What its shell is told before.</param>
+    public static CampaignGuest Guest(string linux, string database, params string[] typed) => new(
+        linux,
+        Path.Combine(database, "disk.img"),
+        "shell",
+        [.. typed, .. s_typed],
+        Port,
+        socket => new DatabaseClient(socket));
+
+    /// <summary>Ends a campaign as a power cut of both hosts would, and looks at the last disk.</summary>
+    /// <exception cref="InvalidOperationException">Something is not there, or not whole.</exception>
+    public static void Finish(TakeoverCampaign campaign, string sqlite, string results)
+    {
+        campaign.Client.Stop();
+        string? fault = ((DatabaseClient)campaign.Client).FindFault();
+        campaign.KillBoth();
+        fault ??= FindFault(campaign.Disk, sqlite, Path.Combine(results, "outside"), campaign.Client.Answered);
+        if (fault is not null)
+        {
+            throw new InvalidOperationException(fault);
+        }
+    }
+
     private static int Measure(string[] paths, TakeoverOptions options, string command)
     {
         var measurement = new Measurement("database", paths[4]);
@@ -41,10 +67,10 @@ internal static class DatabaseProgram
         string head = BenchmarkHost.Describe(paths[0]);
         string sqlite = Path.Combine(paths[2], "sqlite");
         var report = new TakeoverReport();
-        var guest = new CampaignGuest(
-            paths[1], Path.Combine(paths[2], "disk.img"), "shell", s_typed, Port, socket => new DatabaseClient(socket));
+        CampaignGuest guest = Guest(paths[1], paths[2]);
         using var campaign = new TakeoverCampaign(paths[0], guest, paths[3], results, options.Seed);
-        report.Run(campaign, options.Count, results, () => Finish(campaign, sqlite, results));
+        report.Run(
+            campaign, () => report.Takeovers < options.Count, results, () => Finish(campaign, sqlite, results));
         string section = measurement.Section(
             "A database in a guest that loses host after host",
             command,
@@ -58,18 +84,6 @@ internal static class DatabaseProgram
                 + "replay"));
         measurement.Publish(section, results, options.Report ?? Path.Combine(paths[4], "docs", "protection.md"));
         return report.Fault is null ? 0 : 1;
-    }
-
-    private static void Finish(TakeoverCampaign campaign, string sqlite, string results)
-    {
-        campaign.Client.Stop();
-        string? fault = ((DatabaseClient)campaign.Client).FindFault();
-        campaign.KillBoth();
-        fault ??= FindFault(campaign.Disk, sqlite, Path.Combine(results, "outside"), campaign.Client.Answered);
-        if (fault is not null)
-        {
-            throw new InvalidOperationException(fault);
-        }
     }
 
     // The disk as it was left: the file system's journal is replayed by mounting it, the database's by opening it.

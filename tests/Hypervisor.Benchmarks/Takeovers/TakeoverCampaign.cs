@@ -162,6 +162,10 @@ internal sealed class TakeoverCampaign : IDisposable
         }
     }
 
+    /// <summary>Memory of the primary and of the standby.</summary>
+    public (double Primary, double Standby) ResidentMebibytes() => (
+        HvProcess.ResidentMebibytes(_hosts[_primary].Id), HvProcess.ResidentMebibytes(_hosts[1 - _primary].Id));
+
     /// <summary>Writes what both hosts said.</summary>
     public void WriteLogs(string folder)
     {
@@ -319,7 +323,7 @@ internal sealed class TakeoverCampaign : IDisposable
         if (more != 0)
         {
             throw new InvalidOperationException(
-                $"two primaries answered: after {fault} host {_primary} sent {more} frames of a guest that ran elsewhere");
+                $"two primaries answered: after {fault} host {_primary} sent {more} frames more");
         }
     }
 }
