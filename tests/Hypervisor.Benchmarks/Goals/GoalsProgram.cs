@@ -71,14 +71,12 @@ internal static class GoalsProgram
             "Goals and what is measured",
             command,
             "Primary and standby are on one host. Best seen elsewhere, where the goals come from: pause 3.3 ms (RRC, "
-            + "ATC'22); added latency 6 ms (vSphere SMP-FT); overhead 31 % at 10/s, 103 % at 40/s, 10 dirty "
-            + "bytes a byte "
-            + "sent, takeover 1 s (Remus).",
+            + "ATC'22); added latency 6 ms (vSphere SMP-FT); overhead 31 % at 10/s, 103 % at 40/s, 10 dirty bytes a "
+            + "byte sent, takeover 1 s (Remus).",
             head,
             SpineRow.Table(rows) + "\n\nOverhead: medians of the rounds' ratios, protected to alone, by the "
-                + "host's clock "
-            + "and by processor time of the vCPU's thread. Added latency: difference of the medians, idle guest. "
-            + "Arbitration on etcd is what `bench takeovers` runs on.");
+                + "host's clock and by processor time of the vCPU's thread. Added latency: difference of the "
+                + "medians, idle guest. Arbitration on etcd is what `bench takeovers` runs on.");
         measurement.Publish(section, results, options.Report ?? Path.Combine(root, "docs", "protection.md"));
         return rows.Exists(row => row.Measured.StartsWith("failed", StringComparison.Ordinal)) ? 1 : 0;
     }
@@ -133,8 +131,13 @@ internal static class GoalsProgram
             for (int round = 1; round <= rounds; round++)
             {
                 ProtectionRun alone = runner.Run(null, $"{item.Rows[0]}.alone.r{round}");
-                pairs.AddRange(epochs.Select(
-                    epoch => (epoch, alone, runner.Run(epoch, $"{item.Rows[0]}.{epoch}.r{round}")))!);
+                foreach (string epoch in epochs)
+                {
+                    ProtectionRun run = runner.Run(epoch, $"{item.Rows[0]}.{epoch}.r{round}");
+                    pairs.Add((epoch, alone, run));
+                    Console.Error.WriteLine(
+                        $"{word} {epoch}.r{round}: {Number(run.Seconds)} s ({Number(alone.Seconds)} alone) {run.Fault}");
+                }
             }
 
             foreach (string epoch in epochs)
@@ -205,6 +208,7 @@ internal static class GoalsProgram
         {
             string folder = Path.Combine(results, $"outage.{mebibytes}");
             OutageRun run = OutageRun.Measure(hv, linux, etcd, folder, mebibytes);
+            Directory.Delete(folder, recursive: true);
             yield return new SpineRow(
                 $"resync after 10 s without a link, {Number(run.ChangedMebibytes)} MiB of disk and RAM changed",
                 "proportional to what changed",

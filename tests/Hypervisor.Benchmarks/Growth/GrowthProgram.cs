@@ -47,8 +47,7 @@ internal static class GrowthProgram
             Console.Error.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{mebibytes} MiB, {pages} pages: {run.Pages:0} pages, p50 {run.P50} ms, p99 {run.P99} ms, max "
-                    + $"{run.Max} "
-                + $"ms, {run.EpochsPerSecond:0.0} epochs/s, {run.SentMebibytes:0.0} MiB/s"));
+                    + $"{run.Max} ms, {run.EpochsPerSecond:0.0} epochs/s, {run.SentMebibytes:0.0} MiB/s"));
         }
 
         string section = measurement.Section(
@@ -79,8 +78,7 @@ internal static class GrowthProgram
 
         text.AppendLine();
         text.Append("A row of many pages has fewer epochs a second because the guest needs its time to store to "
-            + "them, and "
-            + "the standby its to take them.");
+            + "them, and the standby its to take them.");
         foreach (string row in left)
         {
             text.Append(CultureInfo.InvariantCulture, $"\n- LEFT OUT {row}");

@@ -47,4 +47,9 @@ internal static partial class HvLines
     /// <summary>Now and then: an epoch, and the bytes sent so far (groups epoch, dirty, sent in MiB).</summary>
     [GeneratedRegex(@"^hv: epoch (?<epoch>\d+) · .* · dirty (?<dirty>\d+) pages · sent (?<sent>[0-9.]+) MiB")]
     public static partial Regex Epoch();
+
+    /// <summary>What a primary's core calls its state; a reason may follow (group state).</summary>
+    [GeneratedRegex(
+        "^hv: (?<state>Alone|Waiting|Pairing|Copying|Syncing|Protected|Deciding|Ending|Ended|Demoted|Stopped)(:|$)")]
+    public static partial Regex State();
 }

@@ -8,8 +8,7 @@ internal sealed record PeersOptions
 {
     /// <summary>One line for the user.</summary>
     public const string Usage = "bench peers [--seconds N] [--load LOAD,…] [--report FILE]; LOAD: a load of the "
-        + "kit that "
-        + "never ends, as tick, dirty:64:50:0 or loop:gcc";
+        + "kit that never ends, as tick, dirty:64:50:0 or loop:gcc";
 
     private const double SecondsMin = 5, SecondsMax = 600;
 

@@ -55,18 +55,16 @@ internal static class PeersProgram
         double[] takeovers = SpineBenchmark.TakeoverMillis(hv, Drills);
         text.AppendLine();
         text.AppendLine($"Takeover here, from SIGKILL to the first instruction at the standby: median "
-            + $"{Figures.Number(Figures.Median(takeovers))} ms of {Drills}. A migration needs its source alive "
-            + "to the end; "
-            + "after a crash there is nothing to carry on.");
+            + $"{Figures.Number(Figures.Median(takeovers))} ms of {Drills}. A migration needs its source alive to the "
+            + "end; after a crash there is nothing to carry on.");
         text.AppendLine();
         text.Append(Published.ReplaceLineEndings(" "));
         string section = measurement.Section(
             "Beside QEMU on this machine",
             command,
             "The kit's guest and loads, all by emulation. Migration moves the guest once, over loopback; COLO makes a "
-            + "checkpoint every 50 ms, without a disk and without comparing packets (the kit's `ft/colo.py`); "
-            + "here epochs "
-            + $"of {Epoch}, with the disk.",
+            + "checkpoint every 50 ms, without a disk and without comparing packets (the kit's `ft/colo.py`); here "
+            + $"epochs of {Epoch}, with the disk.",
             $"{head}{version}, `-accel tcg -M q35`. Guests: 1 vCPU, {BenchmarkHost.DescribeGuest(files)}.",
             text.ToString());
         measurement.Publish(section, results, options.Report ?? Path.Combine(root, "docs", "protection.md"));

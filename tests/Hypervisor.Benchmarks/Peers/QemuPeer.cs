@@ -41,8 +41,10 @@ internal sealed class QemuPeer(string kit, string files, string qemu, string wor
             string script = Path.Combine(kit, "ft", words[0]);
             string text = HostCommand.Output(
                 "env", [$"QEMU={qemu}", $"KB_WORK={work}", "python3", script, .. words[1..]]);
-            using var said = JsonDocument.Parse(text.Split('\n').Last(line => line.StartsWith('{')));
-            return describe(said.RootElement);
+            string[] lines = text.Split('\n');
+            using var said = JsonDocument.Parse(lines.Last(line => line.StartsWith('{')));
+            return describe(said.RootElement) + lines.LastOrDefault(
+                line => line.Contains("ssertion", StringComparison.Ordinal))?.Insert(0, "; ");
         }
         catch (Exception error) when (error is InvalidOperationException or JsonException)
         {

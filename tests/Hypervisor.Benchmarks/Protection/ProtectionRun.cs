@@ -12,7 +12,7 @@ namespace Hypervisor.Benchmarks.Protection;
 /// <param name="Seconds">The benchmark's time by the host's clock.</param>
 /// <param name="VcpuSeconds">Processor time of the vCPU's thread meanwhile.</param>
 /// <param name="OthersBusy">Processors that programs other than hv used meanwhile, on average.</param>
-internal sealed partial record ProtectionRun(string? Epoch, double Seconds, double VcpuSeconds, double OthersBusy)
+internal sealed record ProtectionRun(string? Epoch, double Seconds, double VcpuSeconds, double OthersBusy)
 {
     private const double MillisPerSecond = 1000, BytesPerMebibyte = 1 << 20;
 
@@ -79,7 +79,7 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
     {
         string[] states =
         [
-            .. lines.Select(line => StateLine().Match(line)).Where(found => found.Success)
+            .. lines.Select(line => HvLines.State().Match(line)).Where(found => found.Success)
                 .Select(found => found.Groups["state"].Value),
         ];
         int first = Array.IndexOf(states, "Protected");
@@ -90,9 +90,4 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
 
     private static double Number(Match found, string group)
         => double.Parse(found.Groups[group].Value, CultureInfo.InvariantCulture);
-
-    // What the primary's core calls its states; a reason may follow.
-    [GeneratedRegex(
-        "^hv: (?<state>Alone|Waiting|Pairing|Copying|Syncing|Protected|Deciding|Ending|Ended|Demoted|Stopped)(:|$)")]
-    private static partial Regex StateLine();
 }

@@ -61,10 +61,8 @@ internal static class SoakProgram
             "An hour, or how long it was",
             command,
             "As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
-                + "minute: at the "
-            + "fault's end there are a fresh process as the standby and one of a minute or two as the primary. "
-            + "Memory is "
-            + "sampled every 5 s.",
+                + "minute: at the fault's end there are a fresh process as the standby and one of a minute or two as "
+                + "the primary. Memory is sampled every 5 s.",
             $"{head}Seed {options.Seed}; {report.Seconds / 60:0} minutes.",
             $"{WriteMemory(primary, standby, report.Seconds / 60)}\n\n"
                 + report.Write("no transaction is missing, none is there in part, the last disk is clean"));
@@ -79,8 +77,8 @@ internal static class SoakProgram
         var text = new StringBuilder();
         text.AppendLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"| resident memory, MiB | after {warm:0} min | last {window:0} min | largest "
-                + $"| slope after {warm:0} min, MiB/h |"));
+            $"| resident memory, MiB | after {warm:0.#} min | last {window:0.#} min | largest "
+                + $"| slope after {warm:0.#} min, MiB/h |"));
         text.AppendLine("|---|---|---|---|---|");
         (string, MemoryTrend)[] trends = [("primary", primary), ("standby", standby)];
         foreach ((string role, MemoryTrend trend) in trends)

@@ -96,6 +96,7 @@ internal sealed class TakeoverCampaign : IDisposable
         }
 
         HvProcess old = _hosts[_primary], next = _hosts[1 - _primary];
+        AwaitProtected(old);
         int oldLines = old.LineCount, nextLines = next.LineCount;
         _ = Client.TakeLongestMillis();
         long start = Stopwatch.GetTimestamp();
@@ -257,6 +258,22 @@ internal sealed class TakeoverCampaign : IDisposable
         }
 
         return true;
+    }
+
+    // On a starved host the primary may have lost its standby for a while: nobody would take over then (rule 29).
+    private static void AwaitProtected(HvProcess primary)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (primary.Lines.Select(line => HvLines.State().Match(line.Text)).LastOrDefault(found => found.Success)
+            is not { } state || state.Groups["state"].Value != "Protected")
+        {
+            if (primary.HasEnded || Stopwatch.GetElapsedTime(start) > s_patience)
+            {
+                throw new InvalidOperationException("the guest is no longer protected");
+            }
+
+            Thread.Sleep(2);
+        }
     }
 
     // The standby cannot write its journal: the primary must go on without it, and with it once there is room.

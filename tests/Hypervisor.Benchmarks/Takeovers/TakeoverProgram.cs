@@ -44,8 +44,7 @@ internal static class TakeoverProgram
             $"{head}Seed {options.Seed}; {report.Seconds:0} s.",
             report.Write(
                 "none that was answered is missing, none is there that was not sent, the connection is the "
-                    + "first one, no "
-                + "host sent a frame of the guest once it ran on the other, the last disk is clean"));
+                    + "first one, no host sent a frame of the guest once it ran on the other, the last disk is clean"));
         measurement.Publish(section, results, options.Report ?? Path.Combine(paths[3], "docs", "protection.md"));
         return report.Fault is null ? 0 : 1;
     }

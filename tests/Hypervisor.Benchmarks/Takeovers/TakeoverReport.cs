@@ -80,17 +80,15 @@ internal sealed class TakeoverReport
 
         text.AppendLine();
         text.AppendLine("Kill: SIGKILL. Hang: SIGSTOP, and SIGCONT once the guest runs elsewhere. Cut: `ip link "
-            + "set down`. "
-            + "Deaf and Mute: everything to or from the host is dropped, the other direction works. Late: everything "
-            + "comes 3 s late, also to the witness. Storm: 70 % loss, delays; either side may win at the "
-            + "witness. Full: "
-            + "the standby's disk has no room, so the primary goes on alone; with room again the guest is protected, "
-            + "then the primary is killed.");
+            + "set down`. Deaf and Mute: everything to or from the host is dropped, the other direction works. Late: "
+            + "everything comes 3 s late, also to the witness. Storm: 70 % loss, delays; either side may win at the "
+            + "witness. Full: the standby's disk has no room, so the primary goes on alone; with room again the "
+            + "guest is protected, then the primary is killed.");
         text.AppendLine();
         text.Append("Medians, and the longest. What is no death is found by silence (`--takeover-timeout`, 1 s by "
             + "default), a death by the closed connection. The old primary comes back in its old process first, must "
-            + "say that it gave way, and must have sent nothing (packets counted at its TAP interface). Memory of the "
-            + $"primaries, MiB: first "
+            + "say that it gave way, and must have sent nothing (packets counted at its TAP interface). Memory of "
+            + "the primaries, MiB: first "
             + $"{Figures.Number(_runs.Count > 0 ? _runs[0].ResidentMebibytes : double.NaN)}, last "
             + $"{Figures.Number(_runs.Count > 0 ? _runs[^1].ResidentMebibytes : double.NaN)}.");
         return text.ToString();
