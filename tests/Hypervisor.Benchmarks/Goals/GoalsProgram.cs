@@ -136,7 +136,7 @@ internal static class GoalsProgram
                     ProtectionRun run = runner.Run(epoch, $"{item.Rows[0]}.{epoch}.r{round}");
                     pairs.Add((epoch, alone, run));
                     Console.Error.WriteLine(
-                        $"{word} {epoch}.r{round}: {Number(run.Seconds)} s ({Number(alone.Seconds)} alone) {run.Fault}");
+                        $"{word} {epoch}.r{round}: {Number(run.Seconds)} s, alone {Number(alone.Seconds)} {run.Fault}");
                 }
             }
 
