@@ -9,6 +9,8 @@
 #   ./run.sh bench kit       speed against QEMU TCG and the bare host into docs/performance.md; BENCH_KIT=folder of the kit
 #   ./run.sh bench systemd   Debian with systemd to its login prompt, here and under QEMU TCG, into docs/performance.md
 #   ./run.sh bench protected what protection costs a benchmark of the kit, into docs/performance.md
+#   ./run.sh bench goals, growth, peers, soak   the design's goals, measured, into docs/protection.md
+#   ./run.sh bench takeovers, database   a guest loses host after host (root: network namespaces), into docs/protection.md
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops) --kind K
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
@@ -87,6 +89,8 @@ etcd_files() {
     || sh "$root/tests/Hypervisor.Benchmarks/etcd-files.sh" "$cache" || say "no etcd: its tests will be skipped"
 }
 
+etcd_program() { command -v etcd || printf '%s\n' "$cache/etcd/usr/bin/etcd"; }
+
 passed=0
 failed=0
 smoke_schedules=2000 # on top of the ten thousand that Hypervisor.Tests runs
@@ -137,6 +141,16 @@ run_project() {
   exec dotnet run --project "$root/tests/$1" -c Release -- "${@:2}"
 }
 
+# As run_project, in mount and process namespaces of its own: whatever ends it, no mount, network or process of it stays.
+run_alone() {
+  need_dotnet
+  dotnet build "$root/tests/$1" -c Release -v quiet -nologo >"$out/build-$1.log" 2>&1 \
+    || { grep -E ': error ' "$out/build-$1.log" | sort -u >&2; die "the build failed"; }
+  exec unshare --mount --pid --fork --kill-child --mount-proc sh -c \
+    'mkdir -p /run/netns && mount -t tmpfs netns /run/netns && exec "$@"' sh \
+    "$root/tests/$1/bin/Release/net10.0/$1" "${@:2}"
+}
+
 case ${1:-} in
   '') hv pair --kill-primary-after 5s ;;
   linux) linux_files; hv linux --files "$cache/linux" "${@:2}" ;;
@@ -155,9 +169,36 @@ case ${1:-} in
       kit_files
       run_project Hypervisor.Benchmarks protected "$out/hv/hv" "$cache" "$root" "${@:3}"
     fi
-    if [[ ${2:-} == takeovers || ${2:-} == latency ]]; then
+    if [[ ${2:-} == takeovers ]]; then
       linux_files
-      run_project Hypervisor.Benchmarks "$2" "$out/hv/hv" "$cache/linux" "$root" "${@:3}"
+      etcd_files
+      run_alone Hypervisor.Benchmarks takeovers "$out/hv/hv" "$cache/linux" "$(etcd_program)" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == database || ${2:-} == soak ]]; then
+      linux_files
+      etcd_files
+      sh "$root/tests/Hypervisor.Benchmarks/database-files.sh" "$cache" || exit 1
+      run_alone Hypervisor.Benchmarks "$2" "$out/hv/hv" "$cache/linux" "$cache/database" "$(etcd_program)" "$root" \
+        "${@:3}"
+    fi
+    if [[ ${2:-} == goals ]]; then
+      linux_files
+      etcd_files
+      kit_files
+      run_alone Hypervisor.Benchmarks goals "$out/hv/hv" "$cache/linux" "$cache/kit" "$(etcd_program)" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == growth ]]; then
+      build_hv
+      run_project Hypervisor.Benchmarks growth "$out/hv/hv" "$root" "${@:3}"
+    fi
+    if [[ ${2:-} == peers ]]; then
+      kit_files
+      run_alone Hypervisor.Benchmarks peers "$out/hv/hv" "$kit" "$cache/kit" "$cache/kit-tools/qemu-system-x86_64" "$root" \
+        "${@:3}"
+    fi
+    if [[ ${2:-} == latency ]]; then
+      linux_files
+      run_alone Hypervisor.Benchmarks latency "$out/hv/hv" "$cache/linux" "$root" "${@:3}"
     fi
     if [[ ${2:-} == systemd ]]; then
       systemd_files

@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using System.Text.RegularExpressions;
 
 namespace Hypervisor.Benchmarks;
 
@@ -18,4 +19,8 @@ internal static class Figures
     public static string Number(double value) => double.IsFinite(value)
         ? value.ToString(value >= 100 ? "0" : value >= 10 ? "0.0" : "0.000", CultureInfo.InvariantCulture)
         : "–";
+
+    /// <summary>A number that a line has.</summary>
+    public static double Of(Match found, string group)
+        => double.Parse(found.Groups[group].Value, CultureInfo.InvariantCulture);
 }

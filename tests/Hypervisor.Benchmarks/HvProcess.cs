@@ -52,13 +52,30 @@ internal sealed class HvProcess : IDisposable
         }
     }
 
+    /// <summary>How many lines there are so far: where <see cref="WaitFor"/> may begin to look.</summary>
+    public int LineCount
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _lines.Count;
+            }
+        }
+    }
+
     /// <summary>Types a line at the guest's console.</summary>
     public void Type(string line) => _process.StandardInput.WriteLine(line);
 
     /// <summary>Waits for a line that matches.</summary>
-    /// <returns>The match, and when the line came, in milliseconds from the start of the process.</returns>
+    /// <param name="line">What it looks like.</param>
+    /// <param name="patience">How long to wait.</param>
+    /// <param name="first">How many lines do not count, as they came before something was done.</param>
+    /// <returns>
+    /// The match, when the line came, in milliseconds from the start of the process, and how many lines end with it.
+    /// </returns>
     /// <exception cref="InvalidOperationException">The process ended, or time is over, without it.</exception>
-    public (Match Found, double Millis) WaitFor(Regex line, TimeSpan patience)
+    public (Match Found, double Millis, int Count) WaitFor(Regex line, TimeSpan patience, int first = 0)
     {
         long began = Stopwatch.GetTimestamp();
         while (true)
@@ -69,7 +86,7 @@ internal sealed class HvProcess : IDisposable
                 Array.ForEach(_readers, reader => reader.Join());
             }
 
-            if (TryFind(line) is { } found)
+            if (TryFind(line, first) is { } found)
             {
                 return found;
             }
@@ -171,16 +188,17 @@ internal sealed class HvProcess : IDisposable
         return reader;
     }
 
-    private (Match Found, double Millis)? TryFind(Regex line)
+    /// <summary>The first line that matches and is not one of the first ones; null so far.</summary>
+    public (Match Found, double Millis, int Count)? TryFind(Regex line, int first = 0)
     {
         lock (_lock)
         {
-            foreach ((string text, double millis) in _lines)
+            for (int i = first; i < _lines.Count; i++)
             {
-                Match match = line.Match(text);
+                Match match = line.Match(_lines[i].Text);
                 if (match.Success)
                 {
-                    return (match, millis);
+                    return (match, _lines[i].Millis, i + 1);
                 }
             }
         }

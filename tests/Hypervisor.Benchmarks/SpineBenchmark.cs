@@ -6,6 +6,7 @@ using System.IO;
 using System.Linq;
 using System.Text.RegularExpressions;
 using System.Threading;
+using Hypervisor.Benchmarks.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Cpu;
 using Hypervisor.Machine;
@@ -53,10 +54,19 @@ internal static partial class SpineBenchmark
         }
 
         Console.WriteLine($"{head}Load average at the end {BenchmarkHost.LoadAverage()}.\n");
-        Console.WriteLine("| what | goal | measured | met |\n|---|---|---|---|");
-        rows.ForEach(row => Console.WriteLine($"| {row.What} | {row.Goal} | {row.Measured} | {YesOrNo(row.IsMet)} |"));
+        Console.WriteLine(SpineRow.Table(rows));
         return rows.Exists(row => row.Measured.StartsWith("failed", StringComparison.Ordinal)) ? 1 : 0;
     }
+
+    /// <summary>From SIGKILL of the primary to the first instruction at the standby, so many times.</summary>
+    public static double[] TakeoverMillis(string hv, int drills)
+        => Repeat(drills, () =>
+        {
+            using var pair = new HvProcess(
+                hv, ["pair", "--kill-primary-after", "2s", "--stop-after-takeover", "1s"], _ => true);
+            _ = pair.WaitForEnd(0, s_patience);
+            return Number(pair.WaitFor(TakeoverLine(), s_patience).Found);
+        });
 
     private static List<SpineRow> Attempt(
         string name, Func<string, string, IEnumerable<SpineRow>> measure, string hv, string files)
@@ -133,7 +143,7 @@ internal static partial class SpineBenchmark
         for (int trial = 0; trial < Trials; trial++)
         {
             using HvProcess pair = PacedPair(hv, dirty, TrialSteps);
-            Match numbers = pair.WaitFor(PauseLine(), s_patience).Found;
+            Match numbers = pair.WaitFor(HvLines.Pauses(), s_patience).Found;
             double pages = Number(numbers, "pages");
             stepsPerEpoch = Math.Max(0.1, pages / dirty);
             if (Math.Abs(pages - PagesPerEpoch) < PagesPerEpoch / 20)
@@ -145,7 +155,7 @@ internal static partial class SpineBenchmark
         }
 
         using HvProcess run = PacedPair(hv, dirty, (int)(stepsPerEpoch * EpochsWanted));
-        Match found = run.WaitFor(PauseLine(), s_patience).Found;
+        Match found = run.WaitFor(HvLines.Pauses(), s_patience).Found;
         string what = $"pause, {EpochMillis} ms epochs, {found.Groups["pages"]} dirty pages an epoch, "
             + $"{found.Groups["epochs"]} epochs";
         yield return AtMost($"{what}: p50", 1, Number(found, "p50"), "ms");
@@ -182,13 +192,7 @@ internal static partial class SpineBenchmark
 
     private static IEnumerable<SpineRow> MeasureTakeover(string hv, string files)
     {
-        double[] millis = Repeat(Drills, () =>
-        {
-            using var pair = new HvProcess(
-                hv, ["pair", "--kill-primary-after", "2s", "--stop-after-takeover", "1s"], _ => true);
-            _ = pair.WaitForEnd(0, s_patience);
-            return Number(pair.WaitFor(TakeoverLine(), s_patience).Found);
-        });
+        double[] millis = TakeoverMillis(hv, Drills);
         yield return new SpineRow(
             "SIGKILL of the primary to the standby's first guest instruction, 10 drills", "",
             string.Create(
@@ -214,8 +218,6 @@ internal static partial class SpineBenchmark
         Thread.Sleep(2000);
         return (guest.InstructionCount - before) / Stopwatch.GetElapsedTime(began).TotalMicroseconds;
     }
-
-    private static string YesOrNo(bool? isMet) => isMet switch { true => "yes", false => "no", null => "" };
 
     private static HvProcess Compute(string hv, int millions, string engine) => new(
         hv,
@@ -281,10 +283,6 @@ internal static partial class SpineBenchmark
 
     [GeneratedRegex("primary is process (?<primary>\\d+), standby is process (?<standby>\\d+)")]
     private static partial Regex ProcessesLine();
-
-    [GeneratedRegex("pauses of (?<epochs>\\d+) epochs, (?<pages>\\d+) dirty pages each: p50 (?<p50>[\\d.]+) · "
-        + "p99 (?<p99>[\\d.]+) · max (?<max>[\\d.]+) ms \\(p99: (?<parts>.*)\\)")]
-    private static partial Regex PauseLine();
 
     [GeneratedRegex("from the kill to the first guest instruction\\s+(?<number>[\\d.]+) ms")]
     private static partial Regex TakeoverLine();

@@ -11,20 +11,22 @@ need_lists() {
     apt-get -qq -o APT::Sandbox::User=root update >"$cache/apt.log" 2>&1 || true # the download says what is wrong
 }
 
-# Unpacks a package and whatever it needs that this system does not have into a new folder.
+# Unpacks a package and whatever it needs that this system does not have into a new folder: unpack NAME FOLDER [OPTIONS].
 unpack() {
     need_lists
-    rm -rf "$2" "$2.new"
-    mkdir -p "$2.new/debs"
-    packages=$(apt-get install -s --no-install-recommends "$1" 2>/dev/null | awk '/^Inst/{print $2}')
-    [ -n "$packages" ] || die "apt cannot install $1 (try apt-get update)"
+    name=$1 folder=$2
+    shift 2
+    rm -rf "$folder" "$folder.new"
+    mkdir -p "$folder.new/debs"
+    packages=$(apt-get install -s "$@" --no-install-recommends "$name" 2>/dev/null | awk '/^Inst/{print $2}')
+    [ -n "$packages" ] || die "apt cannot install $name (try apt-get update)"
     for package in $packages; do
-        (cd "$2.new/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package") ||
+        (cd "$folder.new/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package") ||
             die "apt-get download $package failed (try apt-get update)"
     done
-    for deb in "$2.new"/debs/*.deb; do dpkg-deb -x "$deb" "$2.new"; done
-    rm -rf "$2.new/debs"
-    mv "$2.new" "$2"
+    for deb in "$folder.new"/debs/*.deb; do dpkg-deb -x "$deb" "$folder.new"; done
+    rm -rf "$folder.new/debs"
+    mv "$folder.new" "$folder"
 }
 
 # Makes $tools/qemu-system-x86_64: the host's QEMU, or one from Debian's packages.

@@ -34,7 +34,7 @@ internal static class LatencyProgram
         {
             for (int i = 0; i < epochs.Length; i++)
             {
-                double[] millis = LatencyRun.Measure(hv, files, results, epochs[i]);
+                double[] millis = LatencyRun.Measure(hv, files, results, epochs[i]).Tcp;
                 runs[i].Add(millis);
                 Console.Error.WriteLine(
                     $"{epochs[i] ?? "alone"}.r{round}: median {Figures.Number(Percentile(millis, 50))} ms, "

@@ -12,7 +12,7 @@ internal static class LatencyRun
 {
     private const int Port = 7000;
     private const int EchoPort = 7, EndPort = 99;
-    private const int Questions = 1000, WarmUp = 100;
+    private const int Questions = 1000, WarmUp = 100, Pings = 300;
     private const int ThinkMillis = 2;
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
 
@@ -21,9 +21,9 @@ internal static class LatencyRun
     /// <param name="files">Folder with vmlinuz, initrd.gz and disk.img.</param>
     /// <param name="folder">Where disks and the witness go.</param>
     /// <param name="epoch">Epoch length; null for a guest alone.</param>
-    /// <returns>Milliseconds from each question to its answer, sorted.</returns>
+    /// <returns>Milliseconds from each question to its answer, over TCP and as pings, sorted.</returns>
     /// <exception cref="InvalidOperationException">It did not come to its end.</exception>
-    public static double[] Measure(string hv, string files, string folder, string? epoch)
+    public static (double[] Tcp, double[] Ping) Measure(string hv, string files, string folder, string? epoch)
     {
         using var bed = new TestBed();
         foreach (string old in Directory.GetFiles(folder, "witness*"))
@@ -53,10 +53,12 @@ internal static class LatencyRun
 
         using Socket socket = bed.Connect(EchoPort);
         double[] millis = Converse(socket);
+        using Socket icmp = bed.OpenIcmp();
+        double[] pings = EchoRequest.Measure(icmp, TestBed.Guest, Pings, ThinkMillis);
         bed.Connect(EndPort).Dispose();
         _ = guest.WaitForEnd(0, s_patience);
         standby?.WaitForEnd(0, s_patience);
-        return millis;
+        return (millis, pings);
     }
 
     private static double[] Converse(Socket socket)

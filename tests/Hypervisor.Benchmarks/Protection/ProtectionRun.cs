@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
 using System.Text.RegularExpressions;
+using Hypervisor.Benchmarks.Network;
 
 namespace Hypervisor.Benchmarks.Protection;
 
@@ -11,7 +12,7 @@ namespace Hypervisor.Benchmarks.Protection;
 /// <param name="Seconds">The benchmark's time by the host's clock.</param>
 /// <param name="VcpuSeconds">Processor time of the vCPU's thread meanwhile.</param>
 /// <param name="OthersBusy">Processors that programs other than hv used meanwhile, on average.</param>
-internal sealed partial record ProtectionRun(string? Epoch, double Seconds, double VcpuSeconds, double OthersBusy)
+internal sealed record ProtectionRun(string? Epoch, double Seconds, double VcpuSeconds, double OthersBusy)
 {
     private const double MillisPerSecond = 1000, BytesPerMebibyte = 1 << 20;
 
@@ -20,6 +21,9 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
 
     /// <summary>Bytes that the primary sent per epoch during the benchmark; NaN alone.</summary>
     public double BytesPerEpoch { get; private init; } = double.NaN;
+
+    /// <summary>Dirty pages per epoch, over all epochs; NaN alone.</summary>
+    public double DirtyPages { get; private init; } = double.NaN;
 
     /// <summary>Milliseconds that the guest stood still per cut: median, 99 of 100, longest; NaN alone.</summary>
     public (double Median, double P99, double Max) Pause { get; private init; } = (double.NaN, double.NaN, double.NaN);
@@ -45,9 +49,9 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
             => lines.Where(line => line.Text == "hv: " + state).Select(line => line.Millis).FirstOrDefault(double.NaN);
 
         var epochs = lines.Where(line => line.Millis >= startMillis && line.Millis <= endMillis)
-            .Select(line => (Found: EpochLine().Match(line.Text), line.Millis)).Where(line => line.Found.Success)
+            .Select(line => (Found: HvLines.Epoch().Match(line.Text), line.Millis)).Where(line => line.Found.Success)
             .ToArray();
-        Match pauses = lines.Select(line => PausesLine().Match(line.Text)).FirstOrDefault(found => found.Success)
+        Match pauses = lines.Select(line => HvLines.Pauses().Match(line.Text)).FirstOrDefault(found => found.Success)
             ?? Match.Empty;
         string? fault = FindFault([.. lines.Select(line => line.Text)]);
         if (fault is not null || epochs.Length < 2 || !pauses.Success)
@@ -61,6 +65,7 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
             EpochsPerSecond = count / (epochs[^1].Millis - epochs[0].Millis) * MillisPerSecond,
             BytesPerEpoch =
                 (Number(epochs[^1].Found, "sent") - Number(epochs[0].Found, "sent")) * BytesPerMebibyte / count,
+            DirtyPages = Number(pauses, "pages"),
             Pause = (Number(pauses, "p50"), Number(pauses, "p99"), Number(pauses, "max")),
             CopySeconds = (CopyMark("Protected") - CopyMark("Copying")) / MillisPerSecond,
         };
@@ -74,7 +79,7 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
     {
         string[] states =
         [
-            .. lines.Select(line => StateLine().Match(line)).Where(found => found.Success)
+            .. lines.Select(line => HvLines.State().Match(line)).Where(found => found.Success)
                 .Select(found => found.Groups["state"].Value),
         ];
         int first = Array.IndexOf(states, "Protected");
@@ -85,15 +90,4 @@ internal sealed partial record ProtectionRun(string? Epoch, double Seconds, doub
 
     private static double Number(Match found, string group)
         => double.Parse(found.Groups[group].Value, CultureInfo.InvariantCulture);
-
-    [GeneratedRegex(@"^hv: epoch (?<epoch>\d+) · .* · sent (?<sent>[0-9.]+) MiB")]
-    private static partial Regex EpochLine();
-
-    [GeneratedRegex(@"^hv: pauses of \d+ epochs.*: p50 (?<p50>[0-9.]+) · p99 (?<p99>[0-9.]+) · max (?<max>[0-9.]+) ms")]
-    private static partial Regex PausesLine();
-
-    // What the primary's core calls its states; a reason may follow.
-    [GeneratedRegex(
-        "^hv: (?<state>Alone|Waiting|Pairing|Copying|Syncing|Protected|Deciding|Ending|Ended|Demoted|Stopped)(:|$)")]
-    private static partial Regex StateLine();
 }

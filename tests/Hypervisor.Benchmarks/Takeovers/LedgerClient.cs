@@ -1,89 +1,36 @@
 using System;
-using System.Diagnostics;
-using System.IO;
+using System.Linq;
 using System.Net.Sockets;
-using System.Threading;
 
 namespace Hypervisor.Benchmarks.Takeovers;
 
-/// <summary>
-/// One connection over the whole campaign: sends numbered entries to a server that writes each to its disk and answers
-/// with its number there. An entry that was answered must never be missing again.
-/// </summary>
-internal sealed class LedgerClient : IDisposable
+/// <summary>Talks to a server that writes each line to its disk and answers with its number there.</summary>
+/// <param name="socket">The connection.</param>
+internal sealed class LedgerClient(Socket socket) : HistoryClient(socket)
 {
-    private const int PauseMillis = 3;
+    /// <summary>
+    /// What is wrong with the server's ledger in the light of what was sent and answered; null when nothing is.
+    /// </summary>
+    /// <param name="ledger">All of its lines.</param>
+    public string? FindFault(string ledger) => FindFault(ledger, Answered, Sent);
 
-    private readonly Socket _socket;
-    private readonly Thread _thread;
-    private long _answered;
-    private long _longestTicks;
-    private string? _violation;
-    private volatile bool _isOver;
-
-    /// <summary>Begins to talk.</summary>
-    public LedgerClient(Socket socket)
+    /// <summary>As above, from the numbers.</summary>
+    internal static string? FindFault(string ledger, long answered, long sent)
     {
-        _socket = socket;
-        _thread = new Thread(Run) { IsBackground = true, Name = "client" };
-        _thread.Start();
-    }
-
-    /// <summary>Entries that were answered.</summary>
-    public long Answered => Volatile.Read(ref _answered); // written by the client's thread, as the fields below
-
-    /// <summary>What must not happen and did; null so far.</summary>
-    public string? Violation => Volatile.Read(ref _violation); // see above
-
-    /// <summary>The longest wait for an answer since the last call, in milliseconds.</summary>
-    public double TakeLongestMillis()
-        => Interlocked.Exchange(ref _longestTicks, 0) * 1000.0 / Stopwatch.Frequency; // see above
-
-    /// <summary>Sends nothing more, and waits for the last answer.</summary>
-    public void Stop()
-    {
-        _isOver = true;
-        _thread.Join();
+        string[] entries = ledger.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        int wrong = Array.FindIndex([.. entries.Select((entry, i) => entry != $"entry {i + 1}")], isWrong => isWrong);
+        return wrong >= 0 ? $"line {wrong + 1} of the ledger is '{entries[wrong]}'"
+            : entries.Length < answered ? $"{answered} entries were answered, and the ledger has {entries.Length}"
+            : entries.Length > sent ? $"{sent} entries were sent, and the ledger has {entries.Length}"
+            : null;
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _isOver = true;
-        _socket.Dispose();
-        _thread.Join();
-    }
+    protected override string Question(long entry) => $"entry {entry}";
 
-    private void Run()
-    {
-        try
-        {
-            using var stream = new NetworkStream(_socket);
-            using var reader = new StreamReader(stream);
-            using var writer = new StreamWriter(stream) { AutoFlush = true, NewLine = "\n" };
-            for (long entry = 1; !_isOver; entry++)
-            {
-                long sent = Stopwatch.GetTimestamp();
-                writer.WriteLine($"entry {entry}");
-                string? answer = reader.ReadLine();
-                Interlocked.Exchange(
-                    ref _longestTicks, Math.Max(_longestTicks, Stopwatch.GetTimestamp() - sent)); // see above
-                if (answer != $"{entry} entry {entry}")
-                {
-                    Volatile.Write(ref _violation, $"the answer to entry {entry} is '{answer}'"); // see above
-                    return;
-                }
+    /// <inheritdoc/>
+    protected override string Answer(long entry) => $"{entry} entry {entry}";
 
-                Volatile.Write(ref _answered, entry); // see above
-                Thread.Sleep(PauseMillis);
-            }
-        }
-        catch (Exception error) when (error is IOException or SocketException or ObjectDisposedException)
-        {
-            if (!_isOver)
-            {
-                Volatile.Write(ref _violation, $"the connection ended after entry {Answered}: {error.Message}");
-            }
-        }
-    }
+    /// <inheritdoc/>
+    protected override bool IsNoise(string line) => false;
 }

@@ -2,8 +2,10 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
+using System.Linq;
 using System.Threading;
 using Hypervisor.Benchmarks.Network;
+using Hypervisor.Core;
 
 namespace Hypervisor.Benchmarks.Takeovers;
 
@@ -14,120 +16,165 @@ namespace Hypervisor.Benchmarks.Takeovers;
 internal sealed class TakeoverCampaign : IDisposable
 {
     private const int Port = 7000;
-    private const int LedgerPort = 9, EndPort = 99;
+    private const int EndPort = 99;
+    private const int KilledExitCode = 128 + 9;
     private const int EntriesBetween = 5;
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
+    private static readonly Weather s_rough = new(0.001, 0.5, 1);
+    private static readonly Weather s_late = new(0, 3000, 200); // three times the takeover timeout
+    private static readonly Weather s_storm = new(0.7, 20, 50);
 
     private readonly string _hv;
-    private readonly string _folder;
     private readonly Random _random;
     private readonly TestBed _bed = new();
+    private readonly SmallDisk[] _disks;
     private readonly HvProcess[] _hosts = new HvProcess[2];
-    private readonly LedgerClient? _client;
+    private readonly string _witness;
+    private readonly HistoryClient? _client;
     private int _primary;
+    private bool _isRough;
 
     /// <summary>Starts a protected guest and the client.</summary>
     /// <param name="hv">The program.</param>
-    /// <param name="files">Folder with vmlinuz, initrd.gz and disk.img.</param>
-    /// <param name="folder">Where disks and the witness go.</param>
+    /// <param name="guest">What it runs.</param>
+    /// <param name="etcd">The witness's program.</param>
+    /// <param name="folder">Where disks and the witness's data go.</param>
     /// <param name="seed">Seed of the faults.</param>
-    public TakeoverCampaign(string hv, string files, string folder, int seed)
+    public TakeoverCampaign(string hv, CampaignGuest guest, string etcd, string folder, int seed)
     {
         _hv = hv;
-        _folder = folder;
         _random = new Random(seed);
+        _disks = [new SmallDisk(Path.Combine(folder, "host0")), new SmallDisk(Path.Combine(folder, "host1"))];
         for (int host = 0; host < 2; host++)
         {
-            File.Copy(Path.Combine(files, "disk.img"), DiskOf(host), overwrite: true);
+            HostCommand.CopyDisk(guest.Disk, DiskOf(host));
+            _bed.AddStorm(host, seed + (2 * host));
         }
 
+        _witness = _bed.StartWitness(etcd, Path.Combine(folder, "etcd"));
         _hosts[1] = StartStandby(1);
         _hosts[0] = _bed.Start(
             0,
             hv,
             [
                 "run", "--standby", $"{TestBed.AddressOf(1)}:{Port}", .. WordsOf(0),
-                "--kernel", Path.Combine(files, "vmlinuz"), "--initrd", Path.Combine(files, "initrd.gz"),
-                "--append", $"console=ttyS0 quiet panic=-1 hvtest=net hvnet={TestBed.Guest}/24",
+                "--kernel", Path.Combine(guest.Linux, "vmlinuz"), "--initrd", Path.Combine(guest.Linux, "initrd.gz"),
+                "--append", $"console=ttyS0 quiet panic=-1 hvtest={guest.Test} hvnet={TestBed.Guest}/24",
             ]);
-        _ = _hosts[0].WaitFor(HvLines.Protected(), s_patience);
+        _ = _hosts[0].WaitFor(HvLines.Booted(), s_patience);
+        foreach (string line in guest.Typed)
+        {
+            _hosts[0].Type(line);
+        }
+
         _ = _hosts[0].WaitFor(HvLines.Ready(), s_patience);
-        _client = new LedgerClient(_bed.Connect(LedgerPort));
+        _ = _hosts[0].WaitFor(HvLines.Protected(), s_patience);
+        _client = guest.Talk(_bed.Connect(guest.Port));
+        _client.Start();
     }
 
-    /// <summary>Entries that were answered so far.</summary>
-    public long Answered => _client!.Answered;
+    /// <summary>The one that keeps the history.</summary>
+    public HistoryClient Client => _client!;
 
-    /// <summary>Loses the primary once, and has the guest protected again.</summary>
+    /// <summary>The disk of the host that runs the guest.</summary>
+    public string Disk => DiskOf(_primary);
+
+    private long Answered => Client.Answered;
+
+    /// <summary>Does something to the primary once, and has the guest protected again.</summary>
     /// <exception cref="InvalidOperationException">Something that must hold does not.</exception>
     public TakeoverRun Next()
     {
+        TakeoverFault fault = (TakeoverFault)Math.Max(0, _random.Next(-2, (int)TakeoverFault.Full + 1)); // more kills
+        _isRough = _random.Next(2) == 0;
+        SetFairOrRough();
         AwaitEntries();
         Thread.Sleep(_random.Next(0, 1000));
-        HvProcess old = _hosts[_primary], next = _hosts[1 - _primary];
-        var fault = (TakeoverFault)_random.Next(4); // two in four are kills
-        _ = _client!.TakeLongestMillis();
-        long start = Stopwatch.GetTimestamp();
-        switch (fault)
+        if (fault == TakeoverFault.Full)
         {
-            case TakeoverFault.Hang:
-                old.Signal("STOP");
-                break;
-            case TakeoverFault.Cut:
-                _bed.SetCable(_primary, isPlugged: false);
-                break;
-            default:
-                fault = TakeoverFault.Kill;
-                old.Kill();
-                break;
+            FillStandby();
         }
 
-        _ = next.WaitFor(HvLines.Running(), s_patience);
-        double takeover = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-        AwaitEntries();
-        double silence = _client.TakeLongestMillis();
-        if (fault != TakeoverFault.Kill)
+        HvProcess old = _hosts[_primary], next = _hosts[1 - _primary];
+        AwaitProtected(old);
+        int oldLines = old.LineCount, nextLines = next.LineCount;
+        _ = Client.TakeLongestMillis();
+        long start = Stopwatch.GetTimestamp();
+        Begin(fault);
+        bool isTaken = AwaitWinner(old, oldLines, next, nextLines);
+        double takeover = isTaken ? Stopwatch.GetElapsedTime(start).TotalMilliseconds : double.NaN;
+        long frames = _bed.FramesFrom(_primary), answers = _bed.FramesFrom(1 - _primary);
+        if (isTaken)
         {
-            // It comes to itself, or hears of the world again, and must give way.
-            old.Signal("CONT");
-            _bed.SetCable(_primary, isPlugged: true);
-            _ = old.WaitFor(HvLines.Demoted(), s_patience);
+            AwaitEntries();
+            Check.That(_bed.FramesFrom(1 - _primary) > answers); // else nothing that it counts means anything
+        }
+
+        if (old.HasEnded)
+        {
+            old.Dispose();
+        }
+        else
+        {
+            End(fault);
+        }
+
+        AwaitEntries();
+        double silence = Client.TakeLongestMillis();
+        if (isTaken && !IsKill(fault))
+        {
+            // It came to itself, or hears of the world again, and must give way.
+            _ = old.WaitFor(HvLines.Demoted(), s_patience, oldLines);
             AwaitEntries();
             old.Kill();
+            ThrowIfAnswered(fault, frames);
+            old.Dispose();
         }
 
-        old.Dispose();
         start = Stopwatch.GetTimestamp();
-        _hosts[_primary] = StartStandby(_primary);
-        _ = next.WaitFor(HvLines.Protected(), s_patience);
+        if (isTaken)
+        {
+            _hosts[_primary] = StartStandby(_primary);
+            _primary = 1 - _primary;
+        }
+
+        HvProcess primary = _hosts[_primary];
+        _ = primary.WaitFor(HvLines.Protected(), s_patience, isTaken ? nextLines : oldLines);
         double protection = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-        _primary = 1 - _primary;
         AwaitEntries();
-        return new TakeoverRun(fault, takeover, silence, protection, HvProcess.ResidentMebibytes(next.Id));
+        return new TakeoverRun(
+            fault, _isRough, takeover, silence, protection, HvProcess.ResidentMebibytes(primary.Id));
     }
 
-    /// <summary>Ends the guest and looks at the disk that it ran from last.</summary>
-    /// <exception cref="InvalidOperationException">
-    /// Something answered is not there, or the disk is not clean.
-    /// </exception>
-    public void Finish()
+    /// <summary>Ends a guest that waits for a call.</summary>
+    public void EndGuest()
     {
-        _client!.Stop();
-        ThrowOnViolation();
-        long answered = Answered;
         _bed.Connect(EndPort).Dispose();
         _ = _hosts[_primary].WaitForEnd(0, s_patience);
-        string disk = DiskOf(_primary);
-        _ = HostCommand.Output("/sbin/e2fsck", "-fn", disk);
-        string ledger = HostCommand.Output("/sbin/debugfs", "-R", "cat /ledger", disk);
-        string[] entries = ledger.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        for (int i = 0; i < answered; i++)
+    }
+
+    /// <summary>Ends both halves as a power cut would, the standby first.</summary>
+    public void KillBoth()
+    {
+        foreach (int host in (int[])[1 - _primary, _primary])
         {
-            if (i >= entries.Length || entries[i] != $"entry {i + 1}")
-            {
-                throw new InvalidOperationException(
-                    $"entry {i + 1} of {answered} was answered and is not on the disk, which has {entries.Length}");
-            }
+            _hosts[host].Kill();
+            _ = _hosts[host].WaitForEnd(KilledExitCode, s_patience);
+        }
+    }
+
+    /// <summary>Memory of the primary and of the standby.</summary>
+    public (double Primary, double Standby) ResidentMebibytes() => (
+        HvProcess.ResidentMebibytes(_hosts[_primary].Id), HvProcess.ResidentMebibytes(_hosts[1 - _primary].Id));
+
+    /// <summary>Writes what both hosts said.</summary>
+    public void WriteLogs(string folder)
+    {
+        for (int host = 0; host < 2; host++)
+        {
+            File.WriteAllLines(
+                Path.Combine(folder, $"host{host}.log"),
+                _hosts[host].Lines.Select(line => $"{line.Millis:F1} {line.Text}"));
         }
     }
 
@@ -137,6 +184,117 @@ internal sealed class TakeoverCampaign : IDisposable
         _client?.Dispose();
         Array.ForEach(_hosts, host => host?.Dispose());
         _bed.Dispose();
+        Array.ForEach(_disks, disk => disk.Dispose());
+    }
+
+    private static bool IsKill(TakeoverFault fault) => fault is TakeoverFault.Kill or TakeoverFault.Full;
+
+    private void SetFairOrRough()
+    {
+        for (int host = 0; host < 2; host++)
+        {
+            _bed.SetWeather(host, _isRough ? s_rough : null);
+        }
+    }
+
+    private void Begin(TakeoverFault fault)
+    {
+        switch (fault)
+        {
+            case TakeoverFault.Kill or TakeoverFault.Full:
+                _hosts[_primary].Kill();
+                break;
+            case TakeoverFault.Hang:
+                _hosts[_primary].Signal("STOP");
+                break;
+            case TakeoverFault.Cut:
+                _bed.Pull(_primary);
+                break;
+            case TakeoverFault.Deaf or TakeoverFault.Mute:
+                _bed.Drop(_primary, fault == TakeoverFault.Deaf);
+                break;
+            case TakeoverFault.Late:
+                _bed.SetWeather(_primary, s_late);
+                break;
+            case TakeoverFault.Storm:
+                _bed.SetWeather(_primary, s_storm);
+                break;
+        }
+    }
+
+    private void End(TakeoverFault fault)
+    {
+        switch (fault)
+        {
+            case TakeoverFault.Hang:
+                _hosts[_primary].Signal("CONT");
+                break;
+            case TakeoverFault.Deaf or TakeoverFault.Mute:
+                _bed.EndDrop(_primary);
+                break;
+            case TakeoverFault.Cut or TakeoverFault.Late or TakeoverFault.Storm:
+                SetFairOrRough();
+                break;
+        }
+    }
+
+    // Whether the standby runs the guest; otherwise the primary was told that it may go on alone.
+    private static bool AwaitWinner(HvProcess old, int oldLines, HvProcess next, int nextLines)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (next.TryFind(HvLines.Running(), nextLines) is null)
+        {
+            if (old.TryFind(HvLines.Alone(), oldLines) is not null)
+            {
+                return false;
+            }
+
+            if (Stopwatch.GetElapsedTime(start) > s_patience || next.HasEnded)
+            {
+                _ = next.WaitFor(HvLines.Running(), TimeSpan.Zero, nextLines); // says what came instead
+            }
+
+            Thread.Sleep(2);
+        }
+
+        return true;
+    }
+
+    // On a starved host the primary may have lost its standby for a while: nobody would take over then (rule 29).
+    private static void AwaitProtected(HvProcess primary)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (primary.Lines.Select(line => HvLines.State().Match(line.Text)).LastOrDefault(found => found.Success)
+            is not { } state || state.Groups["state"].Value != "Protected")
+        {
+            if (primary.HasEnded || Stopwatch.GetElapsedTime(start) > s_patience)
+            {
+                throw new InvalidOperationException("the guest is no longer protected");
+            }
+
+            Thread.Sleep(2);
+        }
+    }
+
+    // The standby cannot write its journal: the primary must go on without it, and with it once there is room.
+    private void FillStandby()
+    {
+        int standby = 1 - _primary;
+        HvProcess primary = _hosts[_primary];
+        int lines = primary.LineCount;
+        _disks[standby].Fill();
+        _ = primary.WaitFor(HvLines.Alone(), s_patience, lines);
+        AwaitEntries();
+        lines = primary.LineCount;
+        _disks[standby].MakeRoom();
+        if (_hosts[standby].HasEnded)
+        {
+            _hosts[standby].Dispose();
+            _hosts[standby] = StartStandby(standby);
+        }
+
+        _ = primary.WaitFor(HvLines.Protected(), s_patience, lines);
+        AwaitEntries();
     }
 
     private HvProcess StartStandby(int host)
@@ -152,12 +310,12 @@ internal sealed class TakeoverCampaign : IDisposable
         return standby;
     }
 
-    private string DiskOf(int host) => Path.Combine(_folder, $"host{host}.img");
+    private string DiskOf(int host) => Path.Combine(_disks[host].Folder, "disk.img");
 
     private List<string> WordsOf(int host) =>
     [
         "--memory", "256M", "--net", "tap,ifname=tap0", "--drive", $"file={DiskOf(host)}",
-        "--insecure", "--witness", $"file:{Path.Combine(_folder, "witness")}",
+        "--insecure", "--witness", _witness,
     ];
 
     private void AwaitEntries()
@@ -166,7 +324,7 @@ internal sealed class TakeoverCampaign : IDisposable
         long start = Stopwatch.GetTimestamp();
         while (Answered < goal)
         {
-            ThrowOnViolation();
+            Client.ThrowOnViolation();
             if (Stopwatch.GetElapsedTime(start) > s_patience)
             {
                 throw new InvalidOperationException($"the guest answers no more after entry {Answered}");
@@ -176,11 +334,13 @@ internal sealed class TakeoverCampaign : IDisposable
         }
     }
 
-    private void ThrowOnViolation()
+    private void ThrowIfAnswered(TakeoverFault fault, long frames)
     {
-        if (_client!.Violation is { } violation)
+        long more = _bed.FramesFrom(_primary) - frames;
+        if (more != 0)
         {
-            throw new InvalidOperationException(violation);
+            throw new InvalidOperationException(
+                $"two primaries answered: after {fault} host {_primary} sent {more} frames more");
         }
     }
 }

@@ -1,0 +1,94 @@
+using System;
+using System.Globalization;
+using System.IO;
+using System.Text;
+using System.Threading;
+using Hypervisor.TestKit;
+
+namespace Hypervisor.Benchmarks.Takeovers;
+
+/// <summary>`soak`: a takeover every minute under load, and the memory of all processes over time.</summary>
+internal static class SoakProgram
+{
+    private const double MinutesBetween = 1, WarmUpShareMax = 0.5, WarmUpMinutes = 10;
+    private static readonly TimeSpan s_sampleEach = TimeSpan.FromSeconds(5);
+
+    // Beside the database: processor, RAM and disk, without an end.
+    private const string Load =
+        "while :; do cat /bin/busybox >/mnt/load; sha256sum /mnt/load >/tmp/sum; sync; done &";
+
+    /// <summary>`soak HV LINUX DATABASE ETCD ROOT [OPTIONS]`: as `database`.</summary>
+    public static int Run(ReadOnlySpan<string> words)
+        => Measurement.Run(
+            "soak", "HV LINUX DATABASE ETCD ROOT", SoakOptions.Usage, words, (paths, optionWords) =>
+            {
+                var options = SoakOptions.Parse(optionWords);
+                return NetworkNamespace.WhyNot() is { } reason
+                    ? throw new InvalidOperationException($"no network namespace: {reason}")
+                    : Measure(paths, options, string.Join(' ', optionWords));
+            });
+
+    private static int Measure(string[] paths, SoakOptions options, string command)
+    {
+        var measurement = new Measurement("soak", paths[4]);
+        string results = measurement.MakeResults();
+        string head = BenchmarkHost.Describe(paths[0]);
+        var report = new TakeoverReport();
+        MemoryTrend primary = new(), standby = new();
+        CampaignGuest guest = DatabaseProgram.Guest(paths[1], paths[2], Load);
+        using var campaign = new TakeoverCampaign(paths[0], guest, paths[3], results, options.Seed);
+        using StreamWriter log = new(Path.Combine(results, "memory.tsv"));
+        report.Run(
+            campaign,
+            next: () =>
+            {
+                double due = Math.Ceiling(report.Seconds / 60 / MinutesBetween) * MinutesBetween;
+                while (report.Seconds / 60 < due)
+                {
+                    Thread.Sleep(s_sampleEach);
+                    (double first, double second) = campaign.ResidentMebibytes();
+                    primary.Add(report.Seconds / 60, first);
+                    standby.Add(report.Seconds / 60, second);
+                    log.WriteLine(string.Create(
+                        CultureInfo.InvariantCulture, $"{report.Seconds:0}\t{first:0.0}\t{second:0.0}"));
+                }
+
+                return due < options.Minutes;
+            },
+            results,
+            finish: () => DatabaseProgram.Finish(campaign, Path.Combine(paths[2], "sqlite"), results));
+        string section = measurement.Section(
+            "An hour, or how long it was",
+            command,
+            "As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
+                + "minute: at the fault's end there are a fresh process as the standby and one of a minute or two as "
+                + "the primary. Memory is sampled every 5 s.",
+            $"{head}Seed {options.Seed}; {report.Seconds / 60:0} minutes.",
+            $"{WriteMemory(primary, standby, report.Seconds / 60)}\n\n"
+                + report.Write("no transaction is missing, none is there in part, the last disk is clean"));
+        measurement.Publish(section, results, options.Report ?? Path.Combine(paths[4], "docs", "protection.md"));
+        return report.Fault is null ? 0 : 1;
+    }
+
+    private static string WriteMemory(MemoryTrend primary, MemoryTrend standby, double minutes)
+    {
+        double warm = Math.Min(WarmUpMinutes, minutes * WarmUpShareMax);
+        double window = Math.Min(WarmUpMinutes, minutes - warm);
+        var text = new StringBuilder();
+        text.AppendLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"| resident memory, MiB | after {warm:0.#} min | last {window:0.#} min | largest "
+                + $"| slope after {warm:0.#} min, MiB/h |"));
+        text.AppendLine("|---|---|---|---|---|");
+        (string, MemoryTrend)[] trends = [("primary", primary), ("standby", standby)];
+        foreach ((string role, MemoryTrend trend) in trends)
+        {
+            text.AppendLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"| {role} | {trend.Median(warm, warm + window):0.0} | {trend.Median(minutes - window, minutes):0.0} "
+                + $"| {trend.Max():0.0} | {trend.SlopePerHour(warm):0.0} |"));
+        }
+
+        return text.ToString().TrimEnd();
+    }
+}
