@@ -27,7 +27,8 @@ internal sealed class Board : IDisposable
 {
     private const int SciIrq = 9;
     private const int EntropySlot = 2, FirstDriveSlot = 3; // after the host bridge and the PIIX
-    private const int FirstNicSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
+    private const int BalloonSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
+    private const int FirstNicSlot = BalloonSlot + 1;
     private const int ConsoleSlot = FirstNicSlot + MachineConfig.NetworkCountMax;
     private const ushort TriggerPort = 0x4D1;  // ELCR of IRQ 8-15
     private const uint PciIrqsTrigger = 0x0C;  // IRQ 10 and 11
@@ -80,6 +81,12 @@ internal sealed class Board : IDisposable
         BuildVirtio(config, context, drives);
         BuildNics(config, context, networks);
         BuildConsole(config, context, serials);
+        if (config.Balloon is { } balloon)
+        {
+            Balloon = new VirtioBalloon(context, instance: 0, balloon);
+            Plug(context, BalloonSlot, Balloon);
+        }
+
         new FirmwareServices(ram, drives, _ports, eventLoop).Attach(_ports);
         SetUpFirmware();
     }
@@ -91,6 +98,9 @@ internal sealed class Board : IDisposable
 
     /// <summary>What the vCPUs know of each other.</summary>
     internal VcpuPeers Peers { get; }
+
+    /// <summary>The memory balloon; null: none.</summary>
+    internal VirtioBalloon? Balloon { get; }
 
     /// <summary>All components but the clock, in checkpoint order.</summary>
     internal IReadOnlyList<ICheckpointed> Components => _components;

@@ -23,6 +23,11 @@ internal static class RamDelta
     /// <summary>The longest record: a page with all its lines.</summary>
     public const int RecordBytesMax = LinesHeaderBytes + PageKernels.PageBytes;
 
+    /// <summary>
+    /// So many zero pages in a row are given back to the host, on both sides; clearing fewer costs less than the call.
+    /// </summary>
+    internal const int GivenBackPagesMin = 8;
+
     internal const int LinesHeaderBytes = sizeof(uint) + sizeof(ulong);
     internal const int ZeroesBytes = sizeof(uint) + sizeof(uint);
     internal const int KindShift = 30;
@@ -87,10 +92,21 @@ internal static class RamDelta
 
     private static void ClearPages(GuestRam ram, long offset, uint count)
     {
+        long lengthBytes = count * (long)PageKernels.PageBytes;
+        if (count >= GivenBackPagesMin)
+        {
+            if (ram.HasMemory(offset, lengthBytes))
+            {
+                ram.Discard(offset, lengthBytes);
+            }
+
+            return;
+        }
+
         for (; count > 0; count--, offset += PageKernels.PageBytes)
         {
-            // A page that the host never backed stays so: reading it costs no memory, writing it would.
-            if (!PageKernels.IsZero(ram.ReadOnlyBytes(offset, PageKernels.PageBytes)))
+            // A page that the host never backed stays so: writing to it would cost memory.
+            if (!PageKernels.IsZero(ram.PageBytes(offset / PageKernels.PageBytes)))
             {
                 ram.WritableBytes(offset, PageKernels.PageBytes).Clear();
             }

@@ -1,7 +1,6 @@
 using System;
 using System.Security.Cryptography;
 using System.Threading;
-using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Standby;
@@ -125,7 +124,7 @@ internal sealed partial class StandbyWorker
         var digest = new RamDigest();
         for (long page = 0; page < _machine!.Ram.PageCount; page++)
         {
-            digest.Add(_machine.Ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
+            digest.Add(_machine.Ram.PageBytes(page));
         }
 
         if (done.ContentDigests.Count != 1 || done.ContentDigests[0] != digest.Value)

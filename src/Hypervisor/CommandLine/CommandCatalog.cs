@@ -20,6 +20,7 @@ internal static class CommandCatalog
         ("top", TopCommand.Build),
         ("stop", StopCommand.Build),
         ("takeover", TakeoverCommand.Build),
+        ("balloon", BalloonCommand.Build),
         ("img", ImgCommand.Build),
         ("witness", WitnessCommand.Build),
         ("help", HelpCommand.Build),

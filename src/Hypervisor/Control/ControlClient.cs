@@ -29,11 +29,16 @@ internal sealed class ControlClient : IDisposable
     /// <summary>Asks and waits for the answer.</summary>
     /// <returns>The answer's line.</returns>
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
-    public string Ask(string command, bool follows = true)
+    public string Ask(string command) => Ask(new ControlRequest(command));
+
+    /// <summary>Asks and waits for the answer.</summary>
+    /// <returns>The answer's line.</returns>
+    /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
+    public string Ask(ControlRequest request)
     {
         try
         {
-            Send(command, follows);
+            Send(request);
         }
         catch (SocketException)
         {
@@ -69,7 +74,7 @@ internal sealed class ControlClient : IDisposable
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
     public int AskEvents(bool follows)
     {
-        using JsonDocument answer = Parse(Ask(ControlCommands.Events, follows));
+        using JsonDocument answer = Parse(Ask(new ControlRequest(ControlCommands.Events) { Follows = follows }));
         _socket.ReceiveTimeout = follows ? 0 : AnswerMillisMax; // the next event may be a long time coming
         return answer.RootElement.TryGetProperty("history", out JsonElement count) ? count.GetInt32() : 0;
     }
@@ -134,19 +139,12 @@ internal sealed class ControlClient : IDisposable
         throw new FailureException($"--control {_path}: the answer is none of ours: {line}");
     }
 
-    private void Send(string command, bool follows)
+    private void Send(ControlRequest request)
     {
         var buffer = new System.Buffers.ArrayBufferWriter<byte>(64);
         using (var json = new Utf8JsonWriter(buffer))
         {
-            json.WriteStartObject();
-            json.WriteString("command", command);
-            if (!follows)
-            {
-                json.WriteBoolean("follow", false);
-            }
-
-            json.WriteEndObject();
+            request.Write(json);
         }
 
         System.Buffers.BuffersExtensions.Write(buffer, "\n"u8);

@@ -17,6 +17,9 @@ internal static class ControlCommands
     /// <summary>Asks a standby to take over.</summary>
     public const string TakeOver = "takeover";
 
+    /// <summary>Asks a guest to give memory back, or to take it.</summary>
+    public const string Balloon = "balloon";
+
     /// <summary>Asks for this list.</summary>
     public const string Commands = "commands";
 
@@ -27,6 +30,7 @@ internal static class ControlCommands
         (Events, "Shows what happened to a guest, and with --follow what happens."),
         (Stop, "Ends a guest in order: its last epoch is committed, its standby told, its disks are flushed."),
         (TakeOver, "Makes a standby run the guest now; the witness has the last word."),
+        (Balloon, "Lets a guest keep so much of its memory, and gives the rest back to the host."),
         (Commands, "Lists what can be asked."),
     ];
 

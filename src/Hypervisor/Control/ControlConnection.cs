@@ -88,16 +88,19 @@ internal sealed class ControlConnection : IDisposable
             }
             else
             {
-                Send(Answer(request.Command));
+                Send(Answer(request));
             }
         }
     }
 
-    private ReadOnlyMemory<byte> Answer(string command) => command switch
+    private ReadOnlyMemory<byte> Answer(ControlRequest request) => request.Command switch
     {
         ControlCommands.Status => ControlAnswer.Of(_watch.Status()),
         ControlCommands.Stop => AnswerTo(_watch.Stop("asked for over the control socket")),
         ControlCommands.TakeOver => AnswerTo(_watch.TakeOver()),
+        ControlCommands.Balloon => AnswerTo(request.Bytes is { } bytes
+            ? _watch.SetMemory(bytes)
+            : "balloon: bytes are missing; allowed: \"bytes\":N, what the guest may keep"),
         _ => ControlAnswer.Commands(),
     };
 

@@ -5,10 +5,16 @@ namespace Hypervisor.Control;
 
 /// <summary>One request on a control socket: `{"command":"NAME"}`; fields that nobody knows are refused.</summary>
 /// <param name="Command">One of <see cref="ControlCommands"/>.</param>
-/// <param name="Follows">`"follow"`, of events: whether to go on after the history; true when left out.</param>
-internal readonly record struct ControlRequest(string Command, bool Follows)
+internal sealed record ControlRequest(string Command)
 {
+    private const string Allowed = "allowed: \"command\":\"NAME\", \"follow\":true|false, \"bytes\":N";
     private const int DepthMax = 2;
+
+    /// <summary>`"follow"`, of events: whether to go on after the history; true when left out.</summary>
+    public bool Follows { get; init; } = true;
+
+    /// <summary>`"bytes"`: a size; null when left out.</summary>
+    public long? Bytes { get; init; }
 
     /// <summary>Reads a line.</summary>
     /// <param name="line">The line, without its end.</param>
@@ -27,6 +33,24 @@ internal readonly record struct ControlRequest(string Command, bool Follows)
         }
     }
 
+    /// <summary>Writes the object that <see cref="TryParse"/> reads back.</summary>
+    public void Write(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("command", Command);
+        if (!Follows)
+        {
+            json.WriteBoolean("follow", false);
+        }
+
+        if (Bytes is { } bytes)
+        {
+            json.WriteNumber("bytes", bytes);
+        }
+
+        json.WriteEndObject();
+    }
+
     private static ControlRequest? TryRead(JsonElement json, out string error)
     {
         if (json.ValueKind != JsonValueKind.Object)
@@ -35,28 +59,32 @@ internal readonly record struct ControlRequest(string Command, bool Follows)
             return null;
         }
 
-        string? command = null;
-        bool follows = true;
+        var request = new ControlRequest("");
         foreach (JsonProperty field in json.EnumerateObject())
         {
             if (field.NameEquals("command") && field.Value.ValueKind == JsonValueKind.String)
             {
-                command = field.Value.GetString();
+                request = request with { Command = field.Value.GetString()! };
             }
             else if (field.NameEquals("follow") && field.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             {
-                follows = field.Value.GetBoolean();
+                request = request with { Follows = field.Value.GetBoolean() };
+            }
+            else if (field.NameEquals("bytes") && field.Value.ValueKind == JsonValueKind.Number
+                && field.Value.TryGetInt64(out long bytes))
+            {
+                request = request with { Bytes = bytes };
             }
             else
             {
-                error = $"field '{field.Name}' is not understood; allowed: \"command\":\"NAME\", \"follow\":true|false";
+                error = $"field '{field.Name}' is not understood; {Allowed}";
                 return null;
             }
         }
 
-        bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == command);
-        error = isKnown ? "" : command is null ? $"command: missing; allowed: {ControlCommands.Names}"
-            : $"command '{command}' is not known; allowed: {ControlCommands.Names}";
-        return isKnown ? new ControlRequest(command!, follows) : null;
+        bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == request.Command);
+        error = isKnown ? "" : request.Command.Length == 0 ? $"command: missing; allowed: {ControlCommands.Names}"
+            : $"command '{request.Command}' is not known; allowed: {ControlCommands.Names}";
+        return isKnown ? request : null;
     }
 }

@@ -110,6 +110,19 @@ internal sealed class GuestWatch : IDisposable
         }
     }
 
+    /// <summary>Asks for a balloon of another size.</summary>
+    /// <param name="bytes">What the guest may keep.</param>
+    /// <returns>Null when it was asked for; else why not.</returns>
+    public string? SetMemory(long bytes)
+    {
+        lock (_lock)
+        {
+            return _guest is null
+                ? $"balloon: the guest is {_without.State}; allowed: one that runs"
+                : _guest.SetMemory(bytes);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

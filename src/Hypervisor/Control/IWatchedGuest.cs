@@ -12,4 +12,8 @@ internal interface IWatchedGuest
     /// <summary>Asks a standby to run the guest here.</summary>
     /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
     string? TakeOver();
+
+    /// <summary>Asks the guest to live with so many bytes of its memory.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    string? SetMemory(long bytes);
 }

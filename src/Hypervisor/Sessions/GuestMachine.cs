@@ -65,13 +65,19 @@ internal sealed class GuestMachine : IWatchedGuest, IDisposable
 
     /// <inheritdoc/>
     public GuestStatus Status() => StatusOf.Alone(
-        PairIdentity.Disks(_config, _drives), _config.CountsInstructions ? InstructionCount : null);
+        PairIdentity.Disks(_config, _drives), _config.CountsInstructions ? InstructionCount : null) with
+    {
+        Balloon = MachineParts.Balloon(_machine),
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => RequestEnd(reason);
 
     /// <inheritdoc/>
     public string? TakeOver() => "takeover: this guest has no pair; allowed: a standby that is protecting";
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => MachineParts.SetMemory(_machine, bytes);
 
     /// <inheritdoc/>
     public void Dispose()

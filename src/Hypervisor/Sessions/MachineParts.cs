@@ -5,6 +5,8 @@ using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
+using Hypervisor.Core.Memory;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 
@@ -83,6 +85,33 @@ internal static class MachineParts
         {
             throw new FailureException(error.Message);
         }
+    }
+
+    /// <summary>Where the balloon stands; asks the guest for what the next look will show. Any thread.</summary>
+    public static BalloonStatus? Balloon(Machine.Machine machine)
+    {
+        machine.Balloon?.RefreshStatistics();
+        return machine.Balloon?.Status;
+    }
+
+    /// <summary>Asks the guest to live with so many bytes of its memory. Any thread.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    public static string? SetMemory(Machine.Machine machine, long bytes)
+    {
+        if (machine.Balloon is not { } balloon)
+        {
+            return "balloon: this guest has none; allowed: one that was started with --balloon";
+        }
+
+        long largest = machine.Ram.LengthBytes;
+        if (bytes < MachineConfig.MemoryBytesMin || bytes > largest || bytes % PageKernels.PageBytes != 0)
+        {
+            return $"balloon: a guest cannot keep {bytes} bytes; allowed: whole pages of {PageKernels.PageBytes} "
+                + $"from {MachineConfig.MemoryBytesMin} to {largest}";
+        }
+
+        balloon.SetTarget(largest - bytes);
+        return null;
     }
 
     /// <summary>A machine's end in a session's words.</summary>

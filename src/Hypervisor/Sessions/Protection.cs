@@ -126,13 +126,19 @@ internal sealed class Protection : IWatchedGuest, IDisposable
 
     /// <inheritdoc/>
     public GuestStatus Status() => StatusOf.Primary(
-        _replicator.Statistics, _replicator.RecentPauses, _replicator.PauseCounts, _outcome.Copy, _disks);
+        _replicator.Statistics, _replicator.RecentPauses, _replicator.PauseCounts, _outcome.Copy, _disks) with
+    {
+        Balloon = MachineParts.Balloon(_guest.Machine),
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => _guest.RequestEnd(reason);
 
     /// <inheritdoc/>
     public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => MachineParts.SetMemory(_guest.Machine, bytes);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -131,7 +131,10 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     }
 
     /// <inheritdoc/>
-    public GuestStatus Status() => StatusOf.Standby(_replicator.Statistics, _disks);
+    public GuestStatus Status() => StatusOf.Standby(_replicator.Statistics, _disks) with
+    {
+        Balloon = _outcome.Running.IsCompleted ? MachineParts.Balloon(_guest.Machine) : null,
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => _guest.RequestEnd(reason);
@@ -148,6 +151,11 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
         _replicator.TakeOver();
         return null;
     }
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => _outcome.Running.IsCompleted
+        ? MachineParts.SetMemory(_guest.Machine, bytes)
+        : "balloon: the guest does not run here; allowed: where it runs, at its primary";
 
     /// <inheritdoc/>
     public void Dispose()

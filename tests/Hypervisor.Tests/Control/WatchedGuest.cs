@@ -17,6 +17,14 @@ internal sealed class WatchedGuest : IWatchedGuest
 
     public void Stop(string reason) => StopReason = reason;
 
+    public long? MemoryBytes { get; private set; }
+
+    public string? SetMemory(long bytes)
+    {
+        MemoryBytes = bytes;
+        return null;
+    }
+
     public string? TakeOver()
     {
         TakeOvers++;
