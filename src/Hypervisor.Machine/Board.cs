@@ -46,6 +46,7 @@ internal sealed class Board : IDisposable
     private readonly List<IDisposable> _owned = [];
     private readonly List<IByteStream> _serials = [];
     private readonly List<INetworkPort> _networks = [];
+    private readonly List<VirtioBlk> _disks = [];
 
     internal Board(
         MachineConfig config,
@@ -98,6 +99,9 @@ internal sealed class Board : IDisposable
 
     /// <summary>What the vCPUs know of each other.</summary>
     internal VcpuPeers Peers { get; }
+
+    /// <summary>The disks, in the configuration's order.</summary>
+    internal IReadOnlyList<VirtioBlk> Disks => _disks;
 
     /// <summary>The memory balloon; null: none.</summary>
     internal VirtioBalloon? Balloon { get; }
@@ -260,7 +264,9 @@ internal sealed class Board : IDisposable
             _owned.Add(drives[i]);
             bool isWriteback = config.Drives[i].Cache is not (CacheMode.Writethrough or CacheMode.Directsync);
             var options = new VirtioBlkOptions { Serial = config.Drives[i].Id, IsWriteback = isWriteback };
-            Plug(context, FirstDriveSlot + i, new VirtioBlk(context, (ushort)i, drives[i], options));
+            var disk = new VirtioBlk(context, (ushort)i, drives[i], options);
+            _disks.Add(disk);
+            Plug(context, FirstDriveSlot + i, disk);
         }
     }
 

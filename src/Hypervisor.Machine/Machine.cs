@@ -94,6 +94,9 @@ public sealed class Machine : IProtectedMachine, IDisposable
     /// <summary>Guest time.</summary>
     public GuestClock Clock => _clock;
 
+    /// <summary>The disks, in the configuration's order.</summary>
+    public IReadOnlyList<VirtioBlk> Disks => _board.Disks;
+
     /// <summary>The memory balloon; null: none.</summary>
     public VirtioBalloon? Balloon => _board.Balloon;
 

@@ -324,8 +324,9 @@ public sealed class VirtioBalloon : VirtioDevice
             // Free pages hold the poison, and must hold it when they are used again. Spec: section 5.5.6.7.
             if (pages > 0 && _poison == 0)
             {
-                Check.That(_context.Ram.TryGetOffset(gpa + (ulong)skipBytes, pages * PageKernels.PageBytes, out long at));
-                _context.Ram.Discard(at, pages * PageKernels.PageBytes);
+                ulong first = gpa + (ulong)skipBytes;
+                Check.That(_context.Ram.TryGetOffset(first, pages * PageKernels.PageBytes, out long offset));
+                _context.Ram.Discard(offset, pages * PageKernels.PageBytes);
             }
         }
 

@@ -34,7 +34,7 @@ internal sealed class StagedEpoch
     /// <summary>Payload bytes of all messages.</summary>
     public long PayloadBytes { get; private set; }
 
-    /// <summary>Whether the guest flushed a disk in this epoch.</summary>
+    /// <summary>Whether the guest flushed a disk in this epoch, or one was resized: it must last.</summary>
     public bool HasFlush { get; private set; }
 
     /// <summary>
@@ -75,7 +75,7 @@ internal sealed class StagedEpoch
                 break;
             case DiskWriteMessage write:
                 _diskWrites.Add(write);
-                HasFlush |= write.Operation == BlockOperation.Flush;
+                HasFlush |= write.Operation is BlockOperation.Flush or BlockOperation.Resize; // who asked is told soon
                 break;
             case OutputMessage output:
                 _outputs.Add(output);

@@ -14,7 +14,7 @@ internal static class BalloonCommand
     private static readonly Argument<string> s_size = new("SIZE")
     {
         Arity = ArgumentArity.ZeroOrOne,
-        Description = "What the guest may keep: 512M, 1G; its whole RAM takes nothing from it. Without it: how it stands.",
+        Description = "What the guest may keep: 512M, 1G; all of its RAM takes nothing. Without it: how it stands.",
     };
 
     /// <summary>Builds the command.</summary>

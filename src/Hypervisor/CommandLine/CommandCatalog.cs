@@ -21,6 +21,7 @@ internal static class CommandCatalog
         ("stop", StopCommand.Build),
         ("takeover", TakeoverCommand.Build),
         ("balloon", BalloonCommand.Build),
+        ("resize", ResizeCommand.Build),
         ("img", ImgCommand.Build),
         ("witness", WitnessCommand.Build),
         ("help", HelpCommand.Build),

@@ -20,6 +20,9 @@ internal static class ControlCommands
     /// <summary>Asks a guest to give memory back, or to take it.</summary>
     public const string Balloon = "balloon";
 
+    /// <summary>Asks for another size of a disk.</summary>
+    public const string Resize = "resize";
+
     /// <summary>Asks for this list.</summary>
     public const string Commands = "commands";
 
@@ -31,6 +34,7 @@ internal static class ControlCommands
         (Stop, "Ends a guest in order: its last epoch is committed, its standby told, its disks are flushed."),
         (TakeOver, "Makes a standby run the guest now; the witness has the last word."),
         (Balloon, "Lets a guest keep so much of its memory, and gives the rest back to the host."),
+        (Resize, "Gives a disk another size while the guest runs, on both halves of a pair."),
         (Commands, "Lists what can be asked."),
     ];
 

@@ -101,6 +101,9 @@ internal sealed class ControlConnection : IDisposable
         ControlCommands.Balloon => AnswerTo(request.Bytes is { } bytes
             ? _watch.SetMemory(bytes)
             : "balloon: bytes are missing; allowed: \"bytes\":N, what the guest may keep"),
+        ControlCommands.Resize => AnswerTo(request is { Bytes: { } size, Disk: { } disk }
+            ? _watch.Resize(disk, size, request.Shrinks)
+            : "resize: disk or bytes are missing; allowed: \"disk\":\"ID\", \"bytes\":N"),
         _ => ControlAnswer.Commands(),
     };
 

@@ -7,11 +7,18 @@ namespace Hypervisor.Control;
 /// <param name="Command">One of <see cref="ControlCommands"/>.</param>
 internal sealed record ControlRequest(string Command)
 {
-    private const string Allowed = "allowed: \"command\":\"NAME\", \"follow\":true|false, \"bytes\":N";
+    private const string Allowed = "allowed: \"command\":\"NAME\", \"follow\":true|false, \"bytes\":N, "
+        + "\"disk\":\"ID\", \"shrink\":true|false";
     private const int DepthMax = 2;
 
     /// <summary>`"follow"`, of events: whether to go on after the history; true when left out.</summary>
     public bool Follows { get; init; } = true;
+
+    /// <summary>`"disk"`: id of a disk; null when left out.</summary>
+    public string? Disk { get; init; }
+
+    /// <summary>`"shrink"`, of a resize: whether what is behind the new size may be lost.</summary>
+    public bool Shrinks { get; init; }
 
     /// <summary>`"bytes"`: a size; null when left out.</summary>
     public long? Bytes { get; init; }
@@ -43,6 +50,16 @@ internal sealed record ControlRequest(string Command)
             json.WriteBoolean("follow", false);
         }
 
+        if (Disk is not null)
+        {
+            json.WriteString("disk", Disk);
+        }
+
+        if (Shrinks)
+        {
+            json.WriteBoolean("shrink", true);
+        }
+
         if (Bytes is { } bytes)
         {
             json.WriteNumber("bytes", bytes);
@@ -69,6 +86,14 @@ internal sealed record ControlRequest(string Command)
             else if (field.NameEquals("follow") && field.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             {
                 request = request with { Follows = field.Value.GetBoolean() };
+            }
+            else if (field.NameEquals("shrink") && field.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            {
+                request = request with { Shrinks = field.Value.GetBoolean() };
+            }
+            else if (field.NameEquals("disk") && field.Value.ValueKind == JsonValueKind.String)
+            {
+                request = request with { Disk = field.Value.GetString() };
             }
             else if (field.NameEquals("bytes") && field.Value.ValueKind == JsonValueKind.Number
                 && field.Value.TryGetInt64(out long bytes))

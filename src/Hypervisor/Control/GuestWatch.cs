@@ -123,6 +123,18 @@ internal sealed class GuestWatch : IDisposable
         }
     }
 
+    /// <summary>Asks for another size of a disk.</summary>
+    /// <returns>Null when it was asked for; else why not.</returns>
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        lock (_lock)
+        {
+            return _guest is null
+                ? $"resize: the guest is {_without.State}; allowed: one that runs"
+                : _guest.Resize(disk, bytes, shrinks);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -80,6 +80,10 @@ internal sealed class GuestMachine : IWatchedGuest, IDisposable
     public string? SetMemory(long bytes) => MachineParts.SetMemory(_machine, bytes);
 
     /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks)
+        => MachineParts.Resize(_machine, _config, _drives, (disk, bytes, shrinks));
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         if (_machine.IsStarted)

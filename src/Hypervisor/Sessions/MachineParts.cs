@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Images;
 using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
@@ -111,6 +112,42 @@ internal static class MachineParts
         }
 
         balloon.SetTarget(largest - bytes);
+        return null;
+    }
+
+    /// <summary>Gives a disk of the guest another size, from soon on. Any thread.</summary>
+    /// <param name="machine">Whose disk.</param>
+    /// <param name="config">As it was started.</param>
+    /// <param name="drives">Its disks.</param>
+    /// <param name="wish">Id of the disk, its size, and whether it may become smaller.</param>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    public static string? Resize(
+        Machine.Machine machine,
+        MachineConfig config,
+        IReadOnlyList<IBlockDevice> drives,
+        in (string Disk, long Bytes, bool Shrinks) wish)
+    {
+        string id = wish.Disk;
+        int index = config.Drives.ToList().FindIndex(drive => drive.Id == id);
+        if (index < 0)
+        {
+            string known = string.Join(", ", config.Drives.Select(drive => drive.Id));
+            return $"resize: disk '{id}' is not known; allowed: {known}";
+        }
+
+        long now = drives[index].LengthBytes;
+        string? error = !drives[index].CanResize
+            ? "cannot be resized; allowed: a regular file that is written to, without --snapshot"
+            : wish.Bytes <= 0 || wish.Bytes % RawImage.SectorBytes != 0
+            ? $"cannot have {wish.Bytes} bytes; allowed: a multiple of {RawImage.SectorBytes} above 0"
+            : wish.Bytes < now && !wish.Shrinks
+            ? $"has {now} bytes, and what is behind {wish.Bytes} would be lost; allowed: more, or --shrink" : null;
+        if (error is not null)
+        {
+            return $"resize: disk '{id}' {error}";
+        }
+
+        machine.Disks[index].Resize(wish.Bytes);
         return null;
     }
 

@@ -138,6 +138,16 @@ internal sealed class Protection : IWatchedGuest, IDisposable
     public string? TakeOver() => "takeover: the guest runs here already; allowed: a standby that is protecting";
 
     /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        // The full copy goes by the sizes that both halves began with.
+        PrimaryState state = _replicator.Statistics.Status.State;
+        return state is PrimaryState.Protected or PrimaryState.Alone or PrimaryState.Waiting
+            ? _guest.Resize(disk, bytes, shrinks)
+            : $"resize: the guest is {GuestStates.NameOf(state)}; allowed: one that is protected, or has no standby";
+    }
+
+    /// <inheritdoc/>
     public string? SetMemory(long bytes) => MachineParts.SetMemory(_guest.Machine, bytes);
 
     /// <inheritdoc/>

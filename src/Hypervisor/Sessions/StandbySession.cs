@@ -153,6 +153,11 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     }
 
     /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks) => _outcome.Running.IsCompleted
+        ? _guest.Resize(disk, bytes, shrinks)
+        : "resize: the guest does not run here; allowed: where it runs, at its primary";
+
+    /// <inheritdoc/>
     public string? SetMemory(long bytes) => _outcome.Running.IsCompleted
         ? MachineParts.SetMemory(_guest.Machine, bytes)
         : "balloon: the guest does not run here; allowed: where it runs, at its primary";

@@ -20,7 +20,8 @@ public sealed class StatusTableTests
             "sent         5.0 MiB",
             "dirty pages  321 in the last epoch",
             "instructions 123456789",
-            "balloon      32.0 MiB given back of 64.0 MiB asked for; of the rest 100.0 MiB are free, 120.0 MiB available",
+            "balloon      32.0 MiB given back of 64.0 MiB asked for; "
+                + "of the rest 100.0 MiB are free, 120.0 MiB available",
             "disk         root, 1G",
             "disk         data, 4K",
             "last event   protected · \"generation\" 3",

@@ -25,6 +25,14 @@ internal sealed class WatchedGuest : IWatchedGuest
         return null;
     }
 
+    public (string Disk, long Bytes, bool Shrinks)? Resized { get; private set; }
+
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        Resized = (disk, bytes, shrinks);
+        return null;
+    }
+
     public string? TakeOver()
     {
         TakeOvers++;

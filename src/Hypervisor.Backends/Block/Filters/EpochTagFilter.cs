@@ -23,6 +23,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
     private IEpochTagObserver? _observer;
     private ulong _epoch;
     private bool _isReadingRange;
+    private long _sizeAhead = inner.LengthBytes; // once everything that was submitted is done
 
     /// <summary>Which disk of the machine it is, in the machine's order.</summary>
     public int Disk => disk;
@@ -123,19 +124,36 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
 
     private void Pass(BlockRequest request)
     {
-        if (_observer is null || request.Operation == BlockOperation.Read || !WillBeTaken(request))
+        bool isResize = request.Operation == BlockOperation.Resize;
+        if (isResize && _observer is not null && _epoch == 0)
+        {
+            request.Complete(BlockStatus.Unsupported); // the full copy goes by the sizes that both sides began with
+            return;
+        }
+
+        bool isTagged = _observer is not null && request.Operation != BlockOperation.Read && WillBeTaken(request);
+        if (!isTagged && !isResize)
         {
             Inner.Submit(request);
             return;
         }
 
-        _observer.OnTagged(disk, _epoch, request);
+        if (isTagged)
+        {
+            _observer!.OnTagged(disk, _epoch, request);
+        }
+
+        if (isResize && WillBeTaken(request))
+        {
+            _sizeAhead = request.LengthBytes;
+        }
+
         if (!_idle.TryPop(out TaggedRequest? tagged))
         {
             tagged = new TaggedRequest(this);
         }
 
-        Inner.Submit(tagged.Begin(request, _observer));
+        Inner.Submit(tagged.Begin(request, isTagged ? _observer : null));
     }
 
     /// <summary>Whether the image has no reason to refuse it; what it refuses must not change the other side.</summary>
@@ -147,8 +165,13 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
         }
 
         long length = request.LengthBytes;
+        if (request.Operation == BlockOperation.Resize)
+        {
+            return CanResize && length > 0 && request.OffsetBytes == 0;
+        }
+
         return !IsReadOnly && length > 0 && request.OffsetBytes >= 0
-            && length <= LengthBytes && request.OffsetBytes <= LengthBytes - length
+            && length <= _sizeAhead && request.OffsetBytes <= _sizeAhead - length
             && (request.Operation != BlockOperation.Write || request.Buffer.Length == length);
     }
 
@@ -166,7 +189,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
             _below = new BlockRequest(OnCompleted);
         }
 
-        public BlockRequest Begin(BlockRequest above, IEpochTagObserver observer)
+        public BlockRequest Begin(BlockRequest above, IEpochTagObserver? observer)
         {
             _above = above;
             _observer = observer;
@@ -182,7 +205,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
             BlockRequest above = _above!;
             if (below.Status != BlockStatus.Ok)
             {
-                _observer!.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
+                _observer?.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
             }
 
             BlockStatus status = below.Status;
@@ -191,6 +214,11 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk) : BlockFilter(i
             _observer = null;
             lock (_filter._lock)
             {
+                if (below.Operation == BlockOperation.Resize)
+                {
+                    _filter._sizeAhead = _filter.LengthBytes; // also when it failed
+                }
+
                 _filter._idle.Push(this);
             }
 

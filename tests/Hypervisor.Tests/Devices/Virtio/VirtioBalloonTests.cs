@@ -209,7 +209,7 @@ public sealed class VirtioBalloonTests : IDisposable
         standby.Transport.ResumeInFlight();
         standby.Harness.EventLoop.RunPosted();
 
-        long done = (VirtioBalloon.PagesPerHold - 1) * Page; // by the primary; the budget was shared with a first report
+        long done = (VirtioBalloon.PagesPerHold - 1) * Page; // by the primary; a first report had its part
         Assert.False(standby.Harness.Ram.HasMemory((long)Given + done, (1500 * Page) - done));
         standby.Harness.Ram.TryReadU16(standby.Transport.Queue(Report).Used + 2, out ushort used);
         Assert.Equal(2, used);
