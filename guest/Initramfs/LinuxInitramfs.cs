@@ -13,7 +13,8 @@ public static class LinuxInitramfs
     private const string InitResource = "init";
     private static readonly string[] s_modules =
     [
-        "virtio_pci", "virtio_blk", "virtio_rng", "virtio_net", "virtio_console", "af_packet", "ext4", "crc32c_generic",
+        "virtio_pci", "virtio_blk", "virtio_rng", "virtio_net", "virtio_console", "virtio_balloon", "af_packet",
+        "ext4", "crc32c_generic",
     ];
     private static readonly string[] s_folders = ["bin", "dev", "proc", "sys", "tmp", "mnt", "lib", "lib/modules"];
 

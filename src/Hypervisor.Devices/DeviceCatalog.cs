@@ -12,6 +12,8 @@ public static class DeviceCatalog
         new("virtio-blk-pci", NewDisk),
         new("virtio-net-pci", NewNic),
         new("virtio-serial-pci", NewConsole),
+        new("virtio-balloon-pci",
+            (context, settings) => new VirtioBalloon(context, settings.Instance, settings.BalloonOptions)),
         new("virtio-rng-pci", (context, settings) => new VirtioRng(context, settings.Instance)),
     ];
 

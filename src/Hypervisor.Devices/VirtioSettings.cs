@@ -23,4 +23,7 @@ public sealed record VirtioSettings(ushort Instance)
 
     /// <summary>How that NIC presents itself.</summary>
     public VirtioNetOptions NicOptions { get; init; } = new();
+
+    /// <summary>What a balloon offers.</summary>
+    public VirtioBalloonOptions BalloonOptions { get; init; } = new();
 }

@@ -27,7 +27,8 @@ internal sealed class Board : IDisposable
 {
     private const int SciIrq = 9;
     private const int EntropySlot = 2, FirstDriveSlot = 3; // after the host bridge and the PIIX
-    private const int FirstNicSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
+    private const int BalloonSlot = FirstDriveSlot + MachineConfig.DriveCountMax;
+    private const int FirstNicSlot = BalloonSlot + 1;
     private const int ConsoleSlot = FirstNicSlot + MachineConfig.NetworkCountMax;
     private const ushort TriggerPort = 0x4D1;  // ELCR of IRQ 8-15
     private const uint PciIrqsTrigger = 0x0C;  // IRQ 10 and 11
@@ -45,6 +46,7 @@ internal sealed class Board : IDisposable
     private readonly List<IDisposable> _owned = [];
     private readonly List<IByteStream> _serials = [];
     private readonly List<INetworkPort> _networks = [];
+    private readonly List<VirtioBlk> _disks = [];
 
     internal Board(
         MachineConfig config,
@@ -80,6 +82,12 @@ internal sealed class Board : IDisposable
         BuildVirtio(config, context, drives);
         BuildNics(config, context, networks);
         BuildConsole(config, context, serials);
+        if (config.Balloon is { } balloon)
+        {
+            Balloon = new VirtioBalloon(context, instance: 0, balloon);
+            Plug(context, BalloonSlot, Balloon);
+        }
+
         new FirmwareServices(ram, drives, _ports, eventLoop).Attach(_ports);
         SetUpFirmware();
     }
@@ -91,6 +99,12 @@ internal sealed class Board : IDisposable
 
     /// <summary>What the vCPUs know of each other.</summary>
     internal VcpuPeers Peers { get; }
+
+    /// <summary>The disks, in the configuration's order.</summary>
+    internal IReadOnlyList<VirtioBlk> Disks => _disks;
+
+    /// <summary>The memory balloon; null: none.</summary>
+    internal VirtioBalloon? Balloon { get; }
 
     /// <summary>All components but the clock, in checkpoint order.</summary>
     internal IReadOnlyList<ICheckpointed> Components => _components;
@@ -250,7 +264,9 @@ internal sealed class Board : IDisposable
             _owned.Add(drives[i]);
             bool isWriteback = config.Drives[i].Cache is not (CacheMode.Writethrough or CacheMode.Directsync);
             var options = new VirtioBlkOptions { Serial = config.Drives[i].Id, IsWriteback = isWriteback };
-            Plug(context, FirstDriveSlot + i, new VirtioBlk(context, (ushort)i, drives[i], options));
+            var disk = new VirtioBlk(context, (ushort)i, drives[i], options);
+            _disks.Add(disk);
+            Plug(context, FirstDriveSlot + i, disk);
         }
     }
 

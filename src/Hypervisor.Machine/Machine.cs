@@ -9,6 +9,7 @@ using Hypervisor.Core;
 using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Machine.Boot;
 
 namespace Hypervisor.Machine;
@@ -92,6 +93,12 @@ public sealed class Machine : IProtectedMachine, IDisposable
 
     /// <summary>Guest time.</summary>
     public GuestClock Clock => _clock;
+
+    /// <summary>The disks, in the configuration's order.</summary>
+    public IReadOnlyList<VirtioBlk> Disks => _board.Disks;
+
+    /// <summary>The memory balloon; null: none.</summary>
+    public VirtioBalloon? Balloon => _board.Balloon;
 
     /// <summary>Guest instructions run so far, by all vCPUs.</summary>
     public ulong InstructionCount

@@ -4,6 +4,7 @@ using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Network;
 using Hypervisor.Core.Memory;
 using Hypervisor.Cpu;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Machine.Boot;
 
 namespace Hypervisor.Machine;
@@ -38,8 +39,8 @@ public sealed record MachineConfig
     /// <summary>Port of `isa-debug-exit` when none is named, as in QEMU.</summary>
     public const int DebugExitPortDefault = 0x501;
 
-    /// <summary>Largest number of drives: the free slots of one PCI bus, less those of NICs.</summary>
-    public const int DriveCountMax = 24;
+    /// <summary>Largest number of drives: the free slots of one PCI bus, less those of NICs and balloon.</summary>
+    public const int DriveCountMax = 23;
 
     /// <summary>Largest number of NICs.</summary>
     public const int NetworkCountMax = 4;
@@ -106,6 +107,9 @@ public sealed record MachineConfig
 
     /// <summary>virtio-net NICs, in PCI slot order, and what they are plugged into.</summary>
     public IReadOnlyList<NetworkOptions> Networks { get; init; } = [];
+
+    /// <summary>The memory balloon; null: none.</summary>
+    public VirtioBalloonOptions? Balloon { get; init; }
 
     /// <summary>
     /// Port of `isa-debug-exit`: the process then exits with (value written &lt;&lt; 1) | 1. Null when absent.

@@ -8,6 +8,7 @@ using Hypervisor.Backends.Console;
 using Hypervisor.Backends.Network;
 using Hypervisor.Core.Time;
 using Hypervisor.Cpu;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 using Xunit;
@@ -33,7 +34,8 @@ internal sealed class GuestRun : IDisposable
         ExecutionEngine engine,
         string[] images,
         INetworkBackend? network = null,
-        IByteStream? virtio = null)
+        IByteStream? virtio = null,
+        VirtioBalloonOptions? balloon = null)
     {
         DriveOptions[] drives = [.. images.Select((path, i) => new DriveOptions(path) { Id = $"disk{i}" })];
         var config = new MachineConfig
@@ -44,6 +46,7 @@ internal sealed class GuestRun : IDisposable
             Drives = drives,
             Networks = network is null ? [] : [new NetworkOptions(NetworkKind.Tap) { Mac = new(0x5254_0000_0001) }],
             Serials = virtio is null ? [s_serial] : [s_serial, s_serial with { IsVirtio = true }],
+            Balloon = balloon,
             DebugExitPort = MachineConfig.DebugExitPortDefault,
             RtcStart = new DateTime(2026, 1, 1),
         };
@@ -102,6 +105,32 @@ internal sealed class GuestRun : IDisposable
         return (run._end, run.ConsoleText());
     }
 
+    /// <summary>Starts a guest with a balloon.</summary>
+    public static GuestRun Start(BootRequest boot, VirtioBalloonOptions balloon)
+    {
+        var run = new GuestRun(boot, ExecutionEngine.Translator, [], balloon: balloon);
+        run._machine.Start();
+        run._machine.Resume();
+        return run;
+    }
+
+    /// <summary>The machine, for a test that works on it while the guest runs.</summary>
+    public Machine.Machine Machine => _machine;
+
+    /// <summary>Waits until something holds, or the guest ended.</summary>
+    public void Await(string what, Func<GuestRun, bool> holds)
+    {
+        bool isSo = SpinWait.SpinUntil(() => _ended.Wait(PollMillis) || holds(this), s_limit);
+        Assert.True(isSo && holds(this), $"waited for {what}; the guest's console:\n{ConsoleText()}");
+    }
+
+    /// <summary>Waits for the guest's own end.</summary>
+    public (MachineEnd End, string Console) WaitForEnd()
+    {
+        Assert.True(_ended.Wait(s_limit), $"the guest did not end; its console:\n{ConsoleText()}");
+        return (_end, ConsoleText());
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -109,7 +138,8 @@ internal sealed class GuestRun : IDisposable
         _ended.Dispose();
     }
 
-    private string ConsoleText()
+    /// <summary>What the guest said so far.</summary>
+    public string ConsoleText()
     {
         lock (_console)
         {

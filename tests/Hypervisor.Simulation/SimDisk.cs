@@ -6,20 +6,30 @@ using Hypervisor.Replication.Disk;
 namespace Hypervisor.Simulation;
 
 /// <summary>A disk with a volatile cache: what was not flushed survives a power loss in parts, in any order.</summary>
-internal sealed class SimDisk(World world, int lengthBytes, CrashPoint crash) : IStandbyDisk
+internal sealed class SimDisk(World world, int firstLengthBytes, CrashPoint crash) : IStandbyDisk
 {
     public const int SectorBytes = 16;
 
-    private readonly byte[] _durable = new byte[lengthBytes];
+    private byte[] _durable = new byte[firstLengthBytes];
+    private byte[] _bytes = new byte[firstLengthBytes];
     private readonly HashSet<int> _unflushed = [];
 
     /// <summary>What a reader sees.</summary>
-    public byte[] Bytes { get; } = new byte[lengthBytes];
+    public byte[] Bytes => _bytes;
 
-    public long LengthBytes => lengthBytes;
+    public long LengthBytes => _bytes.Length;
 
     /// <summary>Fails the next operation, as a disk does.</summary>
     public bool FailsNext { get; set; }
+
+    public void Resize(long lengthBytes)
+    {
+        crash.Step();
+        Fail();
+        Array.Resize(ref _bytes, (int)lengthBytes);
+        Array.Resize(ref _durable, (int)lengthBytes);
+        _unflushed.RemoveWhere(offset => offset >= lengthBytes);
+    }
 
     public void Write(long offsetBytes, ReadOnlySpan<byte> data)
     {

@@ -22,6 +22,9 @@ public sealed class SimDisk(long lengthBytes) : IBlockDevice
     /// <inheritdoc/>
     public bool IsReadOnly { get; init; }
 
+    /// <inheritdoc/>
+    public bool CanResize { get; init; } = true;
+
     /// <summary>Whether a request ends inside <see cref="Submit"/>.</summary>
     public bool IsImmediate { get; set; }
 
@@ -121,6 +124,12 @@ public sealed class SimDisk(long lengthBytes) : IBlockDevice
         {
             Data.CopyTo(_durable, 0);
             return BlockStatus.Ok;
+        }
+
+        if (request.Operation == BlockOperation.Resize)
+        {
+            Resize(request.LengthBytes);
+            return CanResize ? BlockStatus.Ok : BlockStatus.Unsupported;
         }
 
         if (request.OffsetBytes < 0 || request.LengthBytes < 0 || request.LengthBytes > LengthBytes

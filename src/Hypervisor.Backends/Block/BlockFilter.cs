@@ -11,6 +11,9 @@ public abstract class BlockFilter(IBlockDevice inner) : IBlockDevice
     /// <inheritdoc/>
     public virtual bool IsReadOnly => inner.IsReadOnly;
 
+    /// <inheritdoc/>
+    public virtual bool CanResize => inner.CanResize;
+
     /// <summary>The device below.</summary>
     protected IBlockDevice Inner => inner;
 

@@ -17,4 +17,10 @@ public enum BlockOperation : byte
 
     /// <summary>The bytes read as zero from now on.</summary>
     WriteZeroes = 5,
+
+    /// <summary>
+    /// The device has <see cref="BlockRequest.LengthBytes"/> bytes from now on, the offset is 0: zeroes are added, or
+    /// what is behind is lost. Overlaps every other request.
+    /// </summary>
+    Resize = 6,
 }

@@ -14,9 +14,9 @@ public sealed class ChangeMap
     private const int ChunkBytesMin = 16 << 10; // a guest's database writes about that much at once
     private const int ChunksMax = 1 << 20;      // 8 MiB of stamps for each disk
 
-    private readonly long _lengthBytes;
     private readonly int _chunkShift;
-    private readonly ulong[] _stamps;
+    private long _lengthBytes;
+    private ulong[] _stamps;
 
     /// <summary>A map in which nothing has changed: stamp 0 everywhere.</summary>
     public ChangeMap(long lengthBytes)
@@ -29,6 +29,23 @@ public sealed class ChangeMap
 
     /// <summary>Grain of the map, in bytes: a power of two.</summary>
     public long ChunkBytes => 1L << _chunkShift;
+
+    /// <summary>
+    /// The disk gets another size. While nobody marks. What is new counts as unchanged, as both sides get it in one
+    /// epoch.
+    /// </summary>
+    public void Resize(long lengthBytes)
+    {
+        long chunks = (lengthBytes + ChunkBytes - 1) >> _chunkShift;
+        if (chunks > _stamps.Length)
+        {
+            ulong[] more = new ulong[chunks];
+            _stamps.CopyTo(more, 0);
+            Volatile.Write(ref _stamps, more); // pairs with the readers: they see the old one or the new one
+        }
+
+        Volatile.Write(ref _lengthBytes, lengthBytes); // behind the stamps, which are never fewer
+    }
 
     /// <summary>A range changes now; what of it is not on the disk is left out.</summary>
     /// <param name="offsetBytes">First byte, 0 or more.</param>

@@ -11,11 +11,14 @@ namespace Hypervisor.Backends.Block;
 /// </remarks>
 public interface IBlockDevice : IDisposable
 {
-    /// <summary>Size in bytes, a multiple of 512.</summary>
+    /// <summary>Size in bytes, a multiple of 512. Any thread.</summary>
     long LengthBytes { get; }
 
     /// <summary>Whether writes, discards and write-zeroes are refused.</summary>
     bool IsReadOnly { get; }
+
+    /// <summary>Whether <see cref="BlockOperation.Resize"/> is understood.</summary>
+    bool CanResize => false;
 
     /// <summary>Starts <paramref name="request"/>; never blocks on the medium.</summary>
     void Submit(BlockRequest request);

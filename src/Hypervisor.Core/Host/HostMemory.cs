@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Core.Host;
 
@@ -10,20 +11,48 @@ public static unsafe partial class HostMemory
     private const int MapShared = 0x01, MapPrivate = 0x02, MapAnonymous = 0x20, MapNoReserve = 0x4000;
     private const uint CloseOnExec = 1;
     private const int MayMove = 1;
+    private const int AdviseDontNeed = 4, AdviseRemove = 9;
+    private const int SeekData = 3;
     private static readonly void* s_failed = (void*)-1;
 
     /// <summary>Maps zeroed memory that other mappings of this process can share; freed by <see
     /// cref="Unmap"/>.</summary>
+    /// <param name="name">What the host calls it.</param>
+    /// <param name="lengthBytes">How much.</param>
+    /// <param name="file">The memory as a file, for <see cref="HasMemory"/>; the caller disposes it.</param>
     /// <exception cref="HostException">No memory or no address space.</exception>
-    public static byte* MapSharedMemory(string name, long lengthBytes)
+    public static byte* MapSharedMemory(string name, long lengthBytes, out SafeFileHandle file)
     {
-        int file = CreateFile(name, lengthBytes);
-        void* address = Map(null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared | MapNoReserve, file, 0);
-        string? failure = address == s_failed ? LastError() : null;
-        _ = Close(file);
-        return failure is null
-            ? (byte*)address
-            : throw new HostException($"cannot map {lengthBytes} bytes for {name}: {failure}");
+        int descriptor = CreateFile(name, lengthBytes);
+        file = new SafeFileHandle(descriptor, ownsHandle: true);
+        void* address = Map(
+            null, (nuint)lengthBytes, ProtectRead | ProtectWrite, MapShared | MapNoReserve, descriptor, 0);
+        if (address == s_failed)
+        {
+            string failure = LastError();
+            file.Dispose();
+            throw new HostException($"cannot map {lengthBytes} bytes for {name}: {failure}");
+        }
+
+        return (byte*)address;
+    }
+
+    /// <summary>Gives whole pages of shared memory back to the host: they read as zero. False: it would not.</summary>
+    public static bool TryReleaseShared(byte* address, long lengthBytes)
+        => Advise(address, (nuint)lengthBytes, AdviseRemove) == 0;
+
+    /// <summary>Gives whole pages of private memory back to the host: they read as zero. False: it would not.</summary>
+    public static bool TryReleasePrivate(byte* address, long lengthBytes)
+        => Advise(address, (nuint)lengthBytes, AdviseDontNeed) == 0;
+
+    /// <summary>
+    /// Whether the host keeps anything for a range of shared memory, swapped out or not; when it does not, the range
+    /// reads as zero, and reading it through the mapping would cost memory. Spec: Linux lseek(2), SEEK_DATA.
+    /// </summary>
+    public static bool HasMemory(SafeFileHandle file, long offset, long lengthBytes)
+    {
+        long first = Seek((int)file.DangerousGetHandle(), offset, SeekData);
+        return first >= 0 && first - offset < lengthBytes; // an error says that no data follows
     }
 
     /// <summary>Maps private zeroed memory.</summary>
@@ -96,6 +125,12 @@ public static unsafe partial class HostMemory
 
     [LibraryImport("libc", EntryPoint = "mprotect", SetLastError = true)]
     private static partial int Protect(void* address, nuint lengthBytes, int protection);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    private static partial int Advise(void* address, nuint lengthBytes, int advice);
+
+    [LibraryImport("libc", EntryPoint = "lseek")]
+    private static partial long Seek(int file, long offset, int whence);
 
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
     private static partial int UnmapPages(void* address, nuint lengthBytes);

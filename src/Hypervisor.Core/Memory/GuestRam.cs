@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Hypervisor.Core.Host;
+using Microsoft.Win32.SafeHandles;
 
 namespace Hypervisor.Core.Memory;
 
@@ -35,6 +36,8 @@ public sealed unsafe class GuestRam : IDisposable
 
     private readonly byte* _base;
     private readonly byte* _states;
+    private readonly SafeFileHandle _file; // the mapping's memory
+    private readonly PrivateRam _zeroes = new(pageCount: 1); // never written
     private IPageWatcher? _copier;
     private IPageWatcher? _code;
     private IPageWatcher? _monitor;
@@ -47,11 +50,12 @@ public sealed unsafe class GuestRam : IDisposable
         Check.That(lengthBytes % PageKernels.PageBytes == 0);
         LengthBytes = lengthBytes;
         LowBytes = Math.Min(lengthBytes, LowBytesMax);
-        _base = HostMemory.MapSharedMemory("guest-ram", lengthBytes);
+        _base = HostMemory.MapSharedMemory("guest-ram", lengthBytes, out _file);
 
         // Rounded up to a cache line, so that SIMD scans need no tail.
         _states = (byte*)NativeMemory.AlignedAlloc((nuint)((PageCount + 63) & ~63L), 64);
         NativeMemory.Clear(_states, (nuint)((PageCount + 63) & ~63L));
+        StateBytes.Fill((byte)PageState.Unbacked);
     }
 
     /// <summary>Size of RAM in bytes.</summary>
@@ -123,6 +127,40 @@ public sealed unsafe class GuestRam : IDisposable
 
             ramOffset = next;
         }
+    }
+
+    /// <summary>
+    /// Gives whole pages back to the host: they read as zero, are dirty, and get memory again when they are stored to.
+    /// A store, so it is called like one: by a device with the bus lock held, or while nothing runs.
+    /// </summary>
+    public void Discard(long ramOffset, long lengthBytes)
+    {
+        Check.That(ramOffset % PageKernels.PageBytes == 0 && lengthBytes % PageKernels.PageBytes == 0);
+        PrepareWrite(ramOffset, lengthBytes); // what a cut still wants of the pages is copied first
+        if (!HostMemory.TryReleaseShared(_base + ramOffset, lengthBytes))
+        {
+            NativeMemory.Clear(_base + ramOffset, (nuint)lengthBytes); // locked memory cannot be given back
+            return;
+        }
+
+        long end = (ramOffset + lengthBytes) / PageKernels.PageBytes;
+        for (long page = ramOffset / PageKernels.PageBytes; page < end; page++)
+        {
+            SetFlags(page, PageState.Unbacked);
+        }
+    }
+
+    /// <summary>Whether the host holds memory for any page of a range. Any thread; a system call.</summary>
+    public bool HasMemory(long ramOffset, long lengthBytes) => HostMemory.HasMemory(_file, ramOffset, lengthBytes);
+
+    /// <summary>The bytes of a page, for reading; one that the host holds no memory for stays that way.</summary>
+    public ReadOnlySpan<byte> PageBytes(long page)
+    {
+        long offset = page * PageKernels.PageBytes;
+        Check.That(page >= 0 && page < PageCount);
+        bool isUnbacked = ((PageState)_states[page] & PageState.Unbacked) != 0
+            && !HasMemory(offset, PageKernels.PageBytes);
+        return isUnbacked ? _zeroes.Page(0) : ReadOnlyBytes(offset, PageKernels.PageBytes);
     }
 
     /// <summary>Copies RAM at <paramref name="gpa"/> out. False, and nothing copied, when the range is not all
@@ -214,6 +252,8 @@ public sealed unsafe class GuestRam : IDisposable
     public void Dispose()
     {
         HostMemory.Unmap(_base, LengthBytes);
+        _file.Dispose();
+        _zeroes.Dispose();
         NativeMemory.AlignedFree(_states);
     }
 
@@ -244,7 +284,8 @@ public sealed unsafe class GuestRam : IDisposable
 
             // Flags that another thread set meanwhile have a watcher too, who must be told as well.
             byte seen = (byte)state;
-            if (Interlocked.CompareExchange(ref _states[page], (byte)(state | PageState.Dirty), seen) == seen)
+            byte written = (byte)((state | PageState.Dirty) & ~PageState.Unbacked);
+            if (Interlocked.CompareExchange(ref _states[page], written, seen) == seen)
             {
                 return;
             }

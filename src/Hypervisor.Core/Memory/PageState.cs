@@ -30,4 +30,10 @@ public enum PageState : byte
 
     /// <summary>A vCPU waits for a store to a line of it (MONITOR).</summary>
     Monitored = 1 << 5,
+
+    /// <summary>
+    /// The host may hold no memory for it: it was never stored to, or given back. Only a hint, because a store that was
+    /// allowed before leaves it there; goes with the next <see cref="GuestRam.PrepareWrite"/>.
+    /// </summary>
+    Unbacked = 1 << 6,
 }

@@ -30,6 +30,19 @@ public sealed unsafe class PrivateRam : IDisposable
         return new Span<byte>(_base + (page * PageKernels.PageBytes), PageKernels.PageBytes);
     }
 
+    /// <summary>Gives pages back to the host: they are zero.</summary>
+    public void Discard(long page, long count)
+    {
+        Check.That(page >= 0 && count > 0 && count <= PageCount - page);
+        if (!HostMemory.TryReleasePrivate(_base + (page * PageKernels.PageBytes), count * PageKernels.PageBytes))
+        {
+            for (; count > 0; count--, page++)
+            {
+                Page(page).Clear();
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose() => HostMemory.Unmap(_base, PageCount * PageKernels.PageBytes);
 }

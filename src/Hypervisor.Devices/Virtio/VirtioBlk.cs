@@ -34,6 +34,7 @@ public sealed class VirtioBlk : VirtioDevice
     private readonly byte[] _id = new byte[Protocol.IdBytes];
     private readonly VirtioBlkInFlight _inFlight;
     private readonly VirtioBlkService[] _services;
+    private readonly VirtioBlkResize _resize;
 
     private ulong _capacitySectors;
     private ulong _nextSequence = 1;
@@ -51,6 +52,7 @@ public sealed class VirtioBlk : VirtioDevice
         _isWriteback = options.IsWriteback;
         Encoding.ASCII.GetBytes(options.Serial.AsSpan(0, Math.Min(options.Serial.Length, _id.Length)), _id);
         _inFlight = new VirtioBlkInFlight(this, disk, context.EventLoop, options.QueueCount * QueueSize);
+        _resize = new VirtioBlkResize(disk, context.EventLoop, OnResized);
         _services = new VirtioBlkService[options.QueueCount];
         for (int i = 0; i < _services.Length; i++)
         {
@@ -70,9 +72,8 @@ public sealed class VirtioBlk : VirtioDevice
     /// <inheritdoc/>
     public override ulong DeviceFeatures
         => Protocol.SizeMaxFeature | Protocol.SegmentMaxFeature | Protocol.BlockSizeFeature | Protocol.FlushFeature
-            | Protocol.TopologyFeature | Protocol.ConfigWceFeature
-            | Protocol.DiscardFeature | Protocol.WriteZeroesFeature
-            | (_options.QueueCount > 1 ? Protocol.MultiQueueFeature : 0)
+            | Protocol.TopologyFeature | Protocol.ConfigWceFeature | Protocol.DiscardFeature
+            | Protocol.WriteZeroesFeature | (_options.QueueCount > 1 ? Protocol.MultiQueueFeature : 0)
             | (_disk.IsReadOnly ? Protocol.ReadOnlyFeature : 0);
 
     /// <inheritdoc/>
@@ -91,6 +92,9 @@ public sealed class VirtioBlk : VirtioDevice
         => Transport.Negotiation.Has(Protocol.ConfigWceFeature)
             ? !_isWriteback
             : !Transport.Negotiation.Has(Protocol.FlushFeature);
+
+    /// <summary>Gives the disk another size, from soon on, and then tells the guest. Any thread.</summary>
+    public void Resize(long lengthBytes) => _resize.Post(lengthBytes);
 
     /// <summary>Tells the guest that the disk has another size now.</summary>
     public void OnResized()
@@ -157,12 +161,16 @@ public sealed class VirtioBlk : VirtioDevice
     /// <inheritdoc/>
     public override void ResumeInFlight()
     {
+        if (_capacitySectors != (ulong)_disk.LengthBytes / Protocol.SectorBytes)
+        {
+            OnResized(); // in the epoch of the cut, which came before the guest heard of it
+        }
+
         foreach ((ushort queue, ushort head, ulong sequence) in _inFlight.TakeLoaded())
         {
             VirtioBlkRequest request = _inFlight.Rent();
             request.QueueIndex = queue;
-            ulong next = _nextSequence;
-            _nextSequence = sequence;
+            (ulong next, _nextSequence) = (_nextSequence, sequence);
             bool isStarted = Transport.Queue(queue).IsEnabled
                 && Transport.Queue(queue).TryReadChain(head, request.Chain) && TryStart(request);
             _nextSequence = next;
@@ -373,13 +381,11 @@ public sealed class VirtioBlk : VirtioDevice
         bool isDelivered = true;
         if (status == Protocol.Ok && !data.IsEmpty)
         {
-            isDelivered = request.Chain.TryWrite(_context.Ram, 0, data);
-            written += (uint)data.Length;
+            (isDelivered, written) = (request.Chain.TryWrite(_context.Ram, 0, data), 1 + (uint)data.Length);
         }
 
-        Span<byte> statusByte = [status];
         isDelivered = isDelivered
-            && request.Chain.TryWrite(_context.Ram, request.Chain.WritableBytes - 1, statusByte)
+            && request.Chain.TryWrite(_context.Ram, request.Chain.WritableBytes - 1, [status])
             && queue.TryPush(request.Chain.Head, written);
         _inFlight.Return(request);
         if (isDelivered)

@@ -81,6 +81,31 @@ public sealed class VirtqueueChain
         return source.IsEmpty;
     }
 
+    /// <summary>The piece of writable memory that begins so many bytes into the writable ones.</summary>
+    /// <param name="skipBytes">From where, counted over all writable descriptors.</param>
+    /// <param name="gpa">Its address.</param>
+    /// <param name="lengthBytes">Its length, to the end of its descriptor.</param>
+    /// <returns>False behind the last one.</returns>
+    public bool TryGetWritable(long skipBytes, out ulong gpa, out long lengthBytes)
+    {
+        for (int i = _readableCount; i < _count; i++)
+        {
+            Segment segment = _segments[i];
+            if (skipBytes < segment.LengthBytes)
+            {
+                gpa = segment.Gpa + (ulong)skipBytes;
+                lengthBytes = segment.LengthBytes - skipBytes;
+                return true;
+            }
+
+            skipBytes -= segment.LengthBytes;
+        }
+
+        gpa = 0;
+        lengthBytes = 0;
+        return false;
+    }
+
     internal void Begin(ushort head)
     {
         Head = head;

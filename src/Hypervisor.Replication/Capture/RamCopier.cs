@@ -293,8 +293,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
         }
     }
 
-    private ReadOnlySpan<byte> PageBytes(int page)
-        => _ram.ReadOnlyBytes(page * (long)PageKernels.PageBytes, PageKernels.PageBytes);
+    private ReadOnlySpan<byte> PageBytes(int page) => _ram.PageBytes(page);
 
     /// <summary>
     /// A copy of a page that the guest may store to meanwhile: torn then, but dirty for the next round.
@@ -302,7 +301,7 @@ internal sealed class RamCopier : IPageWatcher, IDisposable
     private Span<byte> StillBytes(long page)
     {
         Span<byte> still = _still.Page(0);
-        _ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes).CopyTo(still);
+        _ram.PageBytes(page).CopyTo(still);
         return still;
     }
 }

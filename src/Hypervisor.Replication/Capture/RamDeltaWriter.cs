@@ -153,6 +153,11 @@ internal sealed class RamDeltaWriter(PrivateRam shadow, RamDigest digest, ChunkP
             record, (uint)_zeroStart | (RamDelta.ZeroesKind << RamDelta.KindShift));
         BinaryPrimitives.WriteInt32LittleEndian(record[sizeof(uint)..], _zeroCount);
         _chunk.Advance(RamDelta.ZeroesBytes);
+        if (_zeroCount >= RamDelta.GivenBackPagesMin)
+        {
+            shadow.Discard(_zeroStart, _zeroCount); // what the guest gave back is not to be kept here
+        }
+
         _zeroCount = 0;
     }
 }

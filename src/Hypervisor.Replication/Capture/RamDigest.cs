@@ -28,7 +28,7 @@ internal sealed class RamDigest(long pageCount)
     {
         for (long page = 0; page < ram.PageCount; page++)
         {
-            Update(page, ram.ReadOnlyBytes(page * PageKernels.PageBytes, PageKernels.PageBytes));
+            Update(page, ram.PageBytes(page));
         }
     }
 

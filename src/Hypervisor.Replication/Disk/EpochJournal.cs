@@ -67,13 +67,14 @@ internal sealed class EpochJournal
 
         (_active, _other) = isTwoOlder ? (_active, _other) : (_other, _active);
         JournalScan.EpochRange last = older.Epochs[^1];
-        older.Replay(_disks);
 
         // A newer segment was begun only after the older one was durable; one that does not follow on is stale.
-        if (newer.Epochs.Count > 0 && newer.Epochs[0].Incarnation == last.Incarnation
-            && newer.Epochs[0].Epoch == last.Epoch + 1)
+        bool isFollowed = newer.Epochs.Count > 0 && newer.Epochs[0].Incarnation == last.Incarnation
+            && newer.Epochs[0].Epoch == last.Epoch + 1;
+        older.Replay(_disks, isFollowed ? [.. older.Resized, .. newer.Resized] : older.Resized);
+        if (isFollowed)
         {
-            newer.Replay(_disks);
+            newer.Replay(_disks, newer.Resized);
             last = newer.Epochs[^1];
         }
 

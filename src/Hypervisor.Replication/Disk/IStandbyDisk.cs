@@ -11,6 +11,9 @@ internal interface IStandbyDisk
     /// <summary>Size; a record beyond it is refused.</summary>
     long LengthBytes { get; }
 
+    /// <summary>Changes the size, durably: zeroes are added, or what is behind is lost.</summary>
+    void Resize(long lengthBytes);
+
     /// <summary>Stores bytes; durable only after <see cref="Flush"/>.</summary>
     void Write(long offsetBytes, ReadOnlySpan<byte> data);
 

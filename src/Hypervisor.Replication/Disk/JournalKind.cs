@@ -12,6 +12,9 @@ internal enum JournalKind : byte
     /// <summary>Make the range read as zeroes.</summary>
     WriteZeroes = 5,
 
+    /// <summary>The disk has another size.</summary>
+    Resize = 6,
+
     /// <summary>Everything of the epoch stands before this record.</summary>
     Commit = 9,
 }

@@ -12,7 +12,8 @@ namespace Hypervisor.Replication.Disk;
 ///  8 incarnation u64    16 epoch u64          24 order u32   28 data length u32
 /// 32 offset i64         40 length i64         48 data CRC-32C u32   52 CRC-32C u32 of bytes 0 to 51
 /// </code>
-/// Kind: 2 write, 4 discard, 5 write zeroes, 9 commit. A commit has the count of the epoch's records as its order,
+/// Kind: 2 write, 4 discard, 5 write zeroes, 6 resize to the length, 9 commit.
+/// A commit has the count of the epoch's records as its order,
 /// and as its
 /// length the first byte of the epoch in the segment, so that a stale or torn epoch never passes for a whole one.
 /// </remarks>
@@ -74,7 +75,8 @@ internal readonly record struct JournalRecord(
             BinaryPrimitives.ReadInt64LittleEndian(source[40..]),
             BinaryPrimitives.ReadUInt32LittleEndian(source[48..]));
         return record.DataBytes >= 0 && record.OffsetBytes >= 0 && record.LengthBytes >= 0
-            && record.Kind is JournalKind.Write or JournalKind.Discard or JournalKind.WriteZeroes or JournalKind.Commit
+            && record.Kind is JournalKind.Write or JournalKind.Discard or JournalKind.WriteZeroes
+                or JournalKind.Resize or JournalKind.Commit
             && record.DataBytes == (record.Kind == JournalKind.Write ? record.LengthBytes : 0);
     }
 

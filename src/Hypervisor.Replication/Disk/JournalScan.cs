@@ -15,6 +15,7 @@ internal sealed class JournalScan
     private readonly IJournalStore _store;
     private readonly byte[] _head = new byte[JournalRecord.Bytes];
     private readonly List<EpochRange> _epochs = [];
+    private readonly HashSet<ushort> _resized = []; // disks
 
     /// <summary>Scans <paramref name="store"/>.</summary>
     /// <exception cref="IOException">The store can't be read.</exception>
@@ -34,14 +35,22 @@ internal sealed class JournalScan
     /// <summary>The committed epochs, in order.</summary>
     public IReadOnlyList<EpochRange> Epochs => _epochs;
 
+    /// <summary>Disks whose size changes in these epochs.</summary>
+    public HashSet<ushort> Resized => _resized;
+
     /// <summary>Where the last whole epoch ends; what follows is a torn tail.</summary>
     public long ValidBytes { get; private set; }
 
     /// <summary>
     /// Does to the disks what the epochs of the segment did, in order. May be repeated from the start.
     /// </summary>
+    /// <param name="disks">The disks.</param>
+    /// <param name="resized">
+    /// Disks that a record here or in a segment after this one resizes. Such a disk may have become smaller already, in
+    /// the life before: it grows for what was written before that, and gets its last size again.
+    /// </param>
     /// <exception cref="IOException">A disk or the store failed, or a record does not fit a disk.</exception>
-    public void Replay(IReadOnlyList<IStandbyDisk> disks)
+    public void Replay(IReadOnlyList<IStandbyDisk> disks, HashSet<ushort> resized)
     {
         for (long offset = 0; offset < ValidBytes;)
         {
@@ -55,6 +64,13 @@ internal sealed class JournalScan
             byte[] data = new byte[record.DataBytes];
             _store.Read(offset, data);
             offset += data.Length;
+            long end = record.OffsetBytes + record.LengthBytes;
+            if (record.Kind is JournalKind.Write or JournalKind.Discard or JournalKind.WriteZeroes
+                && resized.Contains(record.Disk) && record.Disk < disks.Count && end > disks[record.Disk].LengthBytes)
+            {
+                disks[record.Disk].Resize(end);
+            }
+
             Apply(record, data, disks);
         }
     }
@@ -74,6 +90,12 @@ internal sealed class JournalScan
         }
 
         IStandbyDisk disk = disks[record.Disk];
+        if (record.Kind == JournalKind.Resize)
+        {
+            disk.Resize(record.LengthBytes);
+            return;
+        }
+
         if (record.LengthBytes > disk.LengthBytes || record.OffsetBytes > disk.LengthBytes - record.LengthBytes)
         {
             throw new IOException(
@@ -92,6 +114,7 @@ internal sealed class JournalScan
             case JournalKind.WriteZeroes:
                 disk.WriteZeroes(record.OffsetBytes, record.LengthBytes);
                 break;
+            case JournalKind.Resize:
             case JournalKind.Commit:
                 break;
         }
@@ -99,6 +122,7 @@ internal sealed class JournalScan
 
     private EpochRange? FindEpoch()
     {
+        List<ushort> resized = [];
         long offset = ValidBytes;
         EpochRange? last = _epochs.Count == 0 ? null : _epochs[^1];
         for (uint count = 0; ; count++)
@@ -121,11 +145,20 @@ internal sealed class JournalScan
             }
 
             offset += JournalRecord.Bytes + record.DataBytes;
+            if (record.Kind == JournalKind.Resize)
+            {
+                resized.Add(record.Disk);
+            }
+
             if (record.Kind == JournalKind.Commit)
             {
-                return record.LengthBytes == ValidBytes
-                    ? new EpochRange(record.Incarnation, record.Epoch, ValidBytes, offset)
-                    : null;
+                if (record.LengthBytes != ValidBytes)
+                {
+                    return null;
+                }
+
+                _resized.UnionWith(resized);
+                return new EpochRange(record.Incarnation, record.Epoch, ValidBytes, offset);
             }
         }
     }

@@ -33,6 +33,19 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
     /// <inheritdoc/>
     public long LengthBytes => _device.LengthBytes;
 
+    /// <summary>Finds out, before an epoch is acknowledged, whether its disk can be resized at all.</summary>
+    /// <exception cref="IOException">It cannot.</exception>
+    public void CheckResize(long lengthBytes)
+    {
+        if (!_device.CanResize)
+        {
+            throw Failure(BlockOperation.Resize, 0, lengthBytes, BlockStatus.Unsupported);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Resize(long lengthBytes) => Run(BlockOperation.Resize, 0, lengthBytes, default);
+
     /// <inheritdoc/>
     public void Write(long offsetBytes, ReadOnlySpan<byte> data)
     {

@@ -110,10 +110,12 @@ internal sealed partial class StandbyWorker
             case Backends.Block.BlockOperation.Discard:
                 disk.Discard(write.OffsetBytes, write.LengthBytes);
                 break;
+            case Backends.Block.BlockOperation.Resize: // refused by the core
+            case Backends.Block.BlockOperation.Read:
+            default:
+                throw new StateFormatException($"{write.Operation} is no part of a full copy");
             case Backends.Block.BlockOperation.Flush:
                 break; // the copy is flushed at its end
-            default:
-                throw new StateFormatException($"{write.Operation} does not change a disk");
         }
     }
 

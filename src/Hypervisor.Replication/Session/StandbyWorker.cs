@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Threading;
+using Hypervisor.Backends.Block;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
@@ -251,6 +252,14 @@ internal sealed partial class StandbyWorker : IDisposable
         foreach (RamBlockMessage ram in epoch.RamBlocks)
         {
             CheckRam(ram);
+        }
+
+        foreach (DiskWriteMessage write in epoch.DiskWrites)
+        {
+            if (write.Operation == BlockOperation.Resize)
+            {
+                _disks[write.Disk].CheckResize(write.LengthBytes);
+            }
         }
 
         SectionCapture.CheckFrames(_machine!.Components, Gather(epoch));

@@ -1,4 +1,6 @@
 using System.Collections.Generic;
+using System.Linq;
+using Hypervisor.Backends.Block;
 using Hypervisor.Core;
 using Hypervisor.Replication.Wire;
 
@@ -12,6 +14,7 @@ namespace Hypervisor.Replication.Standby;
 internal sealed class EpochStage(StandbyOptions options)
 {
     private const int MessagesMax = 1 << 20; // per incarnation's open epochs: bounds the bookkeeping, not the bytes
+    private const int SectorBytes = 512; // unit of the sizes of disks
     private const int TimesKept = 64; // above what may be committed and not acknowledged
 
     private readonly List<StagedEpoch> _open = [];
@@ -21,6 +24,7 @@ internal sealed class EpochStage(StandbyOptions options)
     private readonly StandbyTimes[] _times = new StandbyTimes[TimesKept]; // of epoch n at n modulo their number
     private int _openMessages;
     private int _openMax;
+    private long[] _diskBytes = [.. options.Machine.Disks.Select(disk => disk.LengthBytes)]; // after EndedEpoch
 
     /// <summary>Last epoch that arrived whole.</summary>
     public ulong EndedEpoch { get; private set; }
@@ -64,6 +68,7 @@ internal sealed class EpochStage(StandbyOptions options)
 
         EndedEpoch = CommittedEpoch = AppliedEpoch = 0;
         StagedBytes = CommittedBytes = 0;
+        _diskBytes = [.. options.Machine.Disks.Select(disk => disk.LengthBytes)];
         _openMax = epochsInFlightMax + 2; // in flight, being captured, open
     }
 
@@ -221,6 +226,7 @@ internal sealed class EpochStage(StandbyOptions options)
     /// <summary>What is wrong with the disk range of a message, if it has one.</summary>
     public string? FindRangeError(Message message) => message switch
     {
+        DiskWriteMessage { Operation: BlockOperation.Resize } => "a disk is not resized during a full copy",
         DiskWriteMessage write => FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes),
         DiskBlockMessage block => FindRangeError(block.Disk, block.OffsetBytes, block.LengthBytes),
         DiskDigestMessage { Range: var (disk, offset, length) } => FindRangeError(disk, offset, length),
@@ -250,7 +256,19 @@ internal sealed class EpochStage(StandbyOptions options)
             return $"disk write {place} has order {write.Order}";
         }
 
-        return FindRangeError(write);
+        if (write.Operation != BlockOperation.Resize)
+        {
+            return FindRangeError(write);
+        }
+
+        if (write.Disk >= _diskBytes.Length || write.OffsetBytes != 0 || write.LengthBytes % SectorBytes != 0
+            || write.LengthBytes == 0)
+        {
+            return $"resize of disk {write.Disk} of {_diskBytes.Length} to {write.LengthBytes} bytes";
+        }
+
+        _diskBytes[write.Disk] = write.LengthBytes;
+        return null;
     }
 
     private string? FindError(ScrubMessage scrub, uint after, int writes)
@@ -268,12 +286,12 @@ internal sealed class EpochStage(StandbyOptions options)
 
     private string? FindRangeError(int disk, long offsetBytes, long lengthBytes)
     {
-        if (disk >= options.Machine.Disks.Count)
+        if (disk >= _diskBytes.Length)
         {
-            return $"disk is {disk}, there are {options.Machine.Disks.Count}";
+            return $"disk is {disk}, there are {_diskBytes.Length}";
         }
 
-        long size = options.Machine.Disks[disk].LengthBytes;
+        long size = _diskBytes[disk];
         return lengthBytes <= size && offsetBytes <= size - lengthBytes
             ? null
             : $"range is {offsetBytes}+{lengthBytes}, disk {disk} has {size} bytes";

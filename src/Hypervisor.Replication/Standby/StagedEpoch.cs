@@ -41,7 +41,7 @@ internal sealed class StagedEpoch
     /// <summary>Digest that all RAM must have once it is applied; null: not known.</summary>
     public ulong? RamDigest { get; set; }
 
-    /// <summary>Whether the guest flushed a disk in this epoch.</summary>
+    /// <summary>Whether the guest flushed a disk in this epoch, or one was resized: it must last.</summary>
     public bool HasFlush { get; private set; }
 
     /// <summary>
@@ -82,7 +82,7 @@ internal sealed class StagedEpoch
                 break;
             case DiskWriteMessage write:
                 _diskWrites.Add(write);
-                HasFlush |= write.Operation == BlockOperation.Flush;
+                HasFlush |= write.Operation is BlockOperation.Flush or BlockOperation.Resize; // who asked is told soon
                 break;
             case OutputMessage output:
                 _outputs.Add(output);

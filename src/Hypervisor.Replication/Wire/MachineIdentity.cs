@@ -9,7 +9,10 @@ namespace Hypervisor.Replication.Wire;
 /// <param name="MachineModel">Board and version, such as "pc-1".</param>
 /// <param name="CpuModel">CPU model, such as "x86-64-v3".</param>
 /// <param name="RamBytes">Guest RAM.</param>
-/// <param name="Disks">Disks in the machine's order.</param>
+/// <param name="Disks">
+/// Disks in the machine's order, with the sizes that they have at the moment: a rim whose disks are resized gives a
+/// list that follows them.
+/// </param>
 /// <param name="Sections">Checkpoint sections in checkpoint order.</param>
 public sealed record MachineIdentity(
     Guid VmId,

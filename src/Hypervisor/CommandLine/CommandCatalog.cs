@@ -22,6 +22,8 @@ internal static class CommandCatalog
         ("takeover", TakeoverCommand.Build),
         ("drill", DrillCommand.Build),
         ("scrub", ScrubCommand.Build),
+        ("balloon", BalloonCommand.Build),
+        ("resize", ResizeCommand.Build),
         ("img", ImgCommand.Build),
         ("witness", WitnessCommand.Build),
         ("help", HelpCommand.Build),

@@ -72,6 +72,10 @@ internal sealed class MachineOptions
         + "fd=N (frames over a stream); each with [,mac=52:54:00:12:34:56][,mtu=1500]. May be repeated "
         + "[default: none].");
 
+    private static readonly Option<string> s_balloon = OptionShapes.One(
+        "--balloon", "virtio,…", "A memory balloon, for hv balloon: virtio[,deflate-on-oom=on|off]"
+        + "[,free-page-reporting=on|off] (free pages go back to the host by themselves) [default: none].");
+
     private static readonly Option<string> s_debugExit = new("--debug-exit")
     {
         Arity = ArgumentArity.ZeroOrOne,
@@ -95,7 +99,7 @@ internal sealed class MachineOptions
     private static readonly Option[] s_all =
     [
         s_memory, s_cpus, s_cpu, s_engine, s_codeCache, s_guest, s_kernel, s_initrd, s_append, s_firmware, Drive,
-        Net, s_serial, s_console, s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
+        Net, s_serial, s_console, s_balloon, s_debugExit, s_snapshot, s_noReboot, s_rtc, s_name, s_uuid,
     ];
 
     /// <summary>Adds the options to a command.</summary>
@@ -129,6 +133,7 @@ internal sealed class MachineOptions
             Drives = ReadDrives(words),
             Networks = NetText.ParseAll(Net.Name, words.GetValue(Net) ?? [], uuid),
             Serials = SerialText.ParseAll(serials, s_console.Name, console),
+            Balloon = BalloonText.Parse(s_balloon.Name, words.GetValue(s_balloon)),
             DebugExitPort = ReadDebugExit(words),
             StopsOnReset = words.GetValue(s_noReboot),
             RtcStart = RtcText.Parse("--rtc", words.GetValue(s_rtc) ?? "base=utc", time),
@@ -151,6 +156,7 @@ internal sealed class MachineOptions
             s_cpus.Name, machine.CpuCount.ToString(CultureInfo.InvariantCulture),
             s_rtc.Name, $"base={RtcText.Write(machine.RtcStart)}",
             .. machine.CpuModel is null ? (string[])[] : [s_cpu.Name, machine.CpuModel],
+            .. machine.Balloon is null ? (string[])[] : [s_balloon.Name, BalloonText.Write(machine.Balloon)],
             .. machine.StopsOnReset ? (string[])[s_noReboot.Name] : [],
             .. machine.Drives.Any(drive => drive.IsSnapshot) ? (string[])[s_snapshot.Name] : [],
         ];

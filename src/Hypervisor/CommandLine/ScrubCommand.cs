@@ -45,7 +45,7 @@ internal static class ScrubCommand
     {
         using var client = new ControlClient(path);
         GuestStatus before = client.AskStatus();
-        _ = client.Ask(ControlCommands.Scrub, bytesPerSecond: bytesPerSecond);
+        _ = client.Ask(new ControlRequest(ControlCommands.Scrub) { BytesPerSecond = bytesPerSecond });
         using var never = new ManualResetEventSlim(false);
         GuestStatus status = client.AskStatus();
         while (status.State == before.State

@@ -10,7 +10,7 @@ internal static class WatchOptions
     private static readonly Option<string> s_control = OptionShapes.One(
         "--control",
         "PATH",
-        "Answer at this socket, to this user alone: for hv status, events, top, stop, takeover and drill.");
+        "Answer at this socket, to this user alone: for hv status, events, top, stop, takeover, scrub and the like.");
 
     private static readonly Option<string> s_metrics = OptionShapes.One(
         "--metrics",

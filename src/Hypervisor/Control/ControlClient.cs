@@ -2,7 +2,9 @@ using System;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Hypervisor.CommandLine;
+using Hypervisor.Sessions;
 
 namespace Hypervisor.Control;
 
@@ -30,25 +32,16 @@ internal sealed class ControlClient : IDisposable
     /// <summary>Asks and waits for the answer.</summary>
     /// <returns>The answer's line.</returns>
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
-    public string Ask(string command, bool follows = true, long? bytesPerSecond = null) => Ask(json =>
-    {
-        json.WriteString("command", command);
-        if (!follows)
-        {
-            json.WriteBoolean("follow", false);
-        }
+    public string Ask(string command) => Ask(new ControlRequest(command));
 
-        if (bytesPerSecond is { } rate)
-        {
-            json.WriteNumber("rate", rate);
-        }
-    });
-
-    private string Ask(Action<Utf8JsonWriter> fields)
+    /// <summary>Asks and waits for the answer.</summary>
+    /// <returns>The answer's line.</returns>
+    /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
+    public string Ask(ControlRequest request)
     {
         try
         {
-            Send(fields);
+            Send(request);
         }
         catch (SocketException)
         {
@@ -71,15 +64,8 @@ internal sealed class ControlClient : IDisposable
     {
         long millis = (long)time.TotalMilliseconds;
         _socket.ReceiveTimeout = (int)millis + DrillMillisMore;
-        return Parse(Ask(json =>
-        {
-            json.WriteString("command", ControlCommands.Drill);
-            json.WriteNumber("forMillis", millis);
-            if (until is not null)
-            {
-                json.WriteString("until", until);
-            }
-        }));
+        Regex? pattern = until is null ? null : DrillTerms.Pattern(until);
+        return Parse(Ask(new ControlRequest(ControlCommands.Drill) { Drill = new DrillTerms(time, pattern) }));
     }
 
     /// <summary>Asks for the status.</summary>
@@ -103,7 +89,7 @@ internal sealed class ControlClient : IDisposable
     /// <exception cref="FailureException">It was refused, or the answer did not come.</exception>
     public int AskEvents(bool follows)
     {
-        using JsonDocument answer = Parse(Ask(ControlCommands.Events, follows));
+        using JsonDocument answer = Parse(Ask(new ControlRequest(ControlCommands.Events) { Follows = follows }));
         _socket.ReceiveTimeout = follows ? 0 : AnswerMillisMax; // the next event may be a long time coming
         return answer.RootElement.TryGetProperty("history", out JsonElement count) ? count.GetInt32() : 0;
     }
@@ -168,14 +154,12 @@ internal sealed class ControlClient : IDisposable
         throw new FailureException($"--control {_path}: the answer is none of ours: {line}");
     }
 
-    private void Send(Action<Utf8JsonWriter> fields)
+    private void Send(ControlRequest request)
     {
         var buffer = new System.Buffers.ArrayBufferWriter<byte>(64);
         using (var json = new Utf8JsonWriter(buffer))
         {
-            json.WriteStartObject();
-            fields(json);
-            json.WriteEndObject();
+            request.Write(json);
         }
 
         System.Buffers.BuffersExtensions.Write(buffer, "\n"u8);

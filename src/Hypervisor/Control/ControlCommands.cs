@@ -23,6 +23,12 @@ internal static class ControlCommands
     /// <summary>Asks a standby for a drill.</summary>
     public const string Drill = "drill";
 
+    /// <summary>Asks a guest to give memory back, or to take it.</summary>
+    public const string Balloon = "balloon";
+
+    /// <summary>Asks for another size of a disk.</summary>
+    public const string Resize = "resize";
+
     /// <summary>Asks for this list.</summary>
     public const string Commands = "commands";
 
@@ -35,6 +41,8 @@ internal static class ControlCommands
         (TakeOver, "Moves a guest to its standby now: asked of either half. The witness has the last word."),
         (Scrub, "Compares all RAM and all disks of a protected guest with its standby's, while the guest runs."),
         (Drill, "Runs a copy of a guest from its standby's last epoch and throws it away; protection goes on."),
+        (Balloon, "Lets a guest keep so much of its memory, and gives the rest back to the host."),
+        (Resize, "Gives a disk another size while the guest runs, on both halves of a pair."),
         (Commands, "Lists what can be asked."),
     ];
 

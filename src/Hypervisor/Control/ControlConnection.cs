@@ -93,12 +93,18 @@ internal sealed class ControlConnection : IDisposable
         }
     }
 
-    private ReadOnlyMemory<byte> Answer(in ControlRequest request) => request.Command switch
+    private ReadOnlyMemory<byte> Answer(ControlRequest request) => request.Command switch
     {
         ControlCommands.Status => ControlAnswer.Of(_watch.Status()),
         ControlCommands.Stop => AnswerTo(_watch.Stop("asked for over the control socket")),
         ControlCommands.TakeOver => AnswerTo(_watch.TakeOver()),
         ControlCommands.Scrub => AnswerTo(_watch.Scrub(request.BytesPerSecond)),
+        ControlCommands.Balloon => AnswerTo(request.Bytes is { } bytes
+            ? _watch.SetMemory(bytes)
+            : "balloon: bytes are missing; allowed: \"bytes\":N, what the guest may keep"),
+        ControlCommands.Resize => AnswerTo(request is { Bytes: { } size, Disk: { } disk }
+            ? _watch.Resize(disk, size, request.Shrinks)
+            : "resize: disk or bytes are missing; allowed: \"disk\":\"ID\", \"bytes\":N"),
         _ => ControlAnswer.Commands(),
     };
 

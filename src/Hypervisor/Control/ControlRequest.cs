@@ -6,10 +6,7 @@ namespace Hypervisor.Control;
 
 /// <summary>One request on a control socket: `{"command":"NAME"}`; fields that nobody knows are refused.</summary>
 /// <param name="Command">One of <see cref="ControlCommands"/>.</param>
-/// <param name="Follows">`"follow"`, of events: whether to go on after the history; true when left out.</param>
-/// <param name="BytesPerSecond">`"rate"`, of scrub; <see cref="UsualRate"/> when left out.</param>
-/// <param name="Drill">`"forMillis"` and `"until"`, of a drill.</param>
-internal readonly record struct ControlRequest(string Command, bool Follows, long BytesPerSecond, DrillTerms Drill)
+internal sealed record ControlRequest(string Command)
 {
     /// <summary>How fast a scrub reads if nobody says: 64 MiB a second.</summary>
     public const long UsualRate = 64 << 20;
@@ -18,10 +15,29 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
     public const long RateMin = 64 << 10;
 
     private const int DepthMax = 2;
-    private const string Allowed = "\"command\":\"NAME\", \"follow\":true|false, \"forMillis\":N, \"until\":\"REGEX\"";
+    private const string Allowed = "\"command\":\"NAME\", \"follow\":true|false, \"rate\":N, "
+        + "\"forMillis\":N, \"until\":\"REGEX\", \"bytes\":N, \"disk\":\"ID\", \"shrink\":true|false";
 
     /// <summary>How long a drill runs when nothing else is said.</summary>
     public static readonly TimeSpan DrillTime = TimeSpan.FromSeconds(10);
+
+    /// <summary>`"follow"`, of events: whether to go on after the history; true when left out.</summary>
+    public bool Follows { get; init; } = true;
+
+    /// <summary>`"disk"`: id of a disk; null when left out.</summary>
+    public string? Disk { get; init; }
+
+    /// <summary>`"shrink"`, of a resize: whether what is behind the new size may be lost.</summary>
+    public bool Shrinks { get; init; }
+
+    /// <summary>`"rate"`, of scrub, in bytes a second; <see cref="UsualRate"/> when left out.</summary>
+    public long BytesPerSecond { get; init; } = UsualRate;
+
+    /// <summary>`"forMillis"` and `"until"`, of a drill.</summary>
+    public DrillTerms Drill { get; init; } = new(DrillTime, null);
+
+    /// <summary>`"bytes"`: a size; null when left out.</summary>
+    public long? Bytes { get; init; }
 
     /// <summary>Reads a line.</summary>
     /// <param name="line">The line, without its end.</param>
@@ -40,6 +56,49 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
         }
     }
 
+    /// <summary>Writes the object that <see cref="TryParse"/> reads back.</summary>
+    public void Write(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("command", Command);
+        if (!Follows)
+        {
+            json.WriteBoolean("follow", false);
+        }
+
+        if (Disk is not null)
+        {
+            json.WriteString("disk", Disk);
+        }
+
+        if (Shrinks)
+        {
+            json.WriteBoolean("shrink", true);
+        }
+
+        if (Bytes is { } bytes)
+        {
+            json.WriteNumber("bytes", bytes);
+        }
+
+        if (BytesPerSecond != UsualRate)
+        {
+            json.WriteNumber("rate", BytesPerSecond);
+        }
+
+        if (Drill.Time != DrillTime)
+        {
+            json.WriteNumber("forMillis", (long)Drill.Time.TotalMilliseconds);
+        }
+
+        if (Drill.Until is { } until)
+        {
+            json.WriteString("until", $"{until}");
+        }
+
+        json.WriteEndObject();
+    }
+
     private static ControlRequest? TryRead(JsonElement json, out string error)
     {
         if (json.ValueKind != JsonValueKind.Object)
@@ -48,46 +107,56 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
             return null;
         }
 
-        string? command = null;
-        bool follows = true;
-        long rate = UsualRate;
-        var drill = new DrillTerms(DrillTime, null);
+        var request = new ControlRequest("");
         foreach (JsonProperty field in json.EnumerateObject())
         {
             JsonElement value = field.Value;
             if (field.NameEquals("command") && value.ValueKind == JsonValueKind.String)
             {
-                command = value.GetString();
+                request = request with { Command = value.GetString()! };
             }
             else if (field.NameEquals("follow") && value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             {
-                follows = value.GetBoolean();
+                request = request with { Follows = value.GetBoolean() };
+            }
+            else if (field.NameEquals("shrink") && value.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            {
+                request = request with { Shrinks = value.GetBoolean() };
+            }
+            else if (field.NameEquals("disk") && value.ValueKind == JsonValueKind.String)
+            {
+                request = request with { Disk = value.GetString() };
+            }
+            else if (field.NameEquals("bytes") && value.ValueKind == JsonValueKind.Number
+                && value.TryGetInt64(out long bytes))
+            {
+                request = request with { Bytes = bytes };
             }
             else if (field.NameEquals("rate") && value.ValueKind == JsonValueKind.Number
                 && value.TryGetInt64(out long number) && number >= RateMin)
             {
-                rate = number;
+                request = request with { BytesPerSecond = number };
             }
-            else if (!TryReadDrill(field, ref drill))
+            else if (!TryReadDrill(field, ref request))
             {
                 error = $"field '{field.Name}' is not understood; allowed: {Allowed}";
                 return null;
             }
         }
 
-        bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == command);
-        error = isKnown ? "" : command is null ? $"command: missing; allowed: {ControlCommands.Names}"
-            : $"command '{command}' is not known; allowed: {ControlCommands.Names}";
-        return isKnown ? new ControlRequest(command!, follows, rate, drill) : null;
+        bool isKnown = Array.Exists(ControlCommands.All, known => known.Name == request.Command);
+        error = isKnown ? "" : request.Command.Length == 0 ? $"command: missing; allowed: {ControlCommands.Names}"
+            : $"command '{request.Command}' is not known; allowed: {ControlCommands.Names}";
+        return isKnown ? request : null;
     }
 
-    private static bool TryReadDrill(JsonProperty field, ref DrillTerms drill)
+    private static bool TryReadDrill(JsonProperty field, ref ControlRequest request)
     {
         JsonElement value = field.Value;
         if (field.NameEquals("forMillis") && value.ValueKind == JsonValueKind.Number
             && value.TryGetInt64(out long millis) && millis > 0 && millis <= (long)DrillTerms.TimeMax.TotalMilliseconds)
         {
-            drill = drill with { Time = TimeSpan.FromMilliseconds(millis) };
+            request = request with { Drill = request.Drill with { Time = TimeSpan.FromMilliseconds(millis) } };
             return true;
         }
 
@@ -98,7 +167,7 @@ internal readonly record struct ControlRequest(string Command, bool Follows, lon
 
         try
         {
-            drill = drill with { Until = DrillTerms.Pattern(value.GetString()!) };
+            request = request with { Drill = request.Drill with { Until = DrillTerms.Pattern(value.GetString()!) } };
             return true;
         }
         catch (Exception error) when (error is ArgumentException or NotSupportedException)

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
@@ -101,6 +102,9 @@ internal sealed record GuestStatus
 
     /// <summary>Disks, in the guest's order.</summary>
     public IReadOnlyList<DiskIdentity> Disks { get; init; } = [];
+
+    /// <summary>The memory balloon; null: there is none.</summary>
+    public BalloonStatus? Balloon { get; init; }
 
     /// <summary>What makes the protection weaker.</summary>
     public PairTaints Taints { get; init; }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Text.Json;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
@@ -68,6 +69,7 @@ internal static class GuestStatusJson
             json.WriteNumber("instructions", instructions);
         }
 
+        WriteBalloon(json, status.Balloon);
         json.WriteStartArray("disks");
         foreach (DiskIdentity disk in status.Disks)
         {
@@ -131,6 +133,7 @@ internal static class GuestStatusJson
                 CopyTotalBytes = Number(json, "copyTotalBytes"),
                 Scrub = ReadScrub(json.GetProperty("scrub")),
                 Instructions = json.TryGetProperty("instructions", out JsonElement count) ? count.GetUInt64() : null,
+                Balloon = ReadBalloon(json),
                 Disks = ReadDisks(json.GetProperty("disks")),
                 Taints = ReadTaints(json.GetProperty("taints")),
             };
@@ -180,6 +183,42 @@ internal static class GuestStatusJson
         }
 
         return taints;
+    }
+
+    private static void WriteBalloon(Utf8JsonWriter json, BalloonStatus? balloon)
+    {
+        if (balloon is not { } size)
+        {
+            return;
+        }
+
+        json.WriteStartObject("balloon");
+        json.WriteNumber("targetBytes", size.TargetBytes);
+        json.WriteNumber("actualBytes", size.ActualBytes);
+        if (size.FreeBytes is { } free)
+        {
+            json.WriteNumber("freeBytes", free);
+        }
+
+        if (size.AvailableBytes is { } available)
+        {
+            json.WriteNumber("availableBytes", available);
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static BalloonStatus? ReadBalloon(JsonElement json)
+    {
+        if (!json.TryGetProperty("balloon", out JsonElement balloon))
+        {
+            return null;
+        }
+
+        long? free = balloon.TryGetProperty("freeBytes", out _) ? Number(balloon, "freeBytes") : null;
+        long? available = balloon.TryGetProperty("availableBytes", out _) ? Number(balloon, "availableBytes") : null;
+        return new BalloonStatus(
+            Number(balloon, "targetBytes"), Number(balloon, "actualBytes"), free, available);
     }
 
     private static void WriteNumbers(Utf8JsonWriter json, string name, IReadOnlyList<long> numbers)

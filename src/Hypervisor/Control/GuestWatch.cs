@@ -136,6 +136,31 @@ internal sealed class GuestWatch : IDisposable
         }
     }
 
+    /// <summary>Asks for a balloon of another size.</summary>
+    /// <param name="bytes">What the guest may keep.</param>
+    /// <returns>Null when it was asked for; else why not.</returns>
+    public string? SetMemory(long bytes)
+    {
+        lock (_lock)
+        {
+            return _guest is null
+                ? $"balloon: the guest is {_without.State}; allowed: one that runs"
+                : _guest.SetMemory(bytes);
+        }
+    }
+
+    /// <summary>Asks for another size of a disk.</summary>
+    /// <returns>Null when it was asked for; else why not.</returns>
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        lock (_lock)
+        {
+            return _guest is null
+                ? $"resize: the guest is {_without.State}; allowed: one that runs"
+                : _guest.Resize(disk, bytes, shrinks);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -28,4 +28,15 @@ internal interface IWatchedGuest
         drill = null;
         return "drill: the guest runs here; allowed: a standby that is protecting";
     }
+
+    /// <summary>Asks the guest to live with so many bytes of its memory.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    string? SetMemory(long bytes);
+
+    /// <summary>Gives a disk another size, from soon on.</summary>
+    /// <param name="disk">Its id.</param>
+    /// <param name="bytes">Its size.</param>
+    /// <param name="shrinks">Whether it may become smaller.</param>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    string? Resize(string disk, long bytes, bool shrinks);
 }

@@ -46,6 +46,13 @@ internal static class MetricsText
             }
         }
 
+        if (status.Balloon is { } balloon)
+        {
+            text.Head("hv_balloon_bytes", "gauge", "Memory that the guest was asked to give back, and has.");
+            text.Line("hv_balloon_bytes", balloon.TargetBytes, ("kind", "target"));
+            text.Line("hv_balloon_bytes", balloon.ActualBytes, ("kind", "actual"));
+        }
+
         if (status.Instructions is { } instructions)
         {
             text.One("hv_guest_instructions_total", "counter", "Guest instructions run.", instructions);

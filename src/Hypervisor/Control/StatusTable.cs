@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Linq;
 using System.Text;
 using Hypervisor.CommandLine;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
@@ -75,6 +76,11 @@ internal static class StatusTable
             rows.Add(("instructions", Text($"{instructions}")));
         }
 
+        if (status.Balloon is { } balloon)
+        {
+            rows.Add(("balloon", Balloon(balloon)));
+        }
+
         rows.AddRange(status.Disks.Select(disk => ("disk", $"{disk.Id}, {SizeText.Write(disk.LengthBytes)}")));
         if (status.LastEvent.Length > 0)
         {
@@ -115,6 +121,15 @@ internal static class StatusTable
     /// <summary>Whether a full copy is under way.</summary>
     public static bool IsCopying(GuestStatus status)
         => status.Role == GuestRole.Primary && status.State is "copying" && status.CopyTotalBytes > 0;
+
+    /// <summary>What the guest has given back, and what it has left.</summary>
+    public static string Balloon(in BalloonStatus balloon)
+    {
+        string free = balloon.FreeBytes is { } bytes ? $"; of the rest {Megabytes(bytes)} are free" : "";
+        string available = balloon.AvailableBytes is { } more ? $", {Megabytes(more)} available" : "";
+        return $"{Megabytes(balloon.ActualBytes)} given back of {Megabytes(balloon.TargetBytes)} asked for"
+            + free + available;
+    }
 
     /// <summary>How long the guest stood still.</summary>
     public static string Pauses(in PauseSummary pauses) => pauses.Count == 0 ? "none"

@@ -65,7 +65,10 @@ internal sealed class GuestMachine : IWatchedGuest, IDisposable
 
     /// <inheritdoc/>
     public GuestStatus Status() => StatusOf.Alone(
-        PairIdentity.Disks(_config, _drives), _config.CountsInstructions ? InstructionCount : null);
+        PairIdentity.Disks(_config, _drives), _config.CountsInstructions ? InstructionCount : null) with
+    {
+        Balloon = MachineParts.Balloon(_machine),
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => RequestEnd(reason);
@@ -75,6 +78,13 @@ internal sealed class GuestMachine : IWatchedGuest, IDisposable
 
     /// <inheritdoc/>
     public string? Scrub(long bytesPerSecond) => "scrub: this guest has no pair; allowed: a primary that is protected";
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => MachineParts.SetMemory(_machine, bytes);
+
+    /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks)
+        => MachineParts.Resize(_machine, _config, _drives, (disk, bytes, shrinks));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -2,9 +2,12 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Images;
 using Hypervisor.Backends.Network;
 using Hypervisor.CommandLine;
 using Hypervisor.Core.Host;
+using Hypervisor.Core.Memory;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Machine;
 using Hypervisor.Machine.Boot;
 
@@ -83,6 +86,69 @@ internal static class MachineParts
         {
             throw new FailureException(error.Message);
         }
+    }
+
+    /// <summary>Where the balloon stands; asks the guest for what the next look will show. Any thread.</summary>
+    public static BalloonStatus? Balloon(Machine.Machine machine)
+    {
+        machine.Balloon?.RefreshStatistics();
+        return machine.Balloon?.Status;
+    }
+
+    /// <summary>Asks the guest to live with so many bytes of its memory. Any thread.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    public static string? SetMemory(Machine.Machine machine, long bytes)
+    {
+        if (machine.Balloon is not { } balloon)
+        {
+            return "balloon: this guest has none; allowed: one that was started with --balloon";
+        }
+
+        long largest = machine.Ram.LengthBytes;
+        if (bytes < MachineConfig.MemoryBytesMin || bytes > largest || bytes % PageKernels.PageBytes != 0)
+        {
+            return $"balloon: a guest cannot keep {bytes} bytes; allowed: whole pages of {PageKernels.PageBytes} "
+                + $"from {MachineConfig.MemoryBytesMin} to {largest}";
+        }
+
+        balloon.SetTarget(largest - bytes);
+        return null;
+    }
+
+    /// <summary>Gives a disk of the guest another size, from soon on. Any thread.</summary>
+    /// <param name="machine">Whose disk.</param>
+    /// <param name="config">As it was started.</param>
+    /// <param name="drives">Its disks.</param>
+    /// <param name="wish">Id of the disk, its size, and whether it may become smaller.</param>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    public static string? Resize(
+        Machine.Machine machine,
+        MachineConfig config,
+        IReadOnlyList<IBlockDevice> drives,
+        in (string Disk, long Bytes, bool Shrinks) wish)
+    {
+        string id = wish.Disk;
+        int index = config.Drives.ToList().FindIndex(drive => drive.Id == id);
+        if (index < 0)
+        {
+            string known = string.Join(", ", config.Drives.Select(drive => drive.Id));
+            return $"resize: disk '{id}' is not known; allowed: {known}";
+        }
+
+        long now = drives[index].LengthBytes;
+        string? error = !drives[index].CanResize
+            ? "cannot be resized; allowed: a regular file that is written to, without --snapshot"
+            : wish.Bytes <= 0 || wish.Bytes % RawImage.SectorBytes != 0
+            ? $"cannot have {wish.Bytes} bytes; allowed: a multiple of {RawImage.SectorBytes} above 0"
+            : wish.Bytes < now && !wish.Shrinks
+            ? $"has {now} bytes, and what is behind {wish.Bytes} would be lost; allowed: more, or --shrink" : null;
+        if (error is not null)
+        {
+            return $"resize: disk '{id}' {error}";
+        }
+
+        machine.Disks[index].Resize(wish.Bytes);
+        return null;
     }
 
     /// <summary>A machine's end in a session's words.</summary>

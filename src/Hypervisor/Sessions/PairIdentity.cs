@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Linq;
 using System.Security.Cryptography;
 using Hypervisor.Backends.Block;
 using Hypervisor.CommandLine;
@@ -38,9 +37,9 @@ internal static class PairIdentity
             sections);
     }
 
-    /// <summary>Names and sizes of the disks, in the guest's order.</summary>
-    public static DiskIdentity[] Disks(MachineConfig config, IReadOnlyList<IBlockDevice> drives)
-        => [.. config.Drives.Select((drive, i) => new DiskIdentity(drive.Id, drives[i].LengthBytes))];
+    /// <summary>Names and sizes of the disks, in the guest's order; follows their sizes.</summary>
+    public static IReadOnlyList<DiskIdentity> Disks(MachineConfig config, IReadOnlyList<IBlockDevice> drives)
+        => new DiskSizes(config, drives);
 
     /// <summary>What makes the protection weaker than it could be.</summary>
     public static PairTaints Taints(ProtectionConfig protection, Endpoint peer)

@@ -55,6 +55,11 @@ internal sealed class ProtectableGuest : IDisposable
     /// <summary>What both halves must agree on.</summary>
     public MachineIdentity Identity => PairIdentity.Of(_config, Machine, Disks);
 
+    /// <summary>Gives a disk another size, from soon on.</summary>
+    /// <returns>Null when it was asked; else why it cannot be, and what is allowed.</returns>
+    public string? Resize(string disk, long bytes, bool shrinks)
+        => MachineParts.Resize(Machine, _config, Disks, (disk, bytes, shrinks));
+
     /// <summary>The host's time, for all who are about this guest.</summary>
     public HostClock Clock { get; } = new();
 

@@ -132,7 +132,10 @@ internal sealed class Protection : IWatchedGuest, IDisposable
 
     /// <inheritdoc/>
     public GuestStatus Status() => StatusOf.Primary(
-        _replicator.Statistics, _replicator.RecentPauses, _replicator.PauseCounts, _outcome.Copy, _disks);
+        _replicator.Statistics, _replicator.RecentPauses, _replicator.PauseCounts, _outcome.Copy, _disks) with
+    {
+        Balloon = MachineParts.Balloon(_guest.Machine),
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => _guest.RequestEnd(reason);
@@ -164,6 +167,19 @@ internal sealed class Protection : IWatchedGuest, IDisposable
         _replicator.Scrub(bytesPerSecond);
         return null;
     }
+
+    /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        // The full copy goes by the sizes that both halves began with.
+        PrimaryState state = _replicator.Statistics.Status.State;
+        return state is PrimaryState.Protected or PrimaryState.Alone or PrimaryState.Waiting
+            ? _guest.Resize(disk, bytes, shrinks)
+            : $"resize: the guest is {GuestStates.NameOf(state)}; allowed: one that is protected, or has no standby";
+    }
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => MachineParts.SetMemory(_guest.Machine, bytes);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -142,7 +142,10 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
     }
 
     /// <inheritdoc/>
-    public GuestStatus Status() => StatusOf.Standby(_replicator.Statistics, _disks);
+    public GuestStatus Status() => StatusOf.Standby(_replicator.Statistics, _disks) with
+    {
+        Balloon = _outcome.Running.IsCompleted ? MachineParts.Balloon(_guest.Machine) : null,
+    };
 
     /// <inheritdoc/>
     public void Stop(string reason) => _guest.RequestEnd(reason);
@@ -185,6 +188,16 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             return null;
         }
     }
+
+    /// <inheritdoc/>
+    public string? Resize(string disk, long bytes, bool shrinks) => _outcome.Running.IsCompleted
+        ? _guest.Resize(disk, bytes, shrinks)
+        : "resize: the guest does not run here; allowed: where it runs, at its primary";
+
+    /// <inheritdoc/>
+    public string? SetMemory(long bytes) => _outcome.Running.IsCompleted
+        ? MachineParts.SetMemory(_guest.Machine, bytes)
+        : "balloon: the guest does not run here; allowed: where it runs, at its primary";
 
     /// <inheritdoc/>
     public void Dispose()

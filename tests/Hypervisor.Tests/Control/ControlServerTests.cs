@@ -75,7 +75,7 @@ public sealed class ControlServerTests : IDisposable
         using IDisposable shown = watch.Show(guest);
         using var client = new ControlClient(PathOf("a"));
 
-        _ = client.Ask("scrub", bytesPerSecond: asked);
+        _ = client.Ask(new ControlRequest("scrub") { BytesPerSecond = asked ?? ControlRequest.UsualRate });
 
         Assert.Equal(rate, guest.ScrubRate);
     }
@@ -104,7 +104,11 @@ public sealed class ControlServerTests : IDisposable
     [InlineData("{\"a\":{\"b\":{\"c\":1}}}", "no JSON")]
     [InlineData("[]", "the line is array")]
     [InlineData("7", "the line is number")]
-    [InlineData("{}", "command: missing; allowed: status, events, stop, takeover, scrub, drill, commands")]
+    [InlineData(
+        "{}", "command: missing; allowed: status, events, stop, takeover, scrub, drill, balloon, resize, commands")]
+    [InlineData("{\"command\":\"resize\",\"bytes\":1}", "resize: disk or bytes are missing")]
+    [InlineData("{\"command\":\"balloon\"}", "balloon: bytes are missing")]
+    [InlineData("{\"command\":\"balloon\",\"bytes\":\"1\"}", "field 'bytes' is not understood")]
     [InlineData("{\"command\":7}", "field 'command' is not understood")]
     [InlineData("{\"command\":\"fly\"}", "command 'fly' is not known; allowed: status, events")]
     [InlineData("{\"command\":\"status\",\"now\":true}", "field 'now' is not understood")]

@@ -1,4 +1,5 @@
 using Hypervisor.Control;
+using Hypervisor.Devices.Virtio;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
 using Hypervisor.Replication.Session;
@@ -45,6 +46,7 @@ internal static class Samples
         CopyDoneBytes = 1 << 20,
         CopyTotalBytes = 4 << 20,
         Instructions = 123_456_789,
+        Balloon = new BalloonStatus(64 << 20, 32 << 20, 100 << 20, 120 << 20),
         Disks = [new DiskIdentity("root", 1 << 30), new DiskIdentity("data", 4096)],
         Taints = PairTaints.SameHost | PairTaints.AckFromMemory,
     };

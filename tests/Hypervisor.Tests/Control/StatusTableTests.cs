@@ -27,6 +27,8 @@ public sealed class StatusTableTests
             "switch-over  none: the standby refused: not in sync",
             "scrub        ended after 2.0 MiB: the link broke",
             "instructions 123456789",
+            "balloon      32.0 MiB given back of 64.0 MiB asked for; "
+                + "of the rest 100.0 MiB are free, 120.0 MiB available",
             "disk         root, 1G",
             "disk         data, 4K",
             "last event   protected · \"generation\" 3",

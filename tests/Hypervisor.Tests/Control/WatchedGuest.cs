@@ -25,6 +25,22 @@ internal sealed class WatchedGuest : IWatchedGuest
         return null;
     }
 
+    public long? MemoryBytes { get; private set; }
+
+    public string? SetMemory(long bytes)
+    {
+        MemoryBytes = bytes;
+        return null;
+    }
+
+    public (string Disk, long Bytes, bool Shrinks)? Resized { get; private set; }
+
+    public string? Resize(string disk, long bytes, bool shrinks)
+    {
+        Resized = (disk, bytes, shrinks);
+        return null;
+    }
+
     public string? TakeOver()
     {
         TakeOvers++;

@@ -62,11 +62,24 @@ public sealed class WatchedProgramTests : IDisposable
         GuestStatus seen = atStandby.AskStatus();
         using var atPrimary = new ControlClient(At("p"));
         GuestStatus shown = atPrimary.AskStatus();
+        string smaller = Assert.Throws<FailureException>(
+            () => CommandCatalog.Run(["resize", "d", "512K", "--control", At("p")])).Message;
+        string unknown = Assert.Throws<FailureException>(
+            () => CommandCatalog.Run(["resize", "x", "3M", "--control", At("p")])).Message;
+        string elsewhere = Assert.Throws<FailureException>(
+            () => CommandCatalog.Run(["resize", "d", "3M", "--control", At("s")])).Message;
+        int resized = CommandCatalog.Run(["resize", "d", "3M", "--control", At("p")]);
+        GuestStatus after = atPrimary.AskStatus();
         int code = CommandCatalog.Run(["stop", "--control", At("p")]);
 
         Assert.Equal((GuestRole.Standby, "protecting", "d"), (seen.Role, seen.State, seen.Disks[0].Id));
         Assert.Equal((GuestRole.Primary, seen.Incarnation), (shown.Role, shown.Incarnation));
         Assert.True(shown.Pauses.Count > 0 && shown.CopyTotalBytes > 16 << 20);
+        Assert.Contains("would be lost; allowed: more, or --shrink", smaller, StringComparison.Ordinal);
+        Assert.Equal("resize: disk 'x' is not known; allowed: d", unknown);
+        Assert.Contains("allowed: where it runs", elsewhere, StringComparison.Ordinal);
+        Assert.Equal((0, "protected", 3L << 20), (resized, after.State, after.Disks[0].LengthBytes));
+        Assert.Equal((3L << 20, 3L << 20), (new FileInfo(At("a")).Length, new FileInfo(At("b")).Length));
         Assert.Equal(0, code);
         int[] codes = await Task.WhenAll(primary, standby).WaitAsync(s_patience, TestContext.Current.CancellationToken);
         Assert.Equal([0, 0], codes);

@@ -28,6 +28,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
     private ulong _epoch;
     private ulong _stamp = 1;
     private bool _isReadingRange;
+    private long _sizeAhead = inner.LengthBytes; // once everything that was submitted is done
 
     /// <summary>Which disk of the machine it is, in the machine's order.</summary>
     public int Disk => disk;
@@ -136,30 +137,46 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
 
     private void Pass(BlockRequest request)
     {
-        if (request.Operation == BlockOperation.Read || !WillBeTaken(request))
+        bool isResize = request.Operation == BlockOperation.Resize;
+        if (isResize && _observer is not null && _epoch == 0)
         {
-            Inner.Submit(request);
+            request.Complete(BlockStatus.Unsupported); // the full copy goes by the sizes that both sides began with
             return;
         }
 
-        if (request.Operation != BlockOperation.Flush)
+        bool isChange = request.Operation != BlockOperation.Read && WillBeTaken(request);
+        bool isTagged = _observer is not null && isChange;
+        if (isChange && isResize)
+        {
+            Changes.Resize(request.LengthBytes);
+        }
+        else if (isChange && request.Operation != BlockOperation.Flush)
         {
             Changes.Mark(request.OffsetBytes, request.LengthBytes, _stamp);
         }
 
-        if (_observer is null)
+        if (!isTagged && !isResize)
         {
             Inner.Submit(request);
             return;
         }
 
-        _observer.OnTagged(disk, _epoch, request);
+        if (isTagged)
+        {
+            _observer!.OnTagged(disk, _epoch, request);
+        }
+
+        if (isResize && WillBeTaken(request))
+        {
+            _sizeAhead = request.LengthBytes;
+        }
+
         if (!_idle.TryPop(out TaggedRequest? tagged))
         {
             tagged = new TaggedRequest(this);
         }
 
-        Inner.Submit(tagged.Begin(request, _observer));
+        Inner.Submit(tagged.Begin(request, isTagged ? _observer : null));
     }
 
     /// <summary>
@@ -185,8 +202,13 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
         }
 
         long length = request.LengthBytes;
+        if (request.Operation == BlockOperation.Resize)
+        {
+            return CanResize && length > 0 && request.OffsetBytes == 0;
+        }
+
         return !IsReadOnly && length > 0 && request.OffsetBytes >= 0
-            && length <= LengthBytes && request.OffsetBytes <= LengthBytes - length
+            && length <= _sizeAhead && request.OffsetBytes <= _sizeAhead - length
             && (request.Operation != BlockOperation.Write || request.Buffer.Length == length);
     }
 
@@ -204,7 +226,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
             _below = new BlockRequest(OnCompleted);
         }
 
-        public BlockRequest Begin(BlockRequest above, IEpochTagObserver observer)
+        public BlockRequest Begin(BlockRequest above, IEpochTagObserver? observer)
         {
             _above = above;
             _observer = observer;
@@ -221,7 +243,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
             if (below.Status != BlockStatus.Ok)
             {
                 _filter.MarkFailed(below);
-                _observer!.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
+                _observer?.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
             }
 
             BlockStatus status = below.Status;
@@ -230,6 +252,11 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
             _observer = null;
             lock (_filter._lock)
             {
+                if (below.Operation == BlockOperation.Resize)
+                {
+                    _filter._sizeAhead = _filter.LengthBytes; // also when it failed
+                }
+
                 _filter._idle.Push(this);
             }
 

@@ -17,6 +17,9 @@ public sealed class FreezableDisk(IBlockDevice inner) : IBlockDevice
     /// <inheritdoc/>
     public bool IsReadOnly => inner.IsReadOnly;
 
+    /// <inheritdoc/>
+    public bool CanResize => inner.CanResize;
+
     /// <summary>A disk that looks like this one from <see cref="Freeze"/> on; thaw before it is disposed.</summary>
     /// <exception cref="BlockImageException">No place for its temporary file.</exception>
     public FrozenDisk NewFrozen() => new(this);
@@ -47,6 +50,14 @@ public sealed class FreezableDisk(IBlockDevice inner) : IBlockDevice
             lock (_lock)
             {
                 _frozen?.Preserve(request.OffsetBytes, request.LengthBytes);
+            }
+        }
+
+        if (request.Operation == BlockOperation.Resize && request.LengthBytes < LengthBytes)
+        {
+            lock (_lock)
+            {
+                _frozen?.Preserve(request.LengthBytes, LengthBytes - request.LengthBytes);
             }
         }
 

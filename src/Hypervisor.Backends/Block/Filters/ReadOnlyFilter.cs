@@ -7,6 +7,9 @@ public sealed class ReadOnlyFilter(IBlockDevice inner) : BlockFilter(inner)
     public override bool IsReadOnly => true;
 
     /// <inheritdoc/>
+    public override bool CanResize => false;
+
+    /// <inheritdoc/>
     public override void Submit(BlockRequest request)
     {
         if (request.Operation is BlockOperation.Read or BlockOperation.Flush)

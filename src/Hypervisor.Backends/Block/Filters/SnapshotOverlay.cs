@@ -51,12 +51,19 @@ public sealed class SnapshotOverlay : BlockFilter
     public override bool IsReadOnly => false;
 
     /// <inheritdoc/>
+    public override bool CanResize => false;
+
+    /// <inheritdoc/>
     public override void Submit(BlockRequest request)
     {
         long length = request.LengthBytes;
         if (request.Operation == BlockOperation.Flush)
         {
             request.Complete(BlockStatus.Ok); // what is thrown away at the end need not survive a power loss
+        }
+        else if (request.Operation == BlockOperation.Resize)
+        {
+            request.Complete(BlockStatus.Unsupported);
         }
         else if (length < 0 || length > LengthBytes
             || request.OffsetBytes < 0 || request.OffsetBytes > LengthBytes - length)
@@ -121,6 +128,7 @@ public sealed class SnapshotOverlay : BlockFilter
                 case BlockOperation.Discard:
                     return BlockStatus.Ok;
                 case BlockOperation.Flush:
+                case BlockOperation.Resize:
                 default:
                     return BlockStatus.Unsupported;
             }

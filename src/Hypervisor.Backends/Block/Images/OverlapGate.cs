@@ -118,6 +118,13 @@ internal sealed class OverlapGate(long granuleBytes)
         Check.That(request.OffsetBytes >= 0);
         Check.That(request.LengthBytes <= long.MaxValue - granuleBytes - request.OffsetBytes);
 
+        // A change of size overlaps everything, wherever it is.
+        if (request.Operation == BlockOperation.Resize)
+        {
+            (entry.FirstGranule, entry.EndGranule) = (0, long.MaxValue);
+            return entry;
+        }
+
         // A flush gets the empty range, which overlaps nothing.
         bool isFlush = request.Operation == BlockOperation.Flush;
         entry.FirstGranule = isFlush ? 0 : request.OffsetBytes / granuleBytes;

@@ -28,6 +28,8 @@ public sealed class RawImage : IBlockDevice
     private readonly Memory<byte>[] _bounceBuffers = [];
     private readonly Action<string> _report;
     private readonly ImageWorkers _workers;
+    private readonly bool _isRegularFile;
+    private long _lengthBytes; // changed by a resize, with no other request running
     private int _hasFailed; // reported once: a broken disk must not flood the log
 
     private RawImage(
@@ -36,7 +38,8 @@ public sealed class RawImage : IBlockDevice
         _path = path;
         _file = file;
         _report = report;
-        LengthBytes = facts.LengthBytes;
+        _lengthBytes = facts.LengthBytes;
+        _isRegularFile = facts.Kind == HostFileKind.Regular;
         IsReadOnly = isReadOnly;
         _alignment = isDirect ? facts.DirectAlignment : 1;
         if (isDirect)
@@ -52,7 +55,10 @@ public sealed class RawImage : IBlockDevice
     }
 
     /// <inheritdoc/>
-    public long LengthBytes { get; }
+    public long LengthBytes => Volatile.Read(ref _lengthBytes); // pairs with Resize, on a worker
+
+    /// <inheritdoc/>
+    public bool CanResize => _isRegularFile && !IsReadOnly;
 
     /// <inheritdoc/>
     public bool IsReadOnly { get; }
@@ -168,14 +174,31 @@ public sealed class RawImage : IBlockDevice
             return BlockStatus.ReadOnly;
         }
 
+        if (request.Operation == BlockOperation.Resize)
+        {
+            int unit = Math.Max(SectorBytes, _alignment);
+            bool isSize = request.LengthBytes > 0 && request.LengthBytes % unit == 0 && request.OffsetBytes == 0;
+            return !CanResize ? BlockStatus.Unsupported : isSize ? BlockStatus.Ok : BlockStatus.OutOfRange;
+        }
+
+        return IsInside(request) ? BlockStatus.Ok : BlockStatus.OutOfRange;
+    }
+
+    private bool IsInside(BlockRequest request)
+    {
         long length = request.LengthBytes;
-        bool isInside = length >= 0 && length <= LengthBytes
-            && request.OffsetBytes >= 0 && request.OffsetBytes <= LengthBytes - length;
-        return isInside ? BlockStatus.Ok : BlockStatus.OutOfRange;
+        long size = LengthBytes;
+        return length >= 0 && length <= size && request.OffsetBytes >= 0 && request.OffsetBytes <= size - length;
     }
 
     private BlockStatus Perform(BlockRequest request, int worker)
     {
+        bool hasRange = request.Operation is not (BlockOperation.Flush or BlockOperation.Resize);
+        if (hasRange && !IsInside(request))
+        {
+            return BlockStatus.OutOfRange; // the image has become smaller since it was submitted
+        }
+
         try
         {
             switch (request.Operation)
@@ -193,6 +216,11 @@ public sealed class RawImage : IBlockDevice
                     return BlockStatus.Ok; // a hint: a file system without holes keeps the bytes
                 case BlockOperation.WriteZeroes:
                     return WriteZeroes(request, worker);
+                case BlockOperation.Resize:
+                    RandomAccess.SetLength(_file, request.LengthBytes);
+                    HostFile.Flush(_file); // a size is no data that a later flush of the guest would cover
+                    Volatile.Write(ref _lengthBytes, request.LengthBytes); // read on any thread
+                    return BlockStatus.Ok;
                 default:
                     return BlockStatus.Unsupported;
             }

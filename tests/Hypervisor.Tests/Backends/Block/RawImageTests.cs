@@ -43,6 +43,82 @@ public sealed class RawImageTests : IDisposable
     }
 
     [Fact]
+    public void Resize_keeps_its_place_among_writes_and_what_it_adds_is_zero()
+    {
+        RawImage.Create(_path, Size);
+        using RawImage image = OpenWriter(isDirect: false);
+        using var disk = new BlockingBlockDevice(image);
+        disk.Write(0, Pattern(Size, 1));
+
+        Assert.Equal(BlockStatus.Ok, Resize(image, Size / 2));
+        Assert.Equal(BlockStatus.OutOfRange, disk.Write(Size / 2, new byte[512]));
+        Assert.Equal(BlockStatus.Ok, Resize(image, 2 * Size));
+        byte[] read = new byte[2 * Size];
+        Assert.Equal(BlockStatus.Ok, disk.Read(0, read));
+
+        Assert.Equal(2 * Size, new FileInfo(_path).Length);
+        Assert.Equal(Pattern(Size, 1)[..(Size / 2)], read[..(Size / 2)]);
+        Assert.Equal(0, read.AsSpan(Size / 2).IndexOfAnyExcept((byte)0) + 1);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-512)]
+    [InlineData(Size + 1)]
+    public void Resize_to_what_no_disk_has_is_refused(long lengthBytes)
+    {
+        RawImage.Create(_path, Size);
+        using RawImage image = OpenWriter(isDirect: false);
+
+        Assert.Equal(BlockStatus.OutOfRange, Resize(image, lengthBytes));
+        Assert.Equal(Size, image.LengthBytes);
+    }
+
+    [Fact]
+    public void Write_submitted_before_a_shrinking_was_done_does_not_make_the_image_bigger_again()
+    {
+        RawImage.Create(_path, Size);
+        using (RawImage image = OpenWriter(isDirect: false))
+        {
+            using var done = new CountdownEvent(2);
+            BlockStatus status = BlockStatus.Ok;
+            image.Submit(new BlockRequest(_ => done.Signal())
+            {
+                Operation = BlockOperation.Resize,
+                LengthBytes = Size / 2,
+            });
+            image.Submit(new BlockRequest(request =>
+            {
+                status = request.Status;
+                done.Signal();
+            })
+            {
+                Operation = BlockOperation.Write,
+                OffsetBytes = Size - 512,
+                LengthBytes = 512,
+                Buffer = new byte[512],
+            });
+            Assert.True(done.Wait(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken));
+            Assert.Equal(BlockStatus.OutOfRange, status);
+        }
+
+        Assert.Equal(Size / 2, new FileInfo(_path).Length);
+    }
+
+    private static BlockStatus Resize(RawImage image, long lengthBytes)
+    {
+        using var done = new ManualResetEventSlim();
+        var request = new BlockRequest(_ => done.Set())
+        {
+            Operation = BlockOperation.Resize,
+            LengthBytes = lengthBytes,
+        };
+        image.Submit(request);
+        Assert.True(done.Wait(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken));
+        return request.Status;
+    }
+
+    [Fact]
     public void Zeroed_and_discarded_ranges_read_as_zero_and_their_neighbours_stay()
     {
         RawImage.Create(_path, Size);

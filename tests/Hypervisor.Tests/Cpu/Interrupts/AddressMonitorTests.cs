@@ -187,7 +187,7 @@ public sealed unsafe class AddressMonitorTests
         vcpu.Monitor.Arm(ram.Base + 0x1000);
 
         Assert.False(vcpu.Monitor.TryWait(breaksOnInterrupt: false));
-        Assert.Equal(0, ram.States[1]);
+        Assert.Equal(0, ram.States[1] & (byte)PageState.Monitored);
     }
 
     [Fact]

@@ -98,6 +98,27 @@ public sealed class RamCopierTests : IDisposable
     }
 
     [Fact]
+    public void Pages_that_the_guest_gave_back_are_zero_on_both_sides_and_cost_memory_on_neither()
+    {
+        _ram.WritableBytes(100 * 4096, 64 * 4096).Fill(7);
+        Assert.True(_copier.CopyChanged(null, static _ => { }));
+        Assert.Equal(64, _copier.BeginRound());
+        Assert.True(_copier.CopyRound());
+        long held = _copier.Writer.Bytes;
+
+        _ram.Discard(100 * 4096, 64 * 4096);
+        Assert.Equal(64, _copier.Cut());
+        _ram.WritableBytes(120 * 4096, 1)[0] = 9; // meets the pending copy of a page without memory
+        Assert.True(_copier.CopyCut());
+
+        Assert.True(PageKernels.IsZero(_standby.ReadOnlyBytes(120 * 4096, 4096)));
+        Assert.False(_standby.HasMemory(121 * 4096, 43 * 4096) || _standby.HasMemory(100 * 4096, 20 * 4096));
+        Assert.False(_ram.HasMemory(121 * 4096, 43 * 4096) || _ram.HasMemory(100 * 4096, 20 * 4096));
+        Assert.False(_ram.HasMemory(0, 100 * 4096) || _standby.HasMemory(164 * 4096, (Pages - 164) * 4096L));
+        Assert.InRange(_copier.Writer.Bytes - held, 1, 64);
+    }
+
+    [Fact]
     public void Full_copy_and_rounds_reach_the_state_of_the_cut()
     {
         _standby.WritableBytes(0, Pages * 4096).Fill(0xEE);

@@ -101,14 +101,67 @@ public sealed class EpochJournalTests
     }
 
     [Fact]
+    public void Rule_24_disk_that_changes_its_size_has_that_of_a_whole_epoch_after_a_crash_at_every_step()
+    {
+        long[] sizes = [DiskBytes, 32, 128];
+        for (int steps = 0; steps < 60; steps++)
+        {
+            foreach (SimDisk disk in _disks)
+            {
+                disk.Resize(DiskBytes);
+                disk.WriteZeroes(0, DiskBytes);
+                disk.Flush();
+            }
+
+            EpochJournal journal = NewJournal();
+            StagedEpoch[] epochs =
+            [
+                Epoch(1, Write(0, 48, 1), Resize(0, sizes[1]), Write(1, 16, 1)),
+                Epoch(2, Resize(0, sizes[2]), Write(0, 96, 2), Write(1, 16, 2)),
+            ];
+            _crash.Set(steps);
+            try
+            {
+                foreach (StagedEpoch epoch in epochs)
+                {
+                    journal.Append(epoch, isDurable: true);
+                    journal.Apply(epoch, static _ => { });
+                }
+            }
+            catch (CrashPoint.CrashedException)
+            {
+            }
+
+            _crash.Clear();
+            LosePower();
+            NewJournal(isFresh: false).Recover();
+
+            int whole = _disks[1].Bytes[16];
+            Assert.Equal(sizes[whole], _disks[0].LengthBytes);
+            Assert.Equal(whole == 2 ? 2 : 0, whole == 2 ? _disks[0].Bytes[96] + _disks[0].Bytes[48] : 0);
+        }
+    }
+
+    [Fact]
+    public void Record_outside_a_disk_that_nobody_resized_is_an_error()
+    {
+        EpochJournal journal = NewJournal();
+        journal.Append(Epoch(1, Write(0, 48, 1)), isDurable: true);
+        _disks[0].Resize(32);
+
+        Assert.Throws<IOException>(() => NewJournal(isFresh: false).Recover());
+        Assert.Equal(32, _disks[0].LengthBytes);
+    }
+
+    [Fact]
     public void Rule_20_replay_may_be_repeated()
     {
         EpochJournal journal = NewJournal();
         journal.Append(Epoch(1, Write(0, 0, 1), Write(0, 16, 1)), isDurable: true);
         journal.Append(Epoch(2, Write(0, 0, 2), Zeroes(0, 16)), isDurable: true);
 
-        new JournalScan(_first).Replay(_disks);
-        new JournalScan(_first).Replay(_disks);
+        new JournalScan(_first).Replay(_disks, []);
+        new JournalScan(_first).Replay(_disks, []);
 
         Assert.Equal(2, _disks[0].Bytes[0]);
         Assert.Equal(0, _disks[0].Bytes[16]);
@@ -258,6 +311,14 @@ public sealed class EpochJournalTests
 
     private static DiskWriteMessage Zeroes(ushort disk, long offset)
         => Without(BlockOperation.WriteZeroes, disk, offset);
+
+    private static DiskWriteMessage Resize(ushort disk, long lengthBytes) => new()
+    {
+        Disk = disk,
+        Operation = BlockOperation.Resize,
+        OffsetBytes = 0,
+        LengthBytes = lengthBytes,
+    };
 
     private static DiskWriteMessage Without(BlockOperation operation, ushort disk, long offset)
         => new() { Disk = disk, Operation = operation, OffsetBytes = offset, LengthBytes = 16 };

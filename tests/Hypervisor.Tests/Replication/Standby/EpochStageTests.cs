@@ -54,6 +54,44 @@ public sealed class EpochStageTests
         Assert.Equal(200, _stage.NextToCommit()!.CapturedNanos);
     }
 
+    [Fact]
+    public void Rule_24_range_behind_the_old_end_of_a_disk_fits_after_its_resize_and_not_before()
+    {
+        long end = RecordedPrimary.Machine.Disks[0].LengthBytes;
+        _stage.Reset(epochsInFlightMax: 2);
+
+        string? early = EndOf(1, Change(BlockOperation.WriteZeroes, end, 512));
+        _stage.Reset(epochsInFlightMax: 2);
+        string? grown = EndOf(
+            1, Change(BlockOperation.Resize, 0, end + 512), Change(BlockOperation.WriteZeroes, end, 512));
+        string? next = EndOf(2, Change(BlockOperation.WriteZeroes, end, 512));
+        string? odd = EndOf(3, Change(BlockOperation.Resize, 0, end + 1));
+
+        Assert.Contains($"disk 0 has {end} bytes", early);
+        Assert.Null(grown);
+        Assert.Null(next);
+        Assert.Contains($"to {end + 1} bytes", odd);
+        Assert.True(_stage.NextToCommit()!.HasFlush); // durable before anybody is told
+    }
+
+    private static DiskWriteMessage Change(BlockOperation operation, long offset, long length)
+        => new() { Disk = 0, Operation = operation, OffsetBytes = offset, LengthBytes = length };
+
+    private string? EndOf(ulong number, params DiskWriteMessage[] writes)
+    {
+        var same = new StagedEpoch();
+        same.Begin(number);
+        for (int i = 0; i < writes.Length; i++)
+        {
+            writes[i].Epoch = number;
+            writes[i].Order = (uint)i;
+            Assert.Null(_stage.Park(writes[i], nowNanos: 1));
+            same.Add(writes[i]);
+        }
+
+        return _stage.End(End(same));
+    }
+
     private void Commit(ulong number, long stageNanos, long journalNanos)
     {
         var empty = new StagedEpoch();

@@ -68,6 +68,61 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
+    public void Rule_24_resize_is_shown_in_its_place_and_counts_for_what_is_submitted_after_it()
+    {
+        var sim = new SimDisk(DiskBytes);
+        var filter = new EpochTagFilter(sim, 3);
+        filter.Observe(_replica, epoch: 1, stamp: 2);
+
+        filter.Submit(Resized(DiskBytes / 2));
+        filter.Submit(new BlockRequest(_ => { })
+        {
+            Operation = BlockOperation.WriteZeroes,
+            OffsetBytes = DiskBytes - 512, // outside by then, so it changes no disk
+            LengthBytes = 512,
+        });
+        filter.Submit(Resized(DiskBytes));
+        sim.CompleteAll();
+
+        Assert.Equal([(3, 1ul, BlockOperation.Resize), (3, 1ul, BlockOperation.Resize)], _replica.Tags);
+        Assert.Equal(DiskBytes, filter.LengthBytes);
+    }
+
+    [Fact]
+    public void Resize_that_fails_below_is_told_and_counts_for_nothing()
+    {
+        var sim = new SimDisk(DiskBytes) { IsImmediate = true };
+        sim.NextStatuses.Enqueue(BlockStatus.IoError);
+        var filter = new EpochTagFilter(sim, 3);
+        filter.Observe(_replica, epoch: 1, stamp: 2);
+
+        filter.Submit(Resized(512));
+        filter.Submit(new BlockRequest(_ => { })
+        {
+            Operation = BlockOperation.WriteZeroes,
+            OffsetBytes = DiskBytes - 512,
+            LengthBytes = 512,
+        });
+
+        Assert.Equal((3, BlockOperation.Resize, BlockStatus.IoError), Assert.Single(_replica.Failures));
+        Assert.Equal(BlockOperation.WriteZeroes, _replica.Tags[^1].Item3);
+    }
+
+    [Fact]
+    public void Resize_in_the_full_copy_is_refused()
+    {
+        var sim = new SimDisk(DiskBytes) { IsImmediate = true };
+        var filter = new EpochTagFilter(sim, 0);
+        filter.Observe(_replica, epoch: 0, stamp: 2);
+        BlockRequest request = Resized(2 * DiskBytes);
+
+        filter.Submit(request);
+
+        Assert.Equal((BlockStatus.Unsupported, DiskBytes), (request.Status, sim.LengthBytes));
+        Assert.Empty(_replica.Tags);
+    }
+
+    [Fact]
     public void Failure_below_is_told()
     {
         _filter.Observe(_replica, epoch: 1, stamp: 2);
@@ -77,6 +132,9 @@ public sealed class EpochTagFilterTests : IDisposable
 
         Assert.Equal((3, BlockOperation.Write, BlockStatus.IoError), Assert.Single(_replica.Failures));
     }
+
+    private static BlockRequest Resized(long lengthBytes)
+        => new(_ => { }) { Operation = BlockOperation.Resize, LengthBytes = lengthBytes };
 
     [Fact]
     public void Nothing_is_shown_once_observing_stops()
