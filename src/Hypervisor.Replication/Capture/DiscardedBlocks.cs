@@ -35,7 +35,8 @@ internal sealed class DiscardedBlocks(long diskBytes)
 
         // A discard takes in the blocks that it touches; anything else restores those that it covers.
         long first = (isDiscard ? offsetBytes : offsetBytes + BlockBytes - 1) / BlockBytes;
-        long last = isDiscard || end >= diskBytes ? Math.Min(end - 1, diskBytes - 1) / BlockBytes : (end / BlockBytes) - 1;
+        bool endsWhole = isDiscard || end >= diskBytes;
+        long last = endsWhole ? Math.Min(end - 1, diskBytes - 1) / BlockBytes : (end / BlockBytes) - 1;
         for (long block = first; block <= last; block++)
         {
             _blocks[(int)block] = isDiscard;
