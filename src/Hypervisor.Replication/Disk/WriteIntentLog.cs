@@ -104,9 +104,9 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     {
         lock (_lock)
         {
-            if (_file is null)
+            if (_file is null || offsetBytes < 0)
             {
-                return true; // no pair: nobody is going to ask
+                return true; // no pair: nobody is going to ask; or the image refuses it
             }
 
             bool isDurable = true;

@@ -40,7 +40,7 @@ public sealed partial class PrimarySession
         {
             if (range.Disk < _setup.Disks.Count)
             {
-                _setup.Disks[range.Disk].Changes.Mark(range.OffsetBytes, range.LengthBytes, plan.BaseStamp);
+                _setup.Disks[range.Disk].MarkDoubtful(range.OffsetBytes, range.LengthBytes, plan.BaseStamp);
             }
         }
 

@@ -12,9 +12,9 @@ internal sealed partial class StandbyWorker
         // Before the journal is replayed to them (rule 44).
         bool isTouched = StateFolder.IsOlderThan(_setup.StateFolder, _setup.ImagesWritten());
         (ulong incarnation, ulong epoch) = _journal.Recover();
-        if (isTouched)
+        if (isTouched || epoch > 0)
         {
-            ForgetIntents();
+            ForgetIntents(); // of a primary whose disks an older journal was replayed to they are not true
         }
 
         if (StandbyMark.Load(_markPath) is not { } mark)

@@ -1,5 +1,7 @@
 using System;
 using System.IO;
+using System.Text;
+using Hypervisor.Core.Host;
 
 namespace Hypervisor.Replication.Session;
 
@@ -39,7 +41,7 @@ public static class StateFolder
         string path = Path.Combine(folder, Node);
         if (!File.Exists(path))
         {
-            File.WriteAllText(path, $"{Guid.NewGuid()}");
+            DurableFile.Replace(path, Encoding.UTF8.GetBytes($"{Guid.NewGuid()}"));
         }
 
         return Guid.TryParse(File.ReadAllText(path), out Guid node)

@@ -17,7 +17,9 @@ internal static class HelloCheck
     {
         MachineIdentity theirs = hello.Machine;
         MachineIdentity ours = options.Machine;
-        return Compare("VM UUID", theirs.VmId, ours.VmId, isAny: ours.VmId == Guid.Empty)
+        // A folder that was copied with the disks makes two halves one at the witness: both would be the runner.
+        return (hello.Node != options.Node ? null : Refuse("node", hello.Node, $"{options.Node}, must be another one"))
+            ?? Compare("VM UUID", theirs.VmId, ours.VmId, isAny: ours.VmId == Guid.Empty)
             ?? Compare("pair UUID", theirs.PairId, ours.PairId, isAny: ours.PairId == Guid.Empty)
             ?? Compare("machine model", theirs.MachineModel, ours.MachineModel, isAny: ours.MachineModel.Length == 0)
             ?? Compare("CPU model", theirs.CpuModel, ours.CpuModel, isAny: ours.CpuModel.Length == 0)

@@ -64,6 +64,15 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
         }
     }
 
+    /// <summary>A range counts as changed, for who has it otherwise. While nobody observes.</summary>
+    public void MarkDoubtful(long offsetBytes, long lengthBytes, ulong stamp)
+    {
+        lock (_lock)
+        {
+            Changes.Mark(offsetBytes, lengthBytes, stamp);
+        }
+    }
+
     /// <summary>Ends tagging: everything passes unseen, with the stamp of the epoch that was open.</summary>
     public void StopObserving()
     {

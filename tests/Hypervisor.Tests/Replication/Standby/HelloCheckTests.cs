@@ -23,14 +23,26 @@ public sealed class HelloCheckTests
     }
 
     [Fact]
+    public void Rule_27_standby_that_is_the_primarys_node_at_the_witness_refuses_it()
+    {
+        var node = Guid.NewGuid();
+
+        RefusalMessage refusal = Assert.IsType<RefusalMessage>(
+            Check(Compressions.None, Compressions.None, node, node));
+
+        Assert.Equal(("node", $"{node}"), (refusal.Field, refusal.PrimaryValue));
+    }
+
+    [Fact]
     public void Any_common_way_to_compress_is_enough()
         => Assert.Null(Check(Compressions.None | Compressions.Zstd, Compressions.None | Compressions.Lz4));
 
-    private static RefusalMessage? Check(Compressions offered, Compressions taken)
+    private static RefusalMessage? Check(
+        Compressions offered, Compressions taken, Guid? primary = null, Guid? standby = null)
     {
         var hello = new HelloMessage
         {
-            Node = Guid.NewGuid(),
+            Node = primary ?? Guid.NewGuid(),
             Generation = 1,
             LeaseNanos = 600_000_000,
             EpochsInFlightMax = 2,
@@ -39,7 +51,7 @@ public sealed class HelloCheckTests
         };
         var options = new StandbyOptions
         {
-            Node = Guid.NewGuid(),
+            Node = standby ?? Guid.NewGuid(),
             Machine = RecordedPrimary.Machine,
             Compressions = taken,
         };
