@@ -9,4 +9,7 @@ internal interface IWitness
 {
     /// <summary>Reads or swaps the record. Blocks, for a bounded time; for a thread of its own.</summary>
     WitnessAnswer Ask(in WitnessRequest request);
+
+    /// <summary>The last failure in words, for people; empty when there was none. For whoever asked.</summary>
+    string LastError { get; }
 }

@@ -73,7 +73,8 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
 
         _capture = new CaptureThread(setup, _meter, isRunning: won is not null);
         _witness = new WitnessWorker(
-            witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)));
+            witness, answer => Post(new PrimaryEvent(PrimaryEventKind.Witness, Answer: answer)),
+            setup.Events.OnState);
         _connector = new Connector(
             setup,
             peer => Post(new PrimaryEvent(PrimaryEventKind.Connected, Source: peer)),

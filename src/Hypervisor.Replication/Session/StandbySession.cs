@@ -71,7 +71,8 @@ public sealed partial class StandbySession : IStandbyActions, ILinkEvents, IDisp
         _worker.TellRestored(_core);
 
         _witness = new WitnessWorker(
-            witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)));
+            witness, answer => Post(new StandbyEvent(StandbyEventKind.Witness, Answer: answer)),
+            setup.Events.OnState);
         _gate = new HandshakeGate(
             setup.Security,
             setup.HandshakeTimeMax,

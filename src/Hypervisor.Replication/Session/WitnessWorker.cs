@@ -10,12 +10,18 @@ internal sealed class WitnessWorker : IDisposable
     private readonly IWitness _witness;
     private readonly Action<WitnessAnswer> _post;
     private readonly Inbox<Question> _questions = new();
+    private readonly Action<string> _tell;
     private readonly Thread _thread;
+    private string _told = ""; // the failure that people know of; a witness that is away is asked again and again
 
-    /// <summary>Starts the thread. <paramref name="post"/> is called on it.</summary>
-    public WitnessWorker(IWitness witness, Action<WitnessAnswer> post)
+    /// <summary>Starts the thread. Both are called on it.</summary>
+    /// <param name="witness">Whom to ask.</param>
+    /// <param name="post">Takes each answer.</param>
+    /// <param name="tell">Takes a line for people when the witness fails in a new way, or answers again.</param>
+    public WitnessWorker(IWitness witness, Action<WitnessAnswer> post, Action<string> tell)
     {
         _witness = witness;
+        _tell = tell;
         _post = post;
         _thread = new Thread(Run) { Name = "witness", IsBackground = true };
         _thread.Start();
@@ -45,8 +51,20 @@ internal sealed class WitnessWorker : IDisposable
                     return;
                 }
 
-                _post(_witness.Ask(question.Request));
+                WitnessAnswer answer = _witness.Ask(question.Request);
+                Tell(answer.Outcome);
+                _post(answer);
             }
+        }
+    }
+
+    private void Tell(WitnessOutcome outcome)
+    {
+        string failure = outcome == WitnessOutcome.Unreachable ? _witness.LastError : "";
+        if (failure != _told)
+        {
+            _told = failure;
+            _tell(failure.Length == 0 ? "the witness answers again" : $"not answered: {failure}");
         }
     }
 }
