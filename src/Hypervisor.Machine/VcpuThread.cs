@@ -22,7 +22,7 @@ internal sealed class VcpuThread : IDisposable
     private readonly Action _onIdle;
     private readonly Thread _thread;
     private readonly IdleWait _wake;
-    private readonly ManualResetEventSlim _parkedSignal = new(false);
+    private readonly IdleWait _parked = new(null); // whoever pauses waits here
     private int _phase = Running;
     private bool _wasIdle;
     private volatile bool _isPaused;
@@ -63,7 +63,6 @@ internal sealed class VcpuThread : IDisposable
     /// <summary>Begins a pause; follow with <see cref="WaitParked"/>.</summary>
     internal void RequestPause()
     {
-        _parkedSignal.Reset();
         _isPaused = true;
         _wasIdle = Interlocked.CompareExchange(ref _phase, Parked, Idle) == Idle;
         if (!_wasIdle)
@@ -75,9 +74,10 @@ internal sealed class VcpuThread : IDisposable
     /// <summary>Waits until the vCPU stands at an instruction boundary.</summary>
     internal void WaitParked()
     {
-        if (!_wasIdle && Volatile.Read(ref _phase) != Parked) // pairs with Park
+        // Again, if what ended the wait is left over from a pause that saw the phase before it had to wait.
+        while (!_wasIdle && Volatile.Read(ref _phase) != Parked) // pairs with Park
         {
-            _parkedSignal.Wait();
+            _parked.Wait();
         }
     }
 
@@ -113,7 +113,7 @@ internal sealed class VcpuThread : IDisposable
     {
         Stop();
         _wake.Dispose();
-        _parkedSignal.Dispose();
+        _parked.Dispose();
     }
 
     private void Run()
@@ -155,7 +155,7 @@ internal sealed class VcpuThread : IDisposable
         {
             if (Interlocked.Exchange(ref _phase, Parked) != Parked)
             {
-                _parkedSignal.Set();
+                _parked.Set();
             }
 
             _wake.Wait();
