@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.IO;
 using Hypervisor.Backends.Block;
 
 namespace Hypervisor.Simulation;
@@ -10,6 +11,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     private readonly long _stepMicrosMax = world.Prng.Next(300, 2000);
     private int _loop;
     private long _lastCompletion;
+    private long _slowUntil;
 
     public ToyMachine Machine { get; } = new();
 
@@ -22,6 +24,12 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
 
     /// <summary>A write, discard, write-zeroes or flush, at the moment at which it gets its tag.</summary>
     public required Action<ToyRequest> OnTagged { get; init; }
+
+    /// <summary>A disk refused a request, which the guest tries again.</summary>
+    public Action<ToyRequest> OnFailed { get; init; } = static _ => { };
+
+    /// <summary>Requests take long for a while.</summary>
+    public void SlowDown(long nanos) => _slowUntil = world.Now + nanos;
 
     public void Run()
     {
@@ -134,6 +142,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         // In order of submission: more order than a disk gives, except where requests overlap. Slow now and then.
         long delay = world.Prng.OneIn(20) ? world.Prng.Micros(1000, 30_000) : world.Prng.Micros(50, 1500);
+        delay += world.Now < _slowUntil ? delay * 10 : 0;
         long due = world.Now + delay;
         foreach (ToyRequest other in Machine.InFlight)
         {
@@ -169,6 +178,27 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
             }
         }
 
+        try
+        {
+            Perform(request);
+        }
+        catch (IOException)
+        {
+            OnFailed(request);
+            node.Post(world.Prng.Micros(500, 3000), () => Complete(request));
+            return;
+        }
+
+        if (isTaggedAtCompletion)
+        {
+            OnTagged(request);
+        }
+
+        Machine.Complete(request, Submit, Print);
+    }
+
+    private void Perform(ToyRequest request)
+    {
         SimDisk disk = disks[request.Disk];
         long offset = request.Sector * SimDisk.SectorBytes;
         switch (request.Operation)
@@ -183,13 +213,6 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
                 disk.WriteZeroes(offset, request.Count * SimDisk.SectorBytes);
                 break;
         }
-
-        if (isTaggedAtCompletion)
-        {
-            OnTagged(request);
-        }
-
-        Machine.Complete(request, Submit, Print);
     }
 
     private void Print(byte[] bytes) => OnPrint(Machine.ConsoleBytes - bytes.Length, bytes);

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Epochs;
@@ -38,6 +39,11 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     public SimLink? Link => _link;
 
+    public ReadOnlySpan<SimDisk> Disks => _disks;
+
+    /// <summary>The next request of the guest fails, once.</summary>
+    public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = IsUp && _guest.IsRunning;
+
     protected override long NextDeadline => _core.NextDeadlineNanos;
 
     public void Start()
@@ -53,6 +59,11 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         {
             OnPrint = Print,
             OnTagged = Tag,
+            OnFailed = request =>
+            {
+                _changes.Mark(request); // the other side may have it, of an epoch that is committed meanwhile
+                _core.OnFailure("simulated disk error", Clock);
+            },
         };
         Post(0, () => _core.Start(Clock));
         Post(World.Prng.Micros(1000, 5000), Connect);
@@ -63,6 +74,11 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         World.Trace(Name, isPowerLost ? "loses power" : "dies");
         BeDown();
         _guest.Stop();
+        foreach (SimDisk disk in _disks)
+        {
+            disk.FailsNext = false;
+        }
+
         if (_link is not null && isPowerLost)
         {
             _link.Vanish(this);

@@ -18,19 +18,25 @@ internal static class Simulator
     /// <param name="seed">All chance of the run.</param>
     /// <param name="trace">Who wants to read along.</param>
     /// <param name="scrubbing">What is scrubbed.</param>
-    /// <param name="withSwitchOver">Whether somebody asks for a planned switch-over as well.</param>
+    /// <param name="extras">What the schedule has besides.</param>
     public static RunResult Run(
         ulong seed,
         Action<string>? trace = null,
         Scrubbing scrubbing = Scrubbing.None,
-        bool withSwitchOver = false)
+        Extras extras = Extras.None)
     {
         var world = new World(seed, trace);
-        var universe = new Universe(world);
+        var universe = new Universe(world, extras);
+        bool withSwitchOver = extras.HasFlag(Extras.SwitchOver);
         var faults = new Faults(universe, FaultsNanos);
         RuleViolationException? violation = null;
         try
         {
+            if (extras.HasFlag(Extras.LyingDisks))
+            {
+                universe.Standby.Lie();
+            }
+
             universe.Standby.Start();
             universe.Primary.Start();
             if (scrubbing != Scrubbing.Decayed)
@@ -76,7 +82,9 @@ internal static class Simulator
             universe.Standby.IsLive,
             universe.Primary.Core.State == PrimaryState.HandedOver,
             faults.Happened,
-            universe.Primary.SoundScrubs);
+            universe.Primary.SoundScrubs,
+            universe.Standby.DoubtsEnded,
+            universe.Standby.DoubtsConfirmed);
     }
 
     private static void PlanScrubs(Universe universe, Scrubbing scrubbing)
@@ -128,6 +136,19 @@ internal static class Simulator
         if (primary.State == PrimaryState.Ended && standby.State == StandbyState.Live)
         {
             throw new RuleViolationException(30, "the guest ended on purpose, and the standby went live");
+        }
+
+        if (universe.Primary.IsUp && universe.Primary.Guest.IsRunning)
+        {
+            universe.Primary.Guest.CheckBelieved("the primary");
+            universe.Outside.CheckRecords("the primary", universe.Primary.Disks[0].Bytes);
+        }
+
+        bool isPair = universe.Primary.IsUp && primary.State == PrimaryState.Protected
+            && universe.Standby.IsUp && standby.State == StandbyState.Protecting;
+        if (isPair && universe.Standby.IsDoubtful)
+        {
+            throw new RuleViolationException(25, "protection goes on, and a doubt about the copy was not settled");
         }
 
         if (withSwitchOver)

@@ -32,6 +32,7 @@ internal sealed partial class StandbyNode
         if (isPowerLost)
         {
             LosePower();
+            _isDoubtful |= _disks[0].IsLying;
         }
 
         CheckDisks(isPowerLost);
@@ -104,10 +105,24 @@ internal sealed partial class StandbyNode
         }
 
         journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        (ulong incarnation, ulong epoch) = journal.Recover();
+        ulong incarnation, epoch;
+        try
+        {
+            (incarnation, epoch) = journal.Recover();
+        }
+        catch (IOException) when (_isDoubtful)
+        {
+            return; // found: it does not start
+        }
+
         if (incarnation == _marked.Incarnation && epoch > _marked.Epoch)
         {
             _marked = _marked with { Epoch = epoch };
+        }
+
+        if (_isDoubtful)
+        {
+            return;
         }
 
         if (_isLive)

@@ -46,7 +46,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
         ConcurrentBag<string> failures = [];
         Parallel.For(0, SwitchOvers, index =>
         {
-            RunResult result = Simulator.Run(FirstSeed + (ulong)index, withSwitchOver: true);
+            RunResult result = Simulator.Run(FirstSeed + (ulong)index, extras: Extras.SwitchOver);
             if (result.HandedOver)
             {
                 Interlocked.Increment(ref handedOver);
@@ -69,7 +69,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(7207)]
     [InlineData(37239)]
     public void Switch_over_that_found_something_once_is_quiet(ulong seed)
-        => Assert.Null(Simulator.Run(seed, withSwitchOver: true).Violation);
+        => Assert.Null(Simulator.Run(seed, extras: Extras.SwitchOver).Violation);
 
     // 102: an answer of the witness for an earlier life. 740: a second crash of a recovered standby. 1093: a full
     // buffer. 1787: a planned end before the start. 7261: a second primary at a free standby. 12540: in flight when
