@@ -29,4 +29,10 @@ internal enum Extras
     /// let out once more what the standby let out already when it took over. Nothing else, and nothing that differs.
     /// </summary>
     ClockJumps = 8,
+
+    /// <summary>
+    /// After a takeover the former primary comes back as the standby of the other half, with its disks as they are and
+    /// what its write-intent logs say; and so on. A power loss takes from a primary's disks what was not flushed.
+    /// </summary>
+    Returns = 16,
 }

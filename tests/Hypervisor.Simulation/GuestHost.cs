@@ -31,6 +31,9 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     /// <summary>Requests take long for a while.</summary>
     public void SlowDown(long nanos) => _slowUntil = world.Now + nanos;
 
+    /// <summary>Whether a change may reach the disk already.</summary>
+    public Func<ToyRequest, bool> MayChange { get; init; } = static _ => true;
+
     public void Run()
     {
         IsRunning = true;
@@ -58,6 +61,11 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         foreach (ToyRequest request in Machine.InFlight)
         {
+            if (!isTaggedAtCompletion)
+            {
+                OnTagged(request);
+            }
+
             Start(request);
         }
     }
@@ -176,6 +184,12 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
                 node.Post(world.Prng.Micros(50, 200), () => Complete(request));
                 return;
             }
+        }
+
+        if (request.Operation != BlockOperation.Flush && !MayChange(request))
+        {
+            node.Post(world.Prng.Micros(50, 500), () => Complete(request));
+            return;
         }
 
         try

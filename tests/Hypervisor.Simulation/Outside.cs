@@ -10,6 +10,7 @@ namespace Hypervisor.Simulation;
 internal sealed class Outside(World world, bool mayRepeat)
 {
     private readonly List<byte> _seen = [];
+    private ulong _oldestRecord;
     private ulong _liveGeneration;
     private string _liveNode = "";
 
@@ -48,8 +49,10 @@ internal sealed class Outside(World world, bool mayRepeat)
     }
 
     /// <summary>A guest that is powered on again prints from the start.</summary>
-    public void Restart()
+    /// <param name="record">The last record on its disk: what is before is not looked at.</param>
+    public void Restart(ulong record)
     {
+        _oldestRecord = record + 1;
         _seen.Clear();
         SafeRecord = 0;
     }
@@ -110,7 +113,8 @@ internal sealed class Outside(World world, bool mayRepeat)
     /// <summary>Every record that was called safe is on the disk (rule 19).</summary>
     public void CheckRecords(string where, ReadOnlySpan<byte> disk)
     {
-        ulong oldest = SafeRecord > ToyMachine.LogSlots ? SafeRecord - ToyMachine.LogSlots + 1 : 1;
+        ulong kept = SafeRecord > ToyMachine.LogSlots ? SafeRecord - ToyMachine.LogSlots + 1 : 1;
+        ulong oldest = Math.Max(_oldestRecord, kept);
         for (ulong record = oldest; record <= SafeRecord; record++)
         {
             int slot = (int)(record % ToyMachine.LogSlots);

@@ -16,7 +16,8 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private readonly List<(ulong Epoch, long Offset, byte[] Bytes)> _outbox = [];
     private PrimaryCore _core = null!;
     private GuestHost _guest = null!;
-    private ToyChanges _changes = new();
+    private ToyChanges _changes = null!;
+    private ResyncPlan _plan;
     private CopyJob? _copy;
     private SimLink? _link;
     private int _captureLife;
@@ -26,12 +27,21 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private bool _isDropping;
     private bool _hasStartedBefore;
 
-    public PrimaryNode(Universe universe)
-        : base(universe.World, "primary")
+    public PrimaryNode(Universe universe, SimHost host)
+        : base(universe.World, host.Name)
     {
         _universe = universe;
-        _disks = universe.NewDisks(new CrashPoint());
+        _disks = host.Disks;
+        Host = host;
+        Options = universe.Settings.Primary with { Node = host.Node };
     }
+
+    public SimHost Host { get; }
+
+    public PrimaryOptions Options { get; }
+
+    /// <summary>Whether the copy that is on its way, or was the last, compares everything.</summary>
+    public bool ComparesAll => _plan.DisksAfter is null;
 
     public PrimaryCore Core => _core;
 
@@ -48,24 +58,64 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     public void Start()
     {
+        _changes = Host.OpenIntents(this);
+        Begin();
+        if (_universe.HasReturns)
+        {
+            foreach (SimIntentLog log in Host.Intents)
+            {
+                log.Continue();
+            }
+
+            foreach (ReplicaPoint point in Host.KnownPoints())
+            {
+                _core.Restore(point);
+            }
+        }
+
+        Post(0, () => _core.Start(Clock));
+    }
+
+    /// <summary>The guest runs on this host already, in a process that was the standby until now.</summary>
+    public void Succeed(StandbyNode live)
+    {
+        _changes = live.Changes;
+        foreach (SimIntentLog log in Host.Intents)
+        {
+            log.Adopt(this);
+        }
+
+        byte[] state = live.Guest.Machine.Save();
+        live.Retire();
+        Begin();
+        _guest.Machine.Load(state, live.Guest.Machine.Ram);
+        _core.Succeed(live.Won, live.WonAt, Clock);
+        _guest.Run();
+        _guest.Reissue();
+    }
+
+    private bool IsTaggedAtCompletion => _universe.Settings.IsTaggedAtCompletion && !_universe.HasReturns;
+
+    private void Begin()
+    {
         BeUp();
         _outbox.Clear();
         _link = null;
         _copy = null;
-        _changes = new ToyChanges();
         _isTagging = _isHolding = _isDropping = false;
-        _core = new PrimaryCore(_universe.Settings.Primary, this);
-        _guest = new GuestHost(World, this, _disks, _universe.Settings.IsTaggedAtCompletion)
+        _core = new PrimaryCore(Options, this);
+        _guest = new GuestHost(World, this, _disks, IsTaggedAtCompletion)
         {
             OnPrint = Print,
             OnTagged = Tag,
+            MayChange = request => Host.Intents[request.Disk].TryPrepare(
+                request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes),
             OnFailed = request =>
             {
                 _changes.Mark(request); // the other side may have it, of an epoch that is committed meanwhile
                 _core.OnFailure("simulated disk error", Clock);
             },
         };
-        Post(0, () => _core.Start(Clock));
         Post(World.Prng.Micros(1000, 5000), Connect);
     }
 
@@ -74,9 +124,18 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         World.Trace(Name, isPowerLost ? "loses power" : "dies");
         BeDown();
         _guest.Stop();
-        foreach (SimDisk disk in _disks)
+        Host.ForgetErrors();
+        if (_universe.HasReturns)
         {
-            disk.FailsNext = false;
+            foreach (SimIntentLog log in Host.Intents)
+            {
+                log.Crash();
+            }
+
+            if (isPowerLost)
+            {
+                Host.LosePower();
+            }
         }
 
         if (_link is not null && isPowerLost)
@@ -142,6 +201,19 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     void IPrimaryActions.StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan)
     {
         ResyncPlan copied = plan;
+        if (_universe.HasReturns)
+        {
+            foreach (DiskRange range in welcome.Doubtful)
+            {
+                _changes.MarkDoubtful(range, plan.BaseStamp);
+            }
+
+            foreach (SimIntentLog log in Host.Intents)
+            {
+                log.Begin(new ReplicaPoint(plan.Incarnation, 0));
+            }
+        }
+
         int life = ++_captureLife;
         Post(0, () =>
         {
@@ -152,13 +224,14 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
             // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep
             // their order.
+            _plan = copied;
             _universe.History.Begin(_disks);
             _isTagging = true;
             _tag = 0;
             _changes.Stamp = copied.BaseStamp;
             _changes.TakeDirtyPages(_guest.Machine);
             _copy = new CopyJob(_guest, _disks, World.Prng, _changes, copied);
-            if (!_universe.Settings.IsTaggedAtCompletion)
+            if (!IsTaggedAtCompletion)
             {
                 foreach (ToyRequest request in _guest.Machine.InFlight)
                 {
@@ -192,6 +265,10 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
 
         _outbox.RemoveRange(0, count);
+        foreach (SimIntentLog log in Host.Intents)
+        {
+            log.Regions.Acknowledge(_plan.BaseStamp + epoch, new ReplicaPoint(_plan.Incarnation, epoch));
+        }
     }
 
     void IPrimaryActions.PassOutput()
@@ -232,8 +309,11 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     {
         World.Trace(Name, $"runs generation {generation}");
         _universe.Outside.GoLive(Name, generation);
-        _universe.Outside.Restart();
-        if (_hasStartedBefore)
+        if (_universe.HasReturns)
+        {
+            _guest.Machine.Boot(_disks, generation);
+        }
+        else if (_hasStartedBefore)
         {
             foreach (SimDisk disk in _disks)
             {
@@ -242,6 +322,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             }
         }
 
+        _universe.Outside.Restart(_guest.Machine.Record);
         _hasStartedBefore = true;
         _guest.Machine.Seed(World.Prng.Next());
         _guest.Run();

@@ -68,6 +68,7 @@ internal static class Program
         ulong epochs = 0;
         long events = 0;
         int scrubs = 0;
+        int returned = 0;
         int doubtsEnded = 0;
         int doubtsConfirmed = 0;
         for (int i = 0; i < schedules; i++)
@@ -78,6 +79,7 @@ internal static class Program
             epochs += result.Epochs;
             events += result.Events;
             scrubs += result.SoundScrubs;
+            returned += result.Returned;
             doubtsEnded += result.DoubtsEnded;
             doubtsConfirmed += result.DoubtsConfirmed;
             if (result.Violation is { } violation)
@@ -95,7 +97,7 @@ internal static class Program
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {scrubs} sound scrubs, "
-            + $"{handedOver} handed over, {doubtsEnded} doubts ended, {doubtsConfirmed} confirmed, "
+            + $"{handedOver} handed over, {doubtsEnded} doubts ended, {doubtsConfirmed} confirmed, {returned} returned, "
             + $"{failures} violations, "
             + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
         return failures == 0 ? 0 : 1;

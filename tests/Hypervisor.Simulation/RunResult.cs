@@ -13,6 +13,7 @@ namespace Hypervisor.Simulation;
 /// <param name="SoundScrubs">Scrubs that found everything the same.</param>
 /// <param name="DoubtsEnded">Scrubs that found a copy in doubt to be the same.</param>
 /// <param name="DoubtsConfirmed">Scrubs that found that it is not.</param>
+/// <param name="Returned">Former primaries whose copies were finished by what their logs say.</param>
 internal sealed record RunResult(
     ulong Seed,
     RuleViolationException? Violation,
@@ -23,4 +24,5 @@ internal sealed record RunResult(
     IReadOnlyList<Fault> Faults,
     int SoundScrubs,
     int DoubtsEnded,
-    int DoubtsConfirmed);
+    int DoubtsConfirmed,
+    int Returned);

@@ -28,13 +28,15 @@ internal static class Simulator
         var world = new World(seed, trace);
         var universe = new Universe(world, extras);
         bool withSwitchOver = extras.HasFlag(Extras.SwitchOver);
-        var faults = new Faults(universe, FaultsNanos);
+        long faultsNanos = universe.HasReturns ? 2 * FaultsNanos : FaultsNanos;
+        var faults = new Faults(universe, faultsNanos);
         RuleViolationException? violation = null;
         try
         {
             if (extras.HasFlag(Extras.LyingDisks))
             {
-                universe.Standby.Lie();
+                bool isPrimary = universe.HasReturns && world.Prng.OneIn(2);
+                (isPrimary ? universe.Primary.Host : universe.Standby.Host).Lie();
             }
 
             universe.Standby.Start();
@@ -50,10 +52,11 @@ internal static class Simulator
             }
 
             PlanScrubs(universe, scrubbing);
-            world.RunUntil(FaultsNanos);
+            PlanReturns(universe, faultsNanos + (SettleNanos / 4));
+            world.RunUntil(faultsNanos);
             if (faults.Happened.Count > 0 || withSwitchOver || scrubbing == Scrubbing.Decayed)
             {
-                world.RunUntil(FaultsNanos + SettleNanos);
+                world.RunUntil(faultsNanos + SettleNanos);
             }
 
             if (scrubbing == Scrubbing.Decayed)
@@ -84,7 +87,17 @@ internal static class Simulator
             faults.Happened,
             universe.Primary.SoundScrubs,
             universe.Standby.DoubtsEnded,
-            universe.Standby.DoubtsConfirmed);
+            universe.Standby.DoubtsConfirmed,
+            universe.Returned);
+    }
+
+    private static void PlanReturns(Universe universe, long endNanos)
+    {
+        World world = universe.World;
+        for (long at = 0; universe.HasReturns && at < endNanos; at += world.Prng.Micros(1000, 100_000))
+        {
+            world.At(at, universe.TrySwapRoles);
+        }
     }
 
     private static void PlanScrubs(Universe universe, Scrubbing scrubbing)
@@ -141,14 +154,24 @@ internal static class Simulator
         if (universe.Primary.IsUp && universe.Primary.Guest.IsRunning)
         {
             universe.Primary.Guest.CheckBelieved("the primary");
+        }
+
+        if (universe.Primary.IsUp && universe.Primary.Guest.IsRunning && !universe.Primary.Host.IsDoubtful)
+        {
             universe.Outside.CheckRecords("the primary", universe.Primary.Disks[0].Bytes);
         }
 
         bool isPair = universe.Primary.IsUp && primary.State == PrimaryState.Protected
             && universe.Standby.IsUp && standby.State == StandbyState.Protecting;
-        if (isPair && universe.Standby.IsDoubtful)
+        if (isPair && universe.Standby.Host.IsDoubtful)
         {
             throw new RuleViolationException(25, "protection goes on, and a doubt about the copy was not settled");
+        }
+
+        if (universe.HasReturns)
+        {
+            CheckNobodyHangs(universe, faults);
+            return;
         }
 
         if (withSwitchOver)

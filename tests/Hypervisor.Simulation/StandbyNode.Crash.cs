@@ -1,12 +1,16 @@
 using System;
 using System.IO;
+using System.Linq;
 using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
 /// <summary>Death of the standby, and what its disks and journal are then.</summary>
 internal sealed partial class StandbyNode
 {
+    private bool _isReturning; // it was the primary, and its logs say what it changed
+
     /// <summary>
     /// Dies in the middle of what it does; then its disks and journal are looked at as a restart would.
     /// </summary>
@@ -14,7 +18,7 @@ internal sealed partial class StandbyNode
     {
         World.Trace(Name, isPowerLost ? "loses power" : "dies");
         BeDown();
-        ForgetErrors();
+        Host.ForgetErrors();
         _guest.Stop();
         foreach (SimLink link in _links.Values)
         {
@@ -31,8 +35,7 @@ internal sealed partial class StandbyNode
         Interrupt(_underway);
         if (isPowerLost)
         {
-            LosePower();
-            _isDoubtful |= _disks[0].IsLying;
+            Host.LosePower();
         }
 
         CheckDisks(isPowerLost);
@@ -61,29 +64,30 @@ internal sealed partial class StandbyNode
         _crash.Clear();
     }
 
-    private void ForgetErrors()
+    /// <summary>Where the disks stand, as the product's worker finds it.</summary>
+    private void Restore(ulong epoch)
     {
-        foreach (SimDisk disk in _disks)
+        if (!_universe.HasReturns)
         {
-            disk.FailsNext = false;
+            _core.Restore(_marked, 0);
+            return;
         }
 
-        foreach (SimJournalStore store in _stores)
+        Changes = Host.OpenIntents(this);
+        if (epoch > 0)
         {
-            store.FailsNext = false;
-        }
-    }
-
-    private void LosePower()
-    {
-        foreach (SimDisk disk in _disks)
-        {
-            disk.LosePower();
+            Host.ForgetIntents();
         }
 
-        foreach (SimJournalStore store in _stores)
+        ReplicaPoint primary = Host.KnownPoints().LastOrDefault();
+        _isReturning = primary.IsKnown;
+        if (_isReturning)
         {
-            store.LosePower();
+            _core.Restore(primary, Host.PromotedGeneration, Host.Doubtful());
+        }
+        else
+        {
+            _core.Restore(_marked, Host.PromotedGeneration);
         }
     }
 
@@ -101,7 +105,7 @@ internal sealed partial class StandbyNode
         });
         if (isPowerLost)
         {
-            LosePower();
+            Host.LosePower();
         }
 
         journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
@@ -110,7 +114,7 @@ internal sealed partial class StandbyNode
         {
             (incarnation, epoch) = journal.Recover();
         }
-        catch (IOException) when (_isDoubtful)
+        catch (IOException) when (Host.IsDoubtful)
         {
             return; // found: it does not start
         }
@@ -120,7 +124,7 @@ internal sealed partial class StandbyNode
             _marked = _marked with { Epoch = epoch };
         }
 
-        if (_isDoubtful)
+        if (Host.IsDoubtful)
         {
             return;
         }

@@ -21,29 +21,10 @@ internal sealed partial class StandbyNode
         World.Trace(Name, $"byte {offset} of {(disk < 0 ? "RAM" : $"disk {disk}")} decays");
     }
 
-    /// <summary>Disks that lie lost power: what they hold is that of no epoch, and nothing says so but a scrub.</summary>
-    private bool _isDoubtful;
-
-    public bool IsDoubtful => _isDoubtful;
-
-    /// <summary>Its disks and its journal lie about flushes.</summary>
-    public void Lie()
-    {
-        foreach (SimDisk disk in _disks)
-        {
-            disk.IsLying = true;
-        }
-
-        foreach (SimJournalStore store in _stores)
-        {
-            store.IsLying = true;
-        }
-    }
-
     /// <summary>An operator who knows what happened compares everything, as soon as there is a pair.</summary>
     private void AskForScrub()
     {
-        if (_isDoubtful && _core.State == StandbyState.Protecting)
+        if (Host.IsDoubtful && _core.State == StandbyState.Protecting)
         {
             _universe.Primary.Scrub();
             Post(World.Prng.Micros(20_000, 40_000), AskForScrub);
@@ -53,14 +34,14 @@ internal sealed partial class StandbyNode
     /// <summary>This side has exactly this epoch; of disks in doubt nothing is known.</summary>
     private void CheckEpoch(ulong number, StagedEpoch epoch)
     {
-        ReadOnlySpan<SimDisk> known = _isDoubtful ? [] : _disks;
+        ReadOnlySpan<SimDisk> known = Host.IsDoubtful ? [] : _disks;
         _universe.History.Check(number, Name, _ram, StateOf(epoch), known);
     }
 
     /// <summary>A scrub said that everything is the same: it is, or the guest has mended it (rule 25).</summary>
     public void CheckScrubbed()
     {
-        if (_isDoubtful)
+        if (Host.IsDoubtful)
         {
             ulong applied = _core.Status().AppliedEpoch;
             if (!EpochHistory.AreDisks(_universe.History[applied], _disks))
@@ -69,7 +50,7 @@ internal sealed partial class StandbyNode
                     25, $"a scrub found nothing, and the disks are not those of epoch {applied}");
             }
 
-            _isDoubtful = false;
+            Host.IsDoubtful = false;
             DoubtsEnded++;
         }
 
@@ -100,7 +81,7 @@ internal sealed partial class StandbyNode
         }
 
         string text = $"scrub: {offset} + {length} of {(scrub.IsRam ? "RAM" : $"disk {where}")} differ";
-        if (_isDoubtful)
+        if (Host.IsDoubtful)
         {
             DoubtsConfirmed++;
             throw new IOException(text);

@@ -16,7 +16,7 @@ namespace Hypervisor.Simulation;
 internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 {
     private readonly Universe _universe;
-    private readonly CrashPoint _crash = new();
+    private readonly CrashPoint _crash;
     private readonly SimDisk[] _disks;
     private readonly SimJournalStore[] _stores;
     private readonly byte[] _ram = new byte[ToyMachine.Pages * ToyMachine.PageBytes];
@@ -37,12 +37,32 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     private ulong _surelyDurable;      // those that must survive a power loss
     private ulong _maybeCommitted;
 
-    public StandbyNode(Universe universe)
-        : base(universe.World, "standby")
+    public StandbyNode(Universe universe, SimHost host)
+        : base(universe.World, host.Name)
     {
         _universe = universe;
-        _disks = universe.NewDisks(_crash);
-        _stores = [new SimJournalStore(World, _crash), new SimJournalStore(World, _crash)];
+        Host = host;
+        _crash = host.Crash;
+        _disks = host.Disks;
+        _stores = host.Stores;
+        Changes = host.OpenIntents(this);
+    }
+
+    public SimHost Host { get; }
+
+    /// <summary>What the guest changed here since it runs here.</summary>
+    public ToyChanges Changes { get; private set; }
+
+    /// <summary>What made this side the runner, and where it took over.</summary>
+    public WitnessRecord Won { get; private set; } = null!;
+
+    public ReplicaPoint WonAt { get; private set; }
+
+    /// <summary>Somebody else runs the guest on this host from here on.</summary>
+    public void Retire()
+    {
+        _guest.Stop();
+        BeDown();
     }
 
     public StandbyCore Core => _core;
@@ -61,23 +81,24 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         _underway = null;
         _flipsStaged = false;
         _journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
+        ulong epoch = 0;
         try
         {
-            _journal.Recover();
+            (_, epoch) = _journal.Recover();
         }
-        catch (IOException e) when (_isDoubtful)
+        catch (IOException e) when (Host.IsDoubtful)
         {
             World.Trace(Name, $"does not start: {e.Message}");
             BeDown();
         }
 
         Array.Fill(_ram, (byte)0xA5); // of a process that is gone
-        _core = new StandbyCore(_universe.Settings.Standby, this);
-        _core.Restore(_marked, 0);
-        _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: true)
+        _core = new StandbyCore(_universe.Settings.Standby with { Node = Host.Node }, this);
+        Restore(epoch);
+        _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: !_universe.HasReturns)
         {
             OnPrint = (offset, bytes) => Emit(offset, bytes),
-            OnTagged = _ => { },
+            OnTagged = request => Changes.Mark(request),
         };
     }
 
@@ -197,10 +218,18 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
             }
 
             _journal.FlushDisks();
+            if (_universe.HasReturns)
+            {
+                Host.ForgetIntents();
+            }
+
+            _universe.Returned += _isReturning && !_universe.Primary.ComparesAll ? 1 : 0;
+            _isReturning = false;
+            Host.IsDoubtful &= !_universe.Primary.ComparesAll;
             _isMarkedComplete = true;
             _marked = new ReplicaPoint(_incarnation, 0);
             CheckEpoch(0, @base);
-            if (_isDoubtful)
+            if (Host.IsDoubtful)
             {
                 Post(World.Prng.Micros(1000, 20_000), AskForScrub);
             }
@@ -261,7 +290,18 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         error => _core.OnDisksFlushed(error, Clock));
 
     void IStandbyActions.WriteGeneration(ulong generation, ulong epoch)
-        => Do(() => null, error => _core.OnGenerationWritten(error, Clock));
+        => Do(
+            () =>
+            {
+                if (_universe.HasReturns)
+                {
+                    Host.PromotedGeneration = generation;
+                    _marked = default;
+                }
+
+                return null;
+            },
+            error => _core.OnGenerationWritten(error, Clock));
 
     void IStandbyActions.AskWitness(in WitnessRequest request)
         => _universe.Witness.Ask(this, request, answer => _core.OnWitnessAnswer(answer, Clock));
@@ -277,7 +317,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         ulong generation = won.Generation;
         World.Trace(Name, $"goes live from epoch {epoch.Epoch} in generation {generation}");
         WitnessRecord? record = _universe.Witness.Record;
-        if (record is null || record.Generation != generation || record.Runner != _universe.Settings.Standby.Node)
+        if (record is null || record.Generation != generation || record.Runner != Host.Node)
         {
             throw new RuleViolationException(
                 27, $"{Name} goes live in generation {generation}, the witness has {record}");
@@ -285,11 +325,13 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 
         SwitchOverCheck.AtGoLive(_universe, StateOf(epoch));
         _isLive = true;
-        ForgetErrors();
+        Won = won;
+        WonAt = new ReplicaPoint(_core.Incarnation, epoch.Epoch);
+        Host.ForgetErrors();
         CheckEpoch(epoch.Epoch, epoch);
         _guest.Machine.Load(StateOf(epoch), _ram);
         _universe.Outside.CheckImplied(Name, epoch.Epoch, _guest.Machine.ConsoleBytes);
-        if (!_isDoubtful)
+        if (!Host.IsDoubtful)
         {
             _universe.Outside.CheckRecords(Name, _disks[0].Bytes);
             _guest.CheckBelieved(Name);

@@ -46,6 +46,26 @@ internal sealed class ToyMachine
 
     public void Seed(ulong seed) => _prng.State = seed;
 
+    /// <summary>Starts from disks that hold something; requests of another life have other numbers.</summary>
+    public void Boot(ReadOnlySpan<SimDisk> disks, ulong life)
+    {
+        _nextId = (life << 20) + 1;
+        for (int disk = 0; disk < Disks; disk++)
+        {
+            for (int sector = 0; sector < SectorsPerDisk; sector++)
+            {
+                ulong value = BinaryPrimitives.ReadUInt64LittleEndian(
+                    disks[disk].Bytes.AsSpan(sector * SimDisk.SectorBytes));
+                Store(8 * ((disk * SectorsPerDisk) + sector), value);
+                bool isRecord = disk == 0 && sector < LogSlots && (value & RecordFlag) != 0;
+                _record = isRecord ? Math.Max(_record, value & ~RecordFlag) : _record;
+            }
+        }
+    }
+
+    /// <summary>The last record that the guest began to write.</summary>
+    public ulong Record => _record;
+
     /// <summary>Runs one step; disk requests and console bytes go out through the two callbacks.</summary>
     public void Step(Action<ToyRequest> submit, Action<byte[]> print)
     {

@@ -19,7 +19,7 @@ internal sealed class Twin : SimNode, ILinkEnd
         _isLate = universe.Standby.Core.State is StandbyState.Protecting or StandbyState.TakingOver
             or StandbyState.Deciding or StandbyState.Live;
         SimLink link = universe.Connect(this);
-        PrimaryOptions options = universe.Settings.Primary;
+        PrimaryOptions options = universe.Primary.Options;
         link.Send(this, new HelloMessage
         {
             Node = options.Node,

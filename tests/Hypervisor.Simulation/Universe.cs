@@ -14,8 +14,8 @@ internal sealed class Universe
         Settings = new Settings(world.Prng);
         Witness = new SimWitness(world);
         Outside = new Outside(world, extras.HasFlag(Extras.ClockJumps));
-        Primary = new PrimaryNode(this);
-        Standby = new StandbyNode(this);
+        Primary = new PrimaryNode(this, new SimHost(world, "primary", Settings.Primary.Node));
+        Standby = new StandbyNode(this, new SimHost(world, "standby", Settings.Standby.Node));
     }
 
     public World World { get; }
@@ -30,9 +30,14 @@ internal sealed class Universe
 
     public EpochHistory History { get; } = new();
 
-    public PrimaryNode Primary { get; }
+    public PrimaryNode Primary { get; private set; }
 
-    public StandbyNode Standby { get; }
+    public StandbyNode Standby { get; private set; }
+
+    /// <summary>Former primaries whose copies were finished by what their logs say.</summary>
+    public int Returned { get; set; }
+
+    public bool HasReturns => Extras.HasFlag(Extras.Returns);
 
     /// <summary>Until when the network lets no new connection through.</summary>
     public long NetworkDownUntil { get; set; }
@@ -54,14 +59,33 @@ internal sealed class Universe
         return link;
     }
 
-    public SimDisk[] NewDisks(CrashPoint crash)
+    /// <summary>
+    /// The side that took over looks for a standby, and the former primary comes back as that, some time later.
+    /// </summary>
+    public void TrySwapRoles()
     {
-        SimDisk[] disks = new SimDisk[ToyMachine.Disks];
-        for (int i = 0; i < disks.Length; i++)
+        if (!Standby.IsUp || !Standby.IsLive || Standby.IsHung)
         {
-            disks[i] = new SimDisk(World, ToyMachine.SectorsPerDisk * SimDisk.SectorBytes, crash);
+            return;
         }
 
-        return disks;
+        if (Primary.IsUp)
+        {
+            Primary.Crash(isPowerLost: World.Prng.OneIn(2));
+        }
+
+        World.Trace("roles", "change");
+        SimHost returning = Primary.Host;
+        Primary = new PrimaryNode(this, Standby.Host);
+        Primary.Succeed(Standby);
+        Standby = new StandbyNode(this, returning);
+        StandbyNode standby = Standby;
+        World.At(World.Prng.Micros(1000, 30_000), () =>
+        {
+            if (standby == Standby && !standby.IsUp)
+            {
+                standby.Start();
+            }
+        });
     }
 }

@@ -11,7 +11,9 @@ namespace Hypervisor.Backends.Block;
 /// </remarks>
 public sealed class ChangeMap
 {
-    private const int ChunkBytesMin = 16 << 10; // a guest's database writes about that much at once
+    /// <summary>The finest grain that pays, in bytes: a guest's database writes about that much at once.</summary>
+    public const int ChunkBytesMin = 16 << 10;
+
     private const int ChunksMax = 1 << 20;      // 8 MiB of stamps for each disk
 
     private readonly int _chunkShift;
@@ -19,10 +21,12 @@ public sealed class ChangeMap
     private ulong[] _stamps;
 
     /// <summary>A map in which nothing has changed: stamp 0 everywhere.</summary>
-    public ChangeMap(long lengthBytes)
+    /// <param name="lengthBytes">Size of the disk.</param>
+    /// <param name="chunkBytesMin">The finest grain, a power of two; a small disk can have less than the usual.</param>
+    public ChangeMap(long lengthBytes, int chunkBytesMin = ChunkBytesMin)
     {
         _lengthBytes = lengthBytes;
-        long chunk = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(ChunkBytesMin, lengthBytes / ChunksMax));
+        long chunk = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(chunkBytesMin, lengthBytes / ChunksMax));
         _chunkShift = BitOperations.Log2((ulong)chunk);
         _stamps = new ulong[(lengthBytes + chunk - 1) >> _chunkShift];
     }
