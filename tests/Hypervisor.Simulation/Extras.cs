@@ -35,4 +35,10 @@ internal enum Extras
     /// what its write-intent logs say; and so on. A power loss takes from a primary's disks what was not flushed.
     /// </summary>
     Returns = 16,
+
+    /// <summary>
+    /// Disks of the guest get another size, at any time. When the halves differ in it and have no pair, somebody gives
+    /// the standby disks of the primary's sizes.
+    /// </summary>
+    Resizes = 32,
 }

@@ -9,6 +9,8 @@ namespace Hypervisor.Simulation;
 internal sealed class Faults(Universe universe, long endNanos)
 {
     private const int FaultsMax = 4;
+    private const int SmallSectors = 32; // sizes are whole sectors of 512 bytes
+    private const int LargeSectors = 64;
     private const int CopyBytes = 4000; // about as much as a full copy has
 
     private readonly int _faultKinds = 1 + (int)(universe.Extras.HasFlag(Extras.ClockJumps) ? Fault.StandbyClockJumps
@@ -126,6 +128,40 @@ internal sealed class Faults(Universe universe, long endNanos)
                 break;
             default:
                 break; // nobody there
+        }
+    }
+
+    /// <summary>Disks get other sizes, and those of the halves are made the same when they are not.</summary>
+    public void PlanResizes(long lastNanos)
+    {
+        for (int i = _world.Prng.Next(1, 8); i > 0; i--)
+        {
+            int disk = _world.Prng.Next(0, ToyMachine.Disks);
+            int sectors = _world.Prng.OneIn(2) ? SmallSectors : LargeSectors;
+            _world.At(
+                _world.Prng.Next(1, (int)(endNanos / 1000)) * 1000L, () => universe.Primary.Resize(disk, sectors));
+        }
+
+        for (long at = 0; at < lastNanos; at += _world.Prng.Micros(20_000, 60_000))
+        {
+            _world.At(at, MakeSizesSame);
+        }
+    }
+
+    private void MakeSizesSame()
+    {
+        bool isApart = universe.Primary.IsUp && universe.Standby.IsUp && !universe.Standby.IsHung
+            && universe.Primary.Core.State is PrimaryState.Alone or PrimaryState.Waiting
+            && universe.Standby.Core.State == StandbyState.Idle;
+        ReadOnlySpan<SimDisk> disks = universe.Primary.Disks;
+        for (int i = 0; i < disks.Length && isApart; i++)
+        {
+            if (disks[i].LengthBytes != universe.Standby.Host.Disks[i].LengthBytes)
+            {
+                _world.Trace("operator", "gives the standby disks of the primary's sizes");
+                universe.Standby.TakeSizes(disks);
+                return;
+            }
         }
     }
 

@@ -28,6 +28,9 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     /// <summary>A disk refused a request, which the guest tries again.</summary>
     public Action<ToyRequest> OnFailed { get; init; } = static _ => { };
 
+    /// <summary>A disk gets another size.</summary>
+    public void Resize(int disk, int sectors) => Machine.Resize(disk, sectors, Submit);
+
     /// <summary>Requests take long for a while.</summary>
     public void SlowDown(long nanos) => _slowUntil = world.Now + nanos;
 
@@ -109,7 +112,8 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         foreach (ToyRequest request in Machine.InFlight)
         {
-            bool isThere = request.Disk == disk && sector >= request.Sector && sector < request.Sector + request.Count;
+            bool isThere = request.Disk == disk && request.Operation != BlockOperation.Resize
+                && sector >= request.Sector && sector < request.Sector + request.Count;
             if (isThere && request.ValueAfter == value)
             {
                 return true;
@@ -222,6 +226,9 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
                 break;
             case BlockOperation.Flush:
                 disk.Flush();
+                break;
+            case BlockOperation.Resize:
+                disk.Resize(request.Count * SimDisk.SectorBytes);
                 break;
             default:
                 disk.WriteZeroes(offset, request.Count * SimDisk.SectorBytes);

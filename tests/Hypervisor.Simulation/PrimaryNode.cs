@@ -18,6 +18,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private GuestHost _guest = null!;
     private ToyChanges _changes = null!;
     private ResyncPlan _plan;
+    private IReadOnlyList<DiskIdentity> _announced = [];
     private CopyJob? _copy;
     private SimLink? _link;
     private int _captureLife;
@@ -33,7 +34,11 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         _universe = universe;
         _disks = host.Disks;
         Host = host;
-        Options = universe.Settings.Primary with { Node = host.Node };
+        Options = universe.Settings.Primary with
+        {
+            Node = host.Node,
+            Machine = host.IdentityOf(universe.Settings.Primary.Machine),
+        };
     }
 
     public SimHost Host { get; }
@@ -160,6 +165,16 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
     });
 
+    /// <summary>A disk gets another size; not during a full copy.</summary>
+    public void Resize(int disk, int sectors) => Post(0, () =>
+    {
+        if (_guest.IsRunning && !_guest.IsHeld && !(_isTagging && _tag == 0))
+        {
+            World.Trace(Name, $"disk {disk} gets {sectors} sectors");
+            _guest.Resize(disk, sectors);
+        }
+    });
+
     public void SwitchOver() => Post(0, () => _core.SwitchOver());
 
     public void FailCapture() => Post(0, () => _core.OnFailure("simulated capture failure", Clock));
@@ -188,6 +203,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             World.Trace(Name, $"sends {message.Kind} of {message.Epoch}");
         }
 
+        _announced = message is HelloMessage hello ? hello.Machine.Disks : _announced;
         _link?.Send(this, message);
     }
 
@@ -220,6 +236,16 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             if (life != _captureLife)
             {
                 return;
+            }
+
+            for (int i = 0; i < _disks.Length; i++)
+            {
+                bool isResizing = _guest.Machine.IsResizing(i);
+                if (isResizing || _disks[i].LengthBytes != _announced[i].LengthBytes)
+                {
+                    _core.OnFailure($"disk {i} was resized while the copy began", Clock);
+                    return;
+                }
             }
 
             // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep
@@ -322,6 +348,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             }
         }
 
+        _guest.Machine.LookAtSizes(_disks);
         _universe.Outside.Restart(_guest.Machine.Record);
         _hasStartedBefore = true;
         _guest.Machine.Seed(World.Prng.Next());

@@ -1,4 +1,5 @@
 using System;
+using System.Collections;
 using System.Collections.Generic;
 using System.Linq;
 using Hypervisor.Backends.Block;
@@ -11,6 +12,7 @@ namespace Hypervisor.Simulation;
 internal sealed class SimHost
 {
     private const int DiskBytes = ToyMachine.SectorsPerDisk * SimDisk.SectorBytes;
+    private const string DiskName = "d";
 
     private ulong _boots = 1;
 
@@ -20,7 +22,7 @@ internal sealed class SimHost
         Node = node;
         Disks = [.. Enumerable.Range(0, ToyMachine.Disks).Select(_ => new SimDisk(world, DiskBytes, Crash))];
         Stores = [new SimJournalStore(world, Crash), new SimJournalStore(world, Crash)];
-        Intents = [.. Disks.Select(_ => new SimIntentLog(world, DiskBytes))];
+        Intents = [.. Disks.Select(disk => new SimIntentLog(world, disk))];
     }
 
     public string Name { get; }
@@ -43,6 +45,9 @@ internal sealed class SimHost
     /// Disks that lie lost power: what they hold is that of no epoch, and nothing says so but a comparison.
     /// </summary>
     public bool IsDoubtful { get; set; }
+
+    /// <summary>A machine with the disks of this host, in the sizes of the moment.</summary>
+    public MachineIdentity IdentityOf(MachineIdentity machine) => machine with { Disks = new Sizes(Disks) };
 
     /// <summary>A process starts: what it knows of changes.</summary>
     public ToyChanges OpenIntents(SimNode node)
@@ -112,5 +117,17 @@ internal sealed class SimHost
         {
             store.FailsNext = false;
         }
+    }
+
+    private sealed class Sizes(SimDisk[] disks) : IReadOnlyList<DiskIdentity>
+    {
+        public int Count => disks.Length;
+
+        public DiskIdentity this[int index] => new(DiskName, disks[index].LengthBytes);
+
+        public IEnumerator<DiskIdentity> GetEnumerator()
+            => disks.Select(disk => new DiskIdentity(DiskName, disk.LengthBytes)).GetEnumerator();
+
+        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
     }
 }

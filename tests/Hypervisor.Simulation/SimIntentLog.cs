@@ -10,11 +10,12 @@ namespace Hypervisor.Simulation;
 /// The product's write-intent regions and slots over a file that a crash leaves as it finds it, also in the middle of a
 /// slot. Regions of four sectors.
 /// </summary>
-internal sealed class SimIntentLog(World world, int diskBytes)
+internal sealed class SimIntentLog(World world, SimDisk disk)
 {
     private const int RegionBytes = 4 * SimDisk.SectorBytes;
 
     private byte[]? _file;
+    private int _diskBytes; // when the process started
     private Guid _boot;
     private SimNode? _node;
     private ulong _revision;
@@ -33,12 +34,13 @@ internal sealed class SimIntentLog(World world, int diskBytes)
     {
         _node = node;
         _boot = boot;
+        _diskBytes = (int)disk.LengthBytes;
         _isActive = _isStoring = _isWoken = false;
-        Regions = new WriteIntentRegions(diskBytes, RegionBytes, new ChangeMap(diskBytes, SimDisk.SectorBytes));
+        Regions = new WriteIntentRegions(_diskBytes, RegionBytes, new ChangeMap(_diskBytes, SimDisk.SectorBytes));
         _stored = new ulong[Regions.Words];
         _revision = 0;
-        if (_file is not null
-            && WriteIntentFile.Newest(_file, diskBytes, RegionBytes, Regions.Words, boot) is { } slot)
+        if (_file is not null && _file.Length == WriteIntentFile.Length(SlotBytes)
+            && WriteIntentFile.Newest(_file, _diskBytes, RegionBytes, Regions.Words, boot) is { } slot)
         {
             _revision = slot.Revision;
             Regions.Load(slot);
@@ -55,7 +57,11 @@ internal sealed class SimIntentLog(World world, int diskBytes)
     public void Begin(ReplicaPoint point)
     {
         _isActive = true;
-        _file ??= new byte[WriteIntentFile.Length(SlotBytes)];
+        if (_file?.Length != WriteIntentFile.Length(SlotBytes))
+        {
+            _file = new byte[WriteIntentFile.Length(SlotBytes)];
+        }
+
         Regions.Begin(point);
         _points = Regions.Take(_stored);
         Store(SlotBytes);
@@ -119,7 +125,7 @@ internal sealed class SimIntentLog(World world, int diskBytes)
     {
         byte[] slot = new byte[SlotBytes];
         _revision++;
-        new WriteIntentSlot(_revision, _points, _stored, _boot).Write(slot, diskBytes, RegionBytes);
+        new WriteIntentSlot(_revision, _points, _stored, _boot).Write(slot, _diskBytes, RegionBytes);
         slot.AsSpan(0, count).CopyTo(_file.AsSpan((int)WriteIntentFile.OffsetOf(_revision, slot.Length)));
     }
 }

@@ -52,6 +52,11 @@ internal static class Simulator
             }
 
             PlanScrubs(universe, scrubbing);
+            if (extras.HasFlag(Extras.Resizes))
+            {
+                faults.PlanResizes(faultsNanos + (SettleNanos / 2));
+            }
+
             PlanReturns(universe, faultsNanos + (SettleNanos / 4));
             world.RunUntil(faultsNanos);
             if (faults.Happened.Count > 0 || withSwitchOver || scrubbing == Scrubbing.Decayed)
@@ -168,7 +173,7 @@ internal static class Simulator
             throw new RuleViolationException(25, "protection goes on, and a doubt about the copy was not settled");
         }
 
-        if (universe.HasReturns)
+        if ((universe.Extras & (Extras.Returns | Extras.Resizes)) != 0)
         {
             CheckNobodyHangs(universe, faults);
             return;

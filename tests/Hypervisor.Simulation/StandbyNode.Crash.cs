@@ -64,6 +64,23 @@ internal sealed partial class StandbyNode
         _crash.Clear();
     }
 
+    /// <summary>
+    /// Somebody gives this side disks of other sizes, and starts it again: it sees that somebody wrote there (rule 44).
+    /// </summary>
+    public void TakeSizes(ReadOnlySpan<SimDisk> disks)
+    {
+        Crash(isPowerLost: false);
+        for (int i = 0; i < disks.Length; i++)
+        {
+            _disks[i].Resize(disks[i].LengthBytes);
+        }
+
+        _isMarkedComplete = false;
+        _marked = default;
+        Host.ForgetIntents();
+        Start();
+    }
+
     /// <summary>Where the disks stand, as the product's worker finds it.</summary>
     private void Restore(ulong epoch)
     {

@@ -93,7 +93,11 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         }
 
         Array.Fill(_ram, (byte)0xA5); // of a process that is gone
-        _core = new StandbyCore(_universe.Settings.Standby with { Node = Host.Node }, this);
+        _core = new StandbyCore(_universe.Settings.Standby with
+        {
+            Node = Host.Node,
+            Machine = Host.IdentityOf(_universe.Settings.Standby.Machine),
+        }, this);
         Restore(epoch);
         _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: !_universe.HasReturns)
         {

@@ -15,7 +15,11 @@ internal sealed class ToyChanges(ChangeMap[] disks)
 
     public void Mark(ToyRequest request)
     {
-        if (request.Operation != BlockOperation.Flush)
+        if (request.Operation == BlockOperation.Resize)
+        {
+            disks[request.Disk].Resize(request.Count * SimDisk.SectorBytes, Stamp);
+        }
+        else if (request.Operation != BlockOperation.Flush)
         {
             disks[request.Disk].Mark(
                 request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes, Stamp);
@@ -52,11 +56,9 @@ internal sealed class ToyChanges(ChangeMap[] disks)
         }
     }
 
-    /// <summary>Whether anything of these sectors, counted over all disks, changed after a stamp.</summary>
-    public bool AreSectorsChanged(int first, int count, ulong? after)
+    /// <summary>Whether anything of these sectors changed after a stamp.</summary>
+    public bool AreSectorsChanged(int disk, int sector, int count, ulong? after)
     {
-        int disk = first / ToyMachine.SectorsPerDisk;
-        int sector = first % ToyMachine.SectorsPerDisk;
         return after is null || disks[disk].IsChanged(
             sector * SimDisk.SectorBytes, count * SimDisk.SectorBytes, after.Value);
     }
