@@ -219,6 +219,12 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         SimDisk disk = disks[request.Disk];
         long offset = request.Sector * SimDisk.SectorBytes;
+        bool isRange = request.Operation is not (BlockOperation.Flush or BlockOperation.Resize);
+        if (isRange && offset + (request.Count * SimDisk.SectorBytes) > disk.LengthBytes)
+        {
+            return; // issued again behind the resize that took its place away: it is refused, and nothing is lost
+        }
+
         switch (request.Operation)
         {
             case BlockOperation.Write:

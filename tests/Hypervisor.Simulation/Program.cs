@@ -5,7 +5,8 @@ using System.Globalization;
 namespace Hypervisor.Simulation;
 
 /// <summary>
-/// The simulator's command line: <c>--seed S --schedules N [--scrub KIND] [--switch-over] [--with EXTRAS] [--trace]</c>.
+/// The simulator's command line:
+/// <c>--seed S --schedules N [--scrub KIND] [--switch-over] [--with EXTRAS] [--trace]</c>.
 /// </summary>
 internal static class Program
 {
@@ -85,7 +86,8 @@ internal static class Program
             if (result.Violation is { } violation)
             {
                 failures++;
-                Console.WriteLine($"seed {result.Seed} ({string.Join(", ", result.Faults)}): {FirstLines(violation.Message)}");
+                string faults = string.Join(", ", result.Faults);
+                Console.WriteLine($"seed {result.Seed} ({faults}): {FirstLines(violation.Message)}");
                 if (failures == 10)
                 {
                     break;
@@ -97,7 +99,8 @@ internal static class Program
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{schedules} schedules, {events} events, {epochs} epochs, {takeovers} takeovers, {scrubs} sound scrubs, "
-            + $"{handedOver} handed over, {doubtsEnded} doubts ended, {doubtsConfirmed} confirmed, {returned} returned, "
+            + $"{handedOver} handed over, {doubtsEnded} doubts ended, {doubtsConfirmed} confirmed, "
+            + $"{returned} returned, "
             + $"{failures} violations, "
             + $"{seconds:F1} s, {schedules / seconds * 60:F0} schedules a minute"));
         return failures == 0 ? 0 : 1;

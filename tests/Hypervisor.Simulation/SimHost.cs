@@ -2,7 +2,6 @@ using System;
 using System.Collections;
 using System.Collections.Generic;
 using System.Linq;
-using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
 

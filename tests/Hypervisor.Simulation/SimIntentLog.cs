@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Wire;
@@ -23,7 +22,6 @@ internal sealed class SimIntentLog(World world, SimDisk disk)
     private ReplicaPoint[] _points = [];
     private bool _isActive;
     private bool _isStoring;
-    private bool _isWoken;
 
     public WriteIntentRegions Regions { get; private set; } = null!;
 
@@ -35,7 +33,7 @@ internal sealed class SimIntentLog(World world, SimDisk disk)
         _node = node;
         _boot = boot;
         _diskBytes = (int)disk.LengthBytes;
-        _isActive = _isStoring = _isWoken = false;
+        _isActive = _isStoring = false;
         Regions = new WriteIntentRegions(_diskBytes, RegionBytes, new ChangeMap(_diskBytes, SimDisk.SectorBytes));
         _stored = new ulong[Regions.Words];
         _revision = 0;
@@ -76,8 +74,7 @@ internal sealed class SimIntentLog(World world, SimDisk disk)
             return true;
         }
 
-        _isWoken = true;
-        if (!_isStoring)
+        if (!_isStoring) // else it asks again when that is over
         {
             BeginStore();
         }
@@ -107,17 +104,12 @@ internal sealed class SimIntentLog(World world, SimDisk disk)
     private void BeginStore()
     {
         _isStoring = true;
-        _isWoken = false;
         _points = Regions.Take(_stored);
         _node!.Post(world.Prng.Micros(20, 2000), () =>
         {
             Store(SlotBytes);
             Regions.OnStored(_stored);
             _isStoring = false;
-            if (_isWoken)
-            {
-                BeginStore();
-            }
         });
     }
 

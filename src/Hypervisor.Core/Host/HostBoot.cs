@@ -9,7 +9,7 @@ public static class HostBoot
 {
     private const string Source = "/proc/sys/kernel/random/boot_id";
 
-    /// <summary>The same for all processes since the host started; a fresh one each time where it cannot be told.</summary>
+    /// <summary>The same for all processes since the host started; a fresh one where it cannot be told.</summary>
     public static Guid Id
     {
         get

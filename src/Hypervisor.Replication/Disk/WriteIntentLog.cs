@@ -5,7 +5,6 @@ using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core;
 using Hypervisor.Core.Host;
-using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Disk;

@@ -6,7 +6,9 @@ using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Disk;
 
-/// <summary>What a write-intent log knows: which regions may differ, since which points, and what of it is stored.</summary>
+/// <summary>
+/// What a write-intent log knows: which regions may differ, since which points, and what of it is stored.
+/// </summary>
 /// <remarks>Pure: no thread, file or lock. Its owner takes care that one thread at a time is in here.</remarks>
 internal sealed class WriteIntentRegions
 {

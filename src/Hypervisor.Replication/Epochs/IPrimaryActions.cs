@@ -26,8 +26,8 @@ internal interface IPrimaryActions
     /// <param name="plan">What is missing.</param>
     /// <remarks>
     /// A disk that has, or is about to have, another size than the Hello said fails the copy: nothing would tell the
-    /// standby of it. Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
-    /// newer one.
+    /// standby of it. Writes that are tagged when they are submitted: those in flight at this moment are tagged now,
+    /// before any newer one.
     /// </remarks>
     void StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan);
 
