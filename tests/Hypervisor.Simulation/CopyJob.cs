@@ -13,6 +13,7 @@ namespace Hypervisor.Simulation;
 internal sealed class CopyJob
 {
     private const int ChunkSectors = 6;
+    private const int DiskChunks = 100; // more than a disk has
 
     private readonly GuestHost _guest;
     private readonly SimDisk[] _disks;
@@ -29,9 +30,10 @@ internal sealed class CopyJob
         _disks = disks;
         _prng = prng;
         _changes = changes;
-        for (int chunk = 0; chunk < ToyMachine.Disks * ToyMachine.SectorsPerDisk / ChunkSectors; chunk++)
+        for (int chunk = 0; chunk < ToyMachine.Disks * DiskChunks; chunk++)
         {
-            if (changes.AreSectorsChanged(chunk * ChunkSectors, ChunkSectors, plan.DisksAfter))
+            (int disk, int sector, int count) = PlaceOf(chunk);
+            if (count > 0 && changes.AreSectorsChanged(disk, sector, count, plan.DisksAfter))
             {
                 _chunks.Enqueue(chunk);
             }
@@ -67,15 +69,14 @@ internal sealed class CopyJob
             return null;
         }
 
-        int disk = chunk * ChunkSectors / ToyMachine.SectorsPerDisk;
-        int sector = chunk * ChunkSectors % ToyMachine.SectorsPerDisk;
-        if (_guest.IsBusy(disk, sector, ChunkSectors))
+        (int disk, int sector, int count) = PlaceOf(chunk);
+        if (_guest.IsBusy(disk, sector, count))
         {
             return null;
         }
 
         byte[] data = _disks[disk].Bytes
-            .AsSpan(sector * SimDisk.SectorBytes, ChunkSectors * SimDisk.SectorBytes).ToArray();
+            .AsSpan(sector * SimDisk.SectorBytes, count * SimDisk.SectorBytes).ToArray();
         if (isAgain)
         {
             _ = _differing.Dequeue();
@@ -111,9 +112,16 @@ internal sealed class CopyJob
         _unanswered--;
         if (!isSame)
         {
-            long sector = (range.Disk * ToyMachine.SectorsPerDisk) + (range.OffsetBytes / SimDisk.SectorBytes);
-            _differing.Enqueue((int)sector / ChunkSectors);
+            int chunk = (int)range.OffsetBytes / SimDisk.SectorBytes / ChunkSectors;
+            _differing.Enqueue((range.Disk * DiskChunks) + chunk);
         }
+    }
+
+    private (int Disk, int Sector, int Count) PlaceOf(int chunk)
+    {
+        int disk = chunk / DiskChunks;
+        int sector = chunk % DiskChunks * ChunkSectors;
+        return (disk, sector, Math.Min(ChunkSectors, ((int)_disks[disk].LengthBytes / SimDisk.SectorBytes) - sector));
     }
 
     /// <summary>A page as it is.</summary>

@@ -30,12 +30,19 @@ internal sealed class EpochHistory
         HasFlush = false;
         for (int i = 0; i < Disks.Length; i++)
         {
-            disks[i].Bytes.CopyTo(Disks[i], 0);
+            Disks[i] = (byte[])disks[i].Bytes.Clone();
         }
     }
 
     public void Apply(ToyRequest request)
     {
+        if (request.Operation == BlockOperation.Resize)
+        {
+            HasFlush = true; // who asked is told that it is done
+            Array.Resize(ref Disks[request.Disk], request.Count * SimDisk.SectorBytes);
+            return;
+        }
+
         Span<byte> disk = Disks[request.Disk];
         switch (request.Operation)
         {

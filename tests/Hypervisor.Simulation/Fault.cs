@@ -22,4 +22,16 @@ internal enum Fault
     SecondPrimary,
     PlannedEnd,
     TakeoverAskedFor,
+
+    // With Extras.More.
+    NetworkSlow,
+    PrimaryConnectsTwice,
+    PrimaryDiskSlow,
+    StandbyDiskSlow,
+    PrimaryDiskFails,
+    CopyCutOff,
+
+    // With Extras.ClockJumps.
+    PrimaryClockJumps,
+    StandbyClockJumps,
 }

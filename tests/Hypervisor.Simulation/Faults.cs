@@ -2,15 +2,20 @@ using System;
 using System.Collections.Generic;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Standby;
-using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
 /// <summary>Draws a run's faults from its seed, and makes them happen.</summary>
 internal sealed class Faults(Universe universe, long endNanos)
 {
-    private const int FaultKinds = (int)Fault.TakeoverAskedFor + 1;
     private const int FaultsMax = 4;
+    private const int SmallSectors = 32; // sizes are whole sectors of 512 bytes
+    private const int LargeSectors = 64;
+    private const int CopyBytes = 4000; // about as much as a full copy has
+
+    private readonly int _faultKinds = 1 + (int)(universe.Extras.HasFlag(Extras.ClockJumps) ? Fault.StandbyClockJumps
+        : universe.Extras == Extras.None || universe.Extras == Extras.SwitchOver ? Fault.TakeoverAskedFor
+        : Fault.CopyCutOff);
 
     private readonly World _world = universe.World;
     private readonly List<Fault> _happened = [];
@@ -27,7 +32,7 @@ internal sealed class Faults(Universe universe, long endNanos)
         int count = _world.Prng.Next(0, 10) == 0 ? 0 : _world.Prng.Next(1, FaultsMax + 1);
         for (int i = 0; i < count; i++)
         {
-            var fault = (Fault)_world.Prng.Next(0, FaultKinds);
+            var fault = (Fault)_world.Prng.Next(0, _faultKinds);
             _world.At(_world.Prng.Next(1, (int)(endNanos / 1000)) * 1000L, () => Happen(fault));
         }
     }
@@ -97,8 +102,66 @@ internal sealed class Faults(Universe universe, long endNanos)
             case Fault.TakeoverAskedFor:
                 AskForTakeover();
                 break;
+            case Fault.NetworkSlow:
+                _world.SlowUntil = until;
+                break;
+            case Fault.PrimaryConnectsTwice when universe.Standby.IsUp:
+                _ = new Twin(universe);
+                break;
+            case Fault.PrimaryDiskSlow when universe.Primary.IsUp:
+                universe.Primary.Guest.SlowDown(duration);
+                break;
+            case Fault.StandbyDiskSlow:
+                universe.Standby.SlowDown(duration);
+                break;
+            case Fault.PrimaryDiskFails:
+                universe.Primary.FailNextDisk();
+                break;
+            case Fault.CopyCutOff:
+                CutCopies();
+                break;
+            case Fault.PrimaryClockJumps:
+                universe.Primary.JumpClock(_world.Prng.Micros(1000, 200_000));
+                break;
+            case Fault.StandbyClockJumps:
+                universe.Standby.JumpClock(_world.Prng.Micros(1000, 200_000));
+                break;
             default:
                 break; // nobody there
+        }
+    }
+
+    /// <summary>Disks get other sizes, and those of the halves are made the same when they are not.</summary>
+    public void PlanResizes(long lastNanos)
+    {
+        for (int i = _world.Prng.Next(1, 8); i > 0; i--)
+        {
+            int disk = _world.Prng.Next(0, ToyMachine.Disks);
+            int sectors = _world.Prng.OneIn(2) ? SmallSectors : LargeSectors;
+            _world.At(
+                _world.Prng.Next(1, (int)(endNanos / 1000)) * 1000L, () => universe.Primary.Resize(disk, sectors));
+        }
+
+        for (long at = 0; at < lastNanos; at += _world.Prng.Micros(20_000, 60_000))
+        {
+            _world.At(at, MakeSizesSame);
+        }
+    }
+
+    private void MakeSizesSame()
+    {
+        bool isApart = universe.Primary.IsUp && universe.Standby.IsUp && !universe.Standby.IsHung
+            && universe.Primary.Core.State is PrimaryState.Alone or PrimaryState.Waiting
+            && universe.Standby.Core.State == StandbyState.Idle;
+        ReadOnlySpan<SimDisk> disks = universe.Primary.Disks;
+        for (int i = 0; i < disks.Length && isApart; i++)
+        {
+            if (disks[i].LengthBytes != universe.Standby.Host.Disks[i].LengthBytes)
+            {
+                _world.Trace("operator", "gives the standby disks of the primary's sizes");
+                universe.Standby.TakeSizes(disks);
+                return;
+            }
         }
     }
 
@@ -120,6 +183,17 @@ internal sealed class Faults(Universe universe, long endNanos)
 
     /// <summary>Whether a process died: then what it had won may have died with it.</summary>
     public bool HasCrash => _happened.Exists(fault => fault <= Fault.BothLosePower);
+
+    /// <summary>The link is gone, and so is each of the next ones, some bytes into its copy.</summary>
+    private void CutCopies()
+    {
+        for (int i = _world.Prng.Next(1, 4); i > 0; i--)
+        {
+            universe.CutsToCome.Enqueue(_world.Prng.Next(0, CopyBytes));
+        }
+
+        universe.Primary.Link?.Break();
+    }
 
     private void AskForTakeover()
     {
@@ -172,48 +246,6 @@ internal sealed class Faults(Universe universe, long endNanos)
         {
             _world.Trace(node.Name, "starts again");
             start();
-        }
-    }
-
-    /// <summary>Another primary that tries the same standby: it must be refused (rules 28, 33).</summary>
-    private sealed class Impostor : SimNode, ILinkEnd
-    {
-        public Impostor(Universe universe)
-            : base(universe.World, "impostor")
-        {
-            BeUp();
-            SimLink link = universe.Connect(this);
-            PrimaryOptions options = universe.Settings.Primary;
-            // While the standby is free, it refuses only what does not fit.
-            bool isBusy = universe.Standby.Core.State != StandbyState.Idle;
-            var hello = new HelloMessage
-            {
-                Node = new Guid("dddddddd-0000-0000-0000-000000000004"),
-                Generation = 0, // older than any that a busy standby has seen, should it be free again by then
-                LeaseNanos = options.LeaseNanos,
-                EpochsInFlightMax = 1,
-                Machine = isBusy ? options.Machine : options.Machine with { RamBytes = 4711 },
-                Incarnation = 4711,
-            };
-            link.Send(this, hello);
-        }
-
-        protected override long NextDeadline => long.MaxValue;
-
-        public void OnFrame(SimLink link, Message message)
-        {
-            if (message is WelcomeMessage)
-            {
-                throw new RuleViolationException(28, "a second primary was welcome");
-            }
-        }
-
-        public void OnLost(SimLink link, LinkLoss loss, string reason)
-        {
-        }
-
-        protected override void Tick()
-        {
         }
     }
 }

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.IO;
 using Hypervisor.Backends.Block;
 
 namespace Hypervisor.Simulation;
@@ -10,6 +11,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     private readonly long _stepMicrosMax = world.Prng.Next(300, 2000);
     private int _loop;
     private long _lastCompletion;
+    private long _slowUntil;
 
     public ToyMachine Machine { get; } = new();
 
@@ -22,6 +24,18 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
 
     /// <summary>A write, discard, write-zeroes or flush, at the moment at which it gets its tag.</summary>
     public required Action<ToyRequest> OnTagged { get; init; }
+
+    /// <summary>A disk refused a request, which the guest tries again.</summary>
+    public Action<ToyRequest> OnFailed { get; init; } = static _ => { };
+
+    /// <summary>A disk gets another size.</summary>
+    public void Resize(int disk, int sectors) => Machine.Resize(disk, sectors, Submit);
+
+    /// <summary>Requests take long for a while.</summary>
+    public void SlowDown(long nanos) => _slowUntil = world.Now + nanos;
+
+    /// <summary>Whether a change may reach the disk already.</summary>
+    public Func<ToyRequest, bool> MayChange { get; init; } = static _ => true;
 
     public void Run()
     {
@@ -50,6 +64,11 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         foreach (ToyRequest request in Machine.InFlight)
         {
+            if (!isTaggedAtCompletion)
+            {
+                OnTagged(request);
+            }
+
             Start(request);
         }
     }
@@ -93,7 +112,8 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         foreach (ToyRequest request in Machine.InFlight)
         {
-            bool isThere = request.Disk == disk && sector >= request.Sector && sector < request.Sector + request.Count;
+            bool isThere = request.Disk == disk && request.Operation != BlockOperation.Resize
+                && sector >= request.Sector && sector < request.Sector + request.Count;
             if (isThere && request.ValueAfter == value)
             {
                 return true;
@@ -134,6 +154,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         // In order of submission: more order than a disk gives, except where requests overlap. Slow now and then.
         long delay = world.Prng.OneIn(20) ? world.Prng.Micros(1000, 30_000) : world.Prng.Micros(50, 1500);
+        delay += world.Now < _slowUntil ? delay * 10 : 0;
         long due = world.Now + delay;
         foreach (ToyRequest other in Machine.InFlight)
         {
@@ -169,19 +190,21 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
             }
         }
 
-        SimDisk disk = disks[request.Disk];
-        long offset = request.Sector * SimDisk.SectorBytes;
-        switch (request.Operation)
+        if (request.Operation != BlockOperation.Flush && !MayChange(request))
         {
-            case BlockOperation.Write:
-                disk.Write(offset, request.Data());
-                break;
-            case BlockOperation.Flush:
-                disk.Flush();
-                break;
-            default:
-                disk.WriteZeroes(offset, request.Count * SimDisk.SectorBytes);
-                break;
+            node.Post(world.Prng.Micros(50, 500), () => Complete(request));
+            return;
+        }
+
+        try
+        {
+            Perform(request);
+        }
+        catch (IOException)
+        {
+            OnFailed(request);
+            node.Post(world.Prng.Micros(500, 3000), () => Complete(request));
+            return;
         }
 
         if (isTaggedAtCompletion)
@@ -190,6 +213,33 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
         }
 
         Machine.Complete(request, Submit, Print);
+    }
+
+    private void Perform(ToyRequest request)
+    {
+        SimDisk disk = disks[request.Disk];
+        long offset = request.Sector * SimDisk.SectorBytes;
+        bool isRange = request.Operation is not (BlockOperation.Flush or BlockOperation.Resize);
+        if (isRange && offset + (request.Count * SimDisk.SectorBytes) > disk.LengthBytes)
+        {
+            return; // issued again behind the resize that took its place away: it is refused, and nothing is lost
+        }
+
+        switch (request.Operation)
+        {
+            case BlockOperation.Write:
+                disk.Write(offset, request.Data());
+                break;
+            case BlockOperation.Flush:
+                disk.Flush();
+                break;
+            case BlockOperation.Resize:
+                disk.Resize(request.Count * SimDisk.SectorBytes);
+                break;
+            default:
+                disk.WriteZeroes(offset, request.Count * SimDisk.SectorBytes);
+                break;
+        }
     }
 
     private void Print(byte[] bytes) => OnPrint(Machine.ConsoleBytes - bytes.Length, bytes);

@@ -13,6 +13,7 @@ internal sealed partial class PrimaryNode
     private const int ScrubPagesPerCut = 2; // a small standby has no room for more
     private const int HashBytes = 8;
     private const int NoPage = -1;
+    private const int ScrubStride = 1000; // more sectors than a disk has
 
     private int _scrubPage = NoPage;
 
@@ -50,14 +51,20 @@ internal sealed partial class PrimaryNode
             return;
         }
 
-        int disk = sector / ToyMachine.SectorsPerDisk;
+        int disk = sector / ScrubStride;
         if (disk == ToyMachine.Disks)
         {
             _scrubPage = 0;
             return;
         }
 
-        int first = sector % ToyMachine.SectorsPerDisk;
+        int first = sector % ScrubStride;
+        if (first * SimDisk.SectorBytes >= _disks[disk].LengthBytes)
+        {
+            ScrubDisks(life, (disk + 1) * ScrubStride);
+            return;
+        }
+
         bool isBusy = _guest.IsBusy(disk, first, ScrubSectors);
         Post(World.Prng.Micros(50, 1000), () => ScrubDisks(life, isBusy ? sector : sector + ScrubSectors));
         if (!isBusy)

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Epochs;
@@ -15,7 +16,9 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private readonly List<(ulong Epoch, long Offset, byte[] Bytes)> _outbox = [];
     private PrimaryCore _core = null!;
     private GuestHost _guest = null!;
-    private ToyChanges _changes = new();
+    private ToyChanges _changes = null!;
+    private ResyncPlan _plan;
+    private IReadOnlyList<DiskIdentity> _announced = [];
     private CopyJob? _copy;
     private SimLink? _link;
     private int _captureLife;
@@ -25,12 +28,25 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     private bool _isDropping;
     private bool _hasStartedBefore;
 
-    public PrimaryNode(Universe universe)
-        : base(universe.World, "primary")
+    public PrimaryNode(Universe universe, SimHost host)
+        : base(universe.World, host.Name)
     {
         _universe = universe;
-        _disks = universe.NewDisks(new CrashPoint());
+        _disks = host.Disks;
+        Host = host;
+        Options = universe.Settings.Primary with
+        {
+            Node = host.Node,
+            Machine = host.IdentityOf(universe.Settings.Primary.Machine),
+        };
     }
+
+    public SimHost Host { get; }
+
+    public PrimaryOptions Options { get; }
+
+    /// <summary>Whether the copy that is on its way, or was the last, compares everything.</summary>
+    public bool ComparesAll => _plan.DisksAfter is null;
 
     public PrimaryCore Core => _core;
 
@@ -38,42 +54,12 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
 
     public SimLink? Link => _link;
 
+    public ReadOnlySpan<SimDisk> Disks => _disks;
+
+    /// <summary>The next request of the guest fails, once.</summary>
+    public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = IsUp && _guest.IsRunning;
+
     protected override long NextDeadline => _core.NextDeadlineNanos;
-
-    public void Start()
-    {
-        BeUp();
-        _outbox.Clear();
-        _link = null;
-        _copy = null;
-        _changes = new ToyChanges();
-        _isTagging = _isHolding = _isDropping = false;
-        _core = new PrimaryCore(_universe.Settings.Primary, this);
-        _guest = new GuestHost(World, this, _disks, _universe.Settings.IsTaggedAtCompletion)
-        {
-            OnPrint = Print,
-            OnTagged = Tag,
-        };
-        Post(0, () => _core.Start(Clock));
-        Post(World.Prng.Micros(1000, 5000), Connect);
-    }
-
-    public void Crash(bool isPowerLost)
-    {
-        World.Trace(Name, isPowerLost ? "loses power" : "dies");
-        BeDown();
-        _guest.Stop();
-        if (_link is not null && isPowerLost)
-        {
-            _link.Vanish(this);
-        }
-        else
-        {
-            _link?.Close(this);
-        }
-
-        _link = null;
-    }
 
     public void PlanEnd() => Post(0, () =>
     {
@@ -82,6 +68,16 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             World.Trace(Name, "guest shuts down");
             _guest.Hold(true);
             _core.PlanEnd("shutdown", Clock);
+        }
+    });
+
+    /// <summary>A disk gets another size; not during a full copy.</summary>
+    public void Resize(int disk, int sectors) => Post(0, () =>
+    {
+        if (_guest.IsRunning && !_guest.IsHeld && !(_isTagging && _tag == 0))
+        {
+            World.Trace(Name, $"disk {disk} gets {sectors} sectors");
+            _guest.Resize(disk, sectors);
         }
     });
 
@@ -113,6 +109,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             World.Trace(Name, $"sends {message.Kind} of {message.Epoch}");
         }
 
+        _announced = message is HelloMessage hello ? hello.Machine.Disks : _announced;
         _link?.Send(this, message);
     }
 
@@ -126,6 +123,19 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     void IPrimaryActions.StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan)
     {
         ResyncPlan copied = plan;
+        if (_universe.HasReturns)
+        {
+            foreach (DiskRange range in welcome.Doubtful)
+            {
+                _changes.MarkDoubtful(range, plan.BaseStamp);
+            }
+
+            foreach (SimIntentLog log in Host.Intents)
+            {
+                log.Begin(new ReplicaPoint(plan.Incarnation, 0));
+            }
+        }
+
         int life = ++_captureLife;
         Post(0, () =>
         {
@@ -134,15 +144,26 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
                 return;
             }
 
+            for (int i = 0; i < _disks.Length; i++)
+            {
+                bool isResizing = _guest.Machine.IsResizing(i);
+                if (isResizing || _disks[i].LengthBytes != _announced[i].LengthBytes)
+                {
+                    _core.OnFailure($"disk {i} was resized while the copy began", Clock);
+                    return;
+                }
+            }
+
             // Tagging begins, and what is in flight already is tagged, at one moment: overlapping writes keep
             // their order.
+            _plan = copied;
             _universe.History.Begin(_disks);
             _isTagging = true;
             _tag = 0;
             _changes.Stamp = copied.BaseStamp;
             _changes.TakeDirtyPages(_guest.Machine);
             _copy = new CopyJob(_guest, _disks, World.Prng, _changes, copied);
-            if (!_universe.Settings.IsTaggedAtCompletion)
+            if (!IsTaggedAtCompletion)
             {
                 foreach (ToyRequest request in _guest.Machine.InFlight)
                 {
@@ -176,6 +197,10 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
         }
 
         _outbox.RemoveRange(0, count);
+        foreach (SimIntentLog log in Host.Intents)
+        {
+            log.Regions.Acknowledge(_plan.BaseStamp + epoch, new ReplicaPoint(_plan.Incarnation, epoch));
+        }
     }
 
     void IPrimaryActions.PassOutput()
@@ -210,25 +235,6 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
     {
         World.Trace(Name, $"stops: {reason}");
         _guest.Stop();
-    }
-
-    void IPrimaryActions.StartGuest(ulong generation)
-    {
-        World.Trace(Name, $"runs generation {generation}");
-        _universe.Outside.GoLive(Name, generation);
-        _universe.Outside.Restart();
-        if (_hasStartedBefore)
-        {
-            foreach (SimDisk disk in _disks)
-            {
-                disk.WriteZeroes(0, disk.LengthBytes);
-                disk.Flush();
-            }
-        }
-
-        _hasStartedBefore = true;
-        _guest.Machine.Seed(World.Prng.Next());
-        _guest.Run();
     }
 
     void IPrimaryActions.AskWitness(in WitnessRequest request)

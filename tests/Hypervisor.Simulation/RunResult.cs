@@ -11,6 +11,9 @@ namespace Hypervisor.Simulation;
 /// <param name="HandedOver">Whether the primary handed the guest over on purpose.</param>
 /// <param name="Faults">What happened.</param>
 /// <param name="SoundScrubs">Scrubs that found everything the same.</param>
+/// <param name="DoubtsEnded">Scrubs that found a copy in doubt to be the same.</param>
+/// <param name="DoubtsConfirmed">Scrubs that found that it is not.</param>
+/// <param name="Returned">Former primaries whose copies were finished by what their logs say.</param>
 internal sealed record RunResult(
     ulong Seed,
     RuleViolationException? Violation,
@@ -19,4 +22,7 @@ internal sealed record RunResult(
     bool TookOver,
     bool HandedOver,
     IReadOnlyList<Fault> Faults,
-    int SoundScrubs);
+    int SoundScrubs,
+    int DoubtsEnded,
+    int DoubtsConfirmed,
+    int Returned);

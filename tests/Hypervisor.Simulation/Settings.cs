@@ -9,8 +9,8 @@ namespace Hypervisor.Simulation;
 /// <summary>Settings of both sides for one run, drawn from its seed.</summary>
 internal sealed class Settings
 {
-    private static readonly Guid s_primary = new("aaaaaaaa-0000-0000-0000-000000000001");
-    private static readonly Guid s_standby = new("bbbbbbbb-0000-0000-0000-000000000002");
+    internal static readonly Guid s_primary = new("aaaaaaaa-0000-0000-0000-000000000001");
+    internal static readonly Guid s_standby = new("bbbbbbbb-0000-0000-0000-000000000002");
 
     public Settings(Prng prng)
     {

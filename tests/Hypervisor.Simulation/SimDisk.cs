@@ -51,10 +51,18 @@ internal sealed class SimDisk(World world, int firstLengthBytes, CrashPoint cras
 
     public void Discard(long offsetBytes, long lengthBytes) => WriteZeroes(offsetBytes, lengthBytes);
 
+    /// <summary>Says that it flushed, whether it did or not.</summary>
+    public bool IsLying { get; set; }
+
     public void Flush()
     {
         crash.Step();
         Fail();
+        if (IsLying)
+        {
+            return;
+        }
+
         Bytes.CopyTo(_durable, 0);
         _unflushed.Clear();
     }
@@ -79,6 +87,11 @@ internal sealed class SimDisk(World world, int firstLengthBytes, CrashPoint cras
         crash.Step();
         Fail();
         _unflushed.Add(offset);
+        if (IsLying && world.Prng.OneIn(8))
+        {
+            // A small cache: what was there before is on its platter by now.
+            Bytes.AsSpan(offset, SectorBytes).CopyTo(_durable.AsSpan(offset));
+        }
     }
 
     private void Fail()

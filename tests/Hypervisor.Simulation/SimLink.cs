@@ -48,6 +48,9 @@ internal sealed class SimLink
         }
     }
 
+    /// <summary>The connection is reset once <paramref name="to"/> was sent so many bytes more.</summary>
+    public void CutAfter(SimNode to, int bytes) => To(to).CutAfter(bytes);
+
     /// <summary>What <paramref name="to"/> is sent stays on the way until then.</summary>
     public void Stall(SimNode to, long untilNanos) => To(to).StallUntil(untilNanos);
 
@@ -59,11 +62,14 @@ internal sealed class SimLink
 
     private sealed class Stream(SimLink link, SimNode receiver)
     {
+        private static readonly byte[] s_torn = new byte[1]; // shorter than any frame
+
         private readonly Queue<byte[]?> _frames = new();
         private readonly FrameEncoder _encoder = new();
         private readonly FrameDecoder _decoder = new();
         private long _lastArrival;
         private long _stalledUntil;
+        private long _bytesUntilCut = long.MaxValue;
         private bool _isBroken;
 
         public SimNode Receiver => receiver;
@@ -75,17 +81,27 @@ internal sealed class SimLink
 
         public void StallUntil(long nanos) => _stalledUntil = Math.Max(_stalledUntil, nanos);
 
+        public void CutAfter(int bytes) => _bytesUntilCut = bytes;
+
         public void Send(Message? message)
         {
-            if (_isBroken)
+            if (_isBroken || _bytesUntilCut < 0)
             {
                 message?.Release();
                 return;
             }
 
-            _frames.Enqueue(message is null ? null : Encode(message));
+            byte[]? frame = message is null ? null : Encode(message);
+            if (_bytesUntilCut < long.MaxValue && (_bytesUntilCut -= frame?.Length ?? 0) < 0)
+            {
+                frame = s_torn; // the receiver gets a part of it
+                link.From(receiver).Break();
+            }
+
+            _frames.Enqueue(frame);
             long now = link._world.Now;
-            _lastArrival = Math.Max(_lastArrival, now + link._world.Prng.Micros(20, 400));
+            bool isSlow = now < link._world.SlowUntil;
+            _lastArrival = Math.Max(_lastArrival, now + link._world.Prng.Micros(20, isSlow ? 40_000 : 400));
             link._world.At(_lastArrival - now, Arrive);
         }
 
@@ -140,6 +156,12 @@ internal sealed class SimLink
             if (frame is null)
             {
                 Lose(LinkLoss.ClosedByPeer, "end of stream");
+                return;
+            }
+
+            if (frame == s_torn)
+            {
+                Lose(LinkLoss.Broken, "connection reset");
                 return;
             }
 

@@ -9,6 +9,7 @@ internal abstract class SimNode(World world, string name)
     private readonly long _offset = world.Prng.Next(0, 1 << 30);
     private readonly double _rate = 1 + ((world.Prng.Next(0, 81) - 40) / 1000.0);
 
+    private long _jumpedNanos;
     private long _hungUntil;
     private int _life;
     private long _armed = long.MaxValue;
@@ -26,7 +27,7 @@ internal abstract class SimNode(World world, string name)
     protected World World => world;
 
     /// <summary>The node's monotonic clock.</summary>
-    protected long Clock => _offset + (long)(world.Now * _rate);
+    protected long Clock => _offset + _jumpedNanos + (long)(world.Now * _rate);
 
     /// <summary>When the core wants its next tick, on the node's clock.</summary>
     protected abstract long NextDeadline { get; }
@@ -42,6 +43,17 @@ internal abstract class SimNode(World world, string name)
     {
         _hungUntil = Math.Max(_hungUntil, world.Now + nanos);
         world.Trace(name, $"hangs for {nanos / 1e6:F1} ms");
+    }
+
+    /// <summary>The clock says that time has passed which has not.</summary>
+    public void JumpClock(long nanos)
+    {
+        _jumpedNanos += nanos;
+        world.Trace(name, $"clock jumps by {nanos / 1e6:F1} ms");
+        if (IsUp)
+        {
+            Post(0, Tick);
+        }
     }
 
     protected void BeUp()

@@ -18,19 +18,27 @@ internal static class Simulator
     /// <param name="seed">All chance of the run.</param>
     /// <param name="trace">Who wants to read along.</param>
     /// <param name="scrubbing">What is scrubbed.</param>
-    /// <param name="withSwitchOver">Whether somebody asks for a planned switch-over as well.</param>
+    /// <param name="extras">What the schedule has besides.</param>
     public static RunResult Run(
         ulong seed,
         Action<string>? trace = null,
         Scrubbing scrubbing = Scrubbing.None,
-        bool withSwitchOver = false)
+        Extras extras = Extras.None)
     {
         var world = new World(seed, trace);
-        var universe = new Universe(world);
-        var faults = new Faults(universe, FaultsNanos);
+        var universe = new Universe(world, extras);
+        bool withSwitchOver = extras.HasFlag(Extras.SwitchOver);
+        long faultsNanos = universe.HasReturns ? 2 * FaultsNanos : FaultsNanos;
+        var faults = new Faults(universe, faultsNanos);
         RuleViolationException? violation = null;
         try
         {
+            if (extras.HasFlag(Extras.LyingDisks))
+            {
+                bool isPrimary = universe.HasReturns && world.Prng.OneIn(2);
+                (isPrimary ? universe.Primary.Host : universe.Standby.Host).Lie();
+            }
+
             universe.Standby.Start();
             universe.Primary.Start();
             if (scrubbing != Scrubbing.Decayed)
@@ -44,10 +52,16 @@ internal static class Simulator
             }
 
             PlanScrubs(universe, scrubbing);
-            world.RunUntil(FaultsNanos);
+            if (extras.HasFlag(Extras.Resizes))
+            {
+                faults.PlanResizes(faultsNanos + (SettleNanos / 2));
+            }
+
+            PlanReturns(universe, faultsNanos + (SettleNanos / 4));
+            world.RunUntil(faultsNanos);
             if (faults.Happened.Count > 0 || withSwitchOver || scrubbing == Scrubbing.Decayed)
             {
-                world.RunUntil(FaultsNanos + SettleNanos);
+                world.RunUntil(faultsNanos + SettleNanos);
             }
 
             if (scrubbing == Scrubbing.Decayed)
@@ -76,7 +90,19 @@ internal static class Simulator
             universe.Standby.IsLive,
             universe.Primary.Core.State == PrimaryState.HandedOver,
             faults.Happened,
-            universe.Primary.SoundScrubs);
+            universe.Primary.SoundScrubs,
+            universe.Standby.DoubtsEnded,
+            universe.Standby.DoubtsConfirmed,
+            universe.Returned);
+    }
+
+    private static void PlanReturns(Universe universe, long endNanos)
+    {
+        World world = universe.World;
+        for (long at = 0; universe.HasReturns && at < endNanos; at += world.Prng.Micros(1000, 100_000))
+        {
+            world.At(at, universe.TrySwapRoles);
+        }
     }
 
     private static void PlanScrubs(Universe universe, Scrubbing scrubbing)
@@ -128,6 +154,29 @@ internal static class Simulator
         if (primary.State == PrimaryState.Ended && standby.State == StandbyState.Live)
         {
             throw new RuleViolationException(30, "the guest ended on purpose, and the standby went live");
+        }
+
+        if (universe.Primary.IsUp && universe.Primary.Guest.IsRunning)
+        {
+            universe.Primary.Guest.CheckBelieved("the primary");
+        }
+
+        if (universe.Primary.IsUp && universe.Primary.Guest.IsRunning && !universe.Primary.Host.IsDoubtful)
+        {
+            universe.Outside.CheckRecords("the primary", universe.Primary.Disks[0].Bytes);
+        }
+
+        bool isPair = universe.Primary.IsUp && primary.State == PrimaryState.Protected
+            && universe.Standby.IsUp && standby.State == StandbyState.Protecting;
+        if (isPair && universe.Standby.Host.IsDoubtful)
+        {
+            throw new RuleViolationException(25, "protection goes on, and a doubt about the copy was not settled");
+        }
+
+        if ((universe.Extras & (Extras.Returns | Extras.Resizes)) != 0)
+        {
+            CheckNobodyHangs(universe, faults);
+            return;
         }
 
         if (withSwitchOver)

@@ -1,12 +1,16 @@
 using System;
 using System.IO;
+using System.Linq;
 using Hypervisor.Replication.Disk;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
 /// <summary>Death of the standby, and what its disks and journal are then.</summary>
 internal sealed partial class StandbyNode
 {
+    private bool _isReturning; // it was the primary, and its logs say what it changed
+
     /// <summary>
     /// Dies in the middle of what it does; then its disks and journal are looked at as a restart would.
     /// </summary>
@@ -14,7 +18,7 @@ internal sealed partial class StandbyNode
     {
         World.Trace(Name, isPowerLost ? "loses power" : "dies");
         BeDown();
-        ForgetErrors();
+        Host.ForgetErrors();
         _guest.Stop();
         foreach (SimLink link in _links.Values)
         {
@@ -31,7 +35,7 @@ internal sealed partial class StandbyNode
         Interrupt(_underway);
         if (isPowerLost)
         {
-            LosePower();
+            Host.LosePower();
         }
 
         CheckDisks(isPowerLost);
@@ -60,29 +64,47 @@ internal sealed partial class StandbyNode
         _crash.Clear();
     }
 
-    private void ForgetErrors()
+    /// <summary>
+    /// Somebody gives this side disks of other sizes, and starts it again: it sees that somebody wrote there (rule 44).
+    /// </summary>
+    public void TakeSizes(ReadOnlySpan<SimDisk> disks)
     {
-        foreach (SimDisk disk in _disks)
+        Crash(isPowerLost: false);
+        for (int i = 0; i < disks.Length; i++)
         {
-            disk.FailsNext = false;
+            _disks[i].Resize(disks[i].LengthBytes);
         }
 
-        foreach (SimJournalStore store in _stores)
-        {
-            store.FailsNext = false;
-        }
+        _isMarkedComplete = false;
+        _marked = default;
+        Host.ForgetIntents();
+        Start();
     }
 
-    private void LosePower()
+    /// <summary>Where the disks stand, as the product's worker finds it.</summary>
+    private void Restore(ulong epoch)
     {
-        foreach (SimDisk disk in _disks)
+        if (!_universe.HasReturns)
         {
-            disk.LosePower();
+            _core.Restore(_marked, 0);
+            return;
         }
 
-        foreach (SimJournalStore store in _stores)
+        Changes = Host.OpenIntents(this);
+        if (epoch > 0)
         {
-            store.LosePower();
+            Host.ForgetIntents();
+        }
+
+        ReplicaPoint primary = Host.KnownPoints().LastOrDefault();
+        _isReturning = primary.IsKnown;
+        if (_isReturning)
+        {
+            _core.Restore(primary, Host.PromotedGeneration, Host.Doubtful());
+        }
+        else
+        {
+            _core.Restore(_marked, Host.PromotedGeneration);
         }
     }
 
@@ -100,14 +122,28 @@ internal sealed partial class StandbyNode
         });
         if (isPowerLost)
         {
-            LosePower();
+            Host.LosePower();
         }
 
         journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        (ulong incarnation, ulong epoch) = journal.Recover();
+        ulong incarnation, epoch;
+        try
+        {
+            (incarnation, epoch) = journal.Recover();
+        }
+        catch (IOException) when (Host.IsDoubtful)
+        {
+            return; // found: it does not start
+        }
+
         if (incarnation == _marked.Incarnation && epoch > _marked.Epoch)
         {
             _marked = _marked with { Epoch = epoch };
+        }
+
+        if (Host.IsDoubtful)
+        {
+            return;
         }
 
         if (_isLive)

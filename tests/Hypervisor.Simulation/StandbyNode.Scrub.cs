@@ -1,5 +1,6 @@
 using System;
 using System.IO;
+using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
@@ -20,9 +21,39 @@ internal sealed partial class StandbyNode
         World.Trace(Name, $"byte {offset} of {(disk < 0 ? "RAM" : $"disk {disk}")} decays");
     }
 
+    /// <summary>An operator who knows what happened compares everything, as soon as there is a pair.</summary>
+    private void AskForScrub()
+    {
+        if (Host.IsDoubtful && _core.State == StandbyState.Protecting)
+        {
+            _universe.Primary.Scrub();
+            Post(World.Prng.Micros(20_000, 40_000), AskForScrub);
+        }
+    }
+
+    /// <summary>This side has exactly this epoch; of disks in doubt nothing is known.</summary>
+    private void CheckEpoch(ulong number, StagedEpoch epoch)
+    {
+        ReadOnlySpan<SimDisk> known = Host.IsDoubtful ? [] : _disks;
+        _universe.History.Check(number, Name, _ram, StateOf(epoch), known);
+    }
+
     /// <summary>A scrub said that everything is the same: it is, or the guest has mended it (rule 25).</summary>
     public void CheckScrubbed()
     {
+        if (Host.IsDoubtful)
+        {
+            ulong applied = _core.Status().AppliedEpoch;
+            if (!EpochHistory.AreDisks(_universe.History[applied], _disks))
+            {
+                throw new RuleViolationException(
+                    25, $"a scrub found nothing, and the disks are not those of epoch {applied}");
+            }
+
+            Host.IsDoubtful = false;
+            DoubtsEnded++;
+        }
+
         if (_decay is var (disk, offset))
         {
             EpochHistory.Cut truth = _universe.History[_core.Status().AppliedEpoch];
@@ -35,6 +66,11 @@ internal sealed partial class StandbyNode
         }
     }
 
+    /// <summary>Scrubs that found disks in doubt the same, and those that found that they are not.</summary>
+    public int DoubtsEnded { get; private set; }
+
+    public int DoubtsConfirmed { get; private set; }
+
     private void Compare(ScrubMessage scrub)
     {
         (ushort where, long offset, long length) = scrub.Range;
@@ -45,6 +81,12 @@ internal sealed partial class StandbyNode
         }
 
         string text = $"scrub: {offset} + {length} of {(scrub.IsRam ? "RAM" : $"disk {where}")} differ";
+        if (Host.IsDoubtful)
+        {
+            DoubtsConfirmed++;
+            throw new IOException(text);
+        }
+
         throw _decay is null ? new RuleViolationException(25, text) : new IOException(text);
     }
 }

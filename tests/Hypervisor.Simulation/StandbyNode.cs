@@ -16,7 +16,7 @@ namespace Hypervisor.Simulation;
 internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
 {
     private readonly Universe _universe;
-    private readonly CrashPoint _crash = new();
+    private readonly CrashPoint _crash;
     private readonly SimDisk[] _disks;
     private readonly SimJournalStore[] _stores;
     private readonly byte[] _ram = new byte[ToyMachine.Pages * ToyMachine.PageBytes];
@@ -32,17 +32,31 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     private bool _hasCopyFailed;
     private bool _isLive;
     private bool _flipsStaged;
+    private long _slowUntil;
     private ulong _surelyCommitted;    // acknowledged epochs that must survive
     private ulong _surelyDurable;      // those that must survive a power loss
     private ulong _maybeCommitted;
 
-    public StandbyNode(Universe universe)
-        : base(universe.World, "standby")
+    public StandbyNode(Universe universe, SimHost host)
+        : base(universe.World, host.Name)
     {
         _universe = universe;
-        _disks = universe.NewDisks(_crash);
-        _stores = [new SimJournalStore(World, _crash), new SimJournalStore(World, _crash)];
+        Host = host;
+        _crash = host.Crash;
+        _disks = host.Disks;
+        _stores = host.Stores;
+        Changes = host.OpenIntents(this);
     }
+
+    public SimHost Host { get; }
+
+    /// <summary>What the guest changed here since it runs here.</summary>
+    public ToyChanges Changes { get; private set; }
+
+    /// <summary>What made this side the runner, and where it took over.</summary>
+    public WitnessRecord Won { get; private set; } = null!;
+
+    public ReplicaPoint WonAt { get; private set; }
 
     public StandbyCore Core => _core;
 
@@ -51,25 +65,6 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     public GuestHost Guest => _guest;
 
     protected override long NextDeadline => _core.NextDeadlineNanos;
-
-    public void Start()
-    {
-        BeUp();
-        _links.Clear();
-        _work.Clear();
-        _underway = null;
-        _flipsStaged = false;
-        _journal = new EpochJournal(_stores[0], _stores[1], _disks, _universe.Settings.SegmentBytesMax);
-        _journal.Recover();
-        Array.Fill(_ram, (byte)0xA5); // of a process that is gone
-        _core = new StandbyCore(_universe.Settings.Standby, this);
-        _core.Restore(_marked, 0);
-        _guest = new GuestHost(World, this, _disks, isTaggedAtCompletion: true)
-        {
-            OnPrint = (offset, bytes) => Emit(offset, bytes),
-            OnTagged = _ => { },
-        };
-    }
 
     public void Attach(SimLink link)
     {
@@ -80,6 +75,9 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     public void FailNextDisk() => _disks[World.Prng.Next(0, _disks.Length)].FailsNext = !_isLive;
 
     public void FailNextAppend() => _stores[0].FailsNext = _stores[1].FailsNext = true;
+
+    /// <summary>The worker is slow for a while.</summary>
+    public void SlowDown(long nanos) => _slowUntil = World.Now + nanos;
 
     public void FlipStagedBit() => _flipsStaged = true;
 
@@ -184,9 +182,22 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
             }
 
             _journal.FlushDisks();
+            if (_universe.HasReturns)
+            {
+                Host.ForgetIntents();
+            }
+
+            _universe.Returned += _isReturning && !_universe.Primary.ComparesAll ? 1 : 0;
+            _isReturning = false;
+            Host.IsDoubtful &= !_universe.Primary.ComparesAll;
             _isMarkedComplete = true;
             _marked = new ReplicaPoint(_incarnation, 0);
-            _universe.History.Check(0, Name, _ram, StateOf(@base), _disks);
+            CheckEpoch(0, @base);
+            if (Host.IsDoubtful)
+            {
+                Post(World.Prng.Micros(1000, 20_000), AskForScrub);
+            }
+
             return null;
         },
         error => _core.OnFullCopyFinished(error, Clock));
@@ -226,7 +237,7 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
                 _journal.Apply(epoch, Compare);
                 if (_decay is null)
                 {
-                    _universe.History.Check(number, Name, _ram, StateOf(epoch), _disks);
+                    CheckEpoch(number, epoch);
                 }
 
                 return null;
@@ -243,7 +254,18 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         error => _core.OnDisksFlushed(error, Clock));
 
     void IStandbyActions.WriteGeneration(ulong generation, ulong epoch)
-        => Do(() => null, error => _core.OnGenerationWritten(error, Clock));
+        => Do(
+            () =>
+            {
+                if (_universe.HasReturns)
+                {
+                    Host.PromotedGeneration = generation;
+                    _marked = default;
+                }
+
+                return null;
+            },
+            error => _core.OnGenerationWritten(error, Clock));
 
     void IStandbyActions.AskWitness(in WitnessRequest request)
         => _universe.Witness.Ask(this, request, answer => _core.OnWitnessAnswer(answer, Clock));
@@ -252,43 +274,6 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     {
         _repeated.Add((output.OffsetBytes, output.Bulk.ToArray()));
         output.Release();
-    }
-
-    void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
-    {
-        ulong generation = won.Generation;
-        World.Trace(Name, $"goes live from epoch {epoch.Epoch} in generation {generation}");
-        WitnessRecord? record = _universe.Witness.Record;
-        if (record is null || record.Generation != generation || record.Runner != _universe.Settings.Standby.Node)
-        {
-            throw new RuleViolationException(
-                27, $"{Name} goes live in generation {generation}, the witness has {record}");
-        }
-
-        SwitchOverCheck.AtGoLive(_universe, StateOf(epoch));
-        _isLive = true;
-        ForgetErrors();
-        _universe.History.Check(epoch.Epoch, Name, _ram, StateOf(epoch), _disks);
-        _guest.Machine.Load(StateOf(epoch), _ram);
-        _universe.Outside.CheckImplied(Name, epoch.Epoch, _guest.Machine.ConsoleBytes);
-        _universe.Outside.CheckRecords(Name, _disks[0].Bytes);
-        _universe.Outside.GoLive(Name, generation);
-        foreach ((long offset, byte[] bytes) in _repeated)
-        {
-            Emit(offset, bytes);
-        }
-
-        if (_universe.Outside.SeenBytes != _guest.Machine.ConsoleBytes)
-        {
-            throw new RuleViolationException(
-                5,
-                $"{_universe.Outside.SeenBytes} bytes are out at takeover, "
-                + $"the guest printed {_guest.Machine.ConsoleBytes}");
-        }
-
-        _guest.CheckBelieved(Name);
-        _guest.Run();
-        _guest.Reissue();
     }
 
     void IStandbyActions.Discard(string reason, ReplicaPoint point)
@@ -362,7 +347,8 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
         }
 
         _underway = next.Effect;
-        Post(World.Prng.OneIn(30) ? World.Prng.Micros(1000, 20_000) : World.Prng.Micros(10, 400), () =>
+        bool isSlow = World.Now < _slowUntil || World.Prng.OneIn(30);
+        Post(isSlow ? World.Prng.Micros(1000, 20_000) : World.Prng.Micros(10, 400), () =>
         {
             string? error;
             try

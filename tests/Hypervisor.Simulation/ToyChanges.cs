@@ -1,13 +1,13 @@
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Epochs;
+using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Simulation;
 
-/// <summary>Stamps of the last change of each sector and each page, as the product's primary keeps them.</summary>
-internal sealed class ToyChanges
+/// <summary>Stamps of the last change of each sector, by the product's map, and each page.</summary>
+internal sealed class ToyChanges(ChangeMap[] disks)
 {
-    private readonly ulong[] _sectors = new ulong[ToyMachine.Disks * ToyMachine.SectorsPerDisk];
     private readonly ulong[] _pages = new ulong[ToyMachine.Pages];
 
     /// <summary>Stamp of what changes now.</summary>
@@ -15,11 +15,20 @@ internal sealed class ToyChanges
 
     public void Mark(ToyRequest request)
     {
-        for (int i = 0; i < request.Count && request.Operation != BlockOperation.Flush; i++)
+        if (request.Operation == BlockOperation.Resize)
         {
-            _sectors[(request.Disk * ToyMachine.SectorsPerDisk) + request.Sector + i] = Stamp;
+            disks[request.Disk].Resize(request.Count * SimDisk.SectorBytes, Stamp);
+        }
+        else if (request.Operation != BlockOperation.Flush)
+        {
+            disks[request.Disk].Mark(
+                request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes, Stamp);
         }
     }
+
+    /// <summary>A range counts as changed, for who has it otherwise.</summary>
+    public void MarkDoubtful(DiskRange range, ulong stamp)
+        => disks[range.Disk].Mark(range.OffsetBytes, range.LengthBytes, stamp);
 
     /// <summary>The dirty pages, which are clean and stamped afterwards.</summary>
     public List<int> TakeDirtyPages(ToyMachine machine)
@@ -47,18 +56,11 @@ internal sealed class ToyChanges
         }
     }
 
-    /// <summary>Whether anything of these sectors, counted over all disks, changed after a stamp.</summary>
-    public bool AreSectorsChanged(int first, int count, ulong? after)
+    /// <summary>Whether anything of these sectors changed after a stamp.</summary>
+    public bool AreSectorsChanged(int disk, int sector, int count, ulong? after)
     {
-        for (int i = first; i < first + count; i++)
-        {
-            if (after is null || _sectors[i] > after)
-            {
-                return true;
-            }
-        }
-
-        return false;
+        return after is null || disks[disk].IsChanged(
+            sector * SimDisk.SectorBytes, count * SimDisk.SectorBytes, after.Value);
     }
 
     public bool IsPageChanged(int page, ulong? after) => after is null || _pages[page] > after;

@@ -28,6 +28,7 @@ internal sealed class ToyMachine
 
     private readonly Prng _prng = new(0);
     private readonly List<ToyRequest> _inFlight = [];
+    private readonly int[] _sectors = [SectorsPerDisk, SectorsPerDisk];
     private ulong _step;
     private ulong _nextId = 1;
     private ulong _record;
@@ -46,6 +47,51 @@ internal sealed class ToyMachine
 
     public void Seed(ulong seed) => _prng.State = seed;
 
+    /// <summary>Starts from disks that hold something; requests of another life have other numbers.</summary>
+    public void Boot(ReadOnlySpan<SimDisk> disks, ulong life)
+    {
+        _nextId = (life << 20) + 1;
+        for (int disk = 0; disk < Disks; disk++)
+        {
+            for (int sector = 0; sector < SectorsPerDisk; sector++)
+            {
+                ulong value = BinaryPrimitives.ReadUInt64LittleEndian(
+                    disks[disk].Bytes.AsSpan(sector * SimDisk.SectorBytes));
+                Store(8 * ((disk * SectorsPerDisk) + sector), value);
+                bool isRecord = disk == 0 && sector < LogSlots && (value & RecordFlag) != 0;
+                _record = isRecord ? Math.Max(_record, value & ~RecordFlag) : _record;
+            }
+        }
+    }
+
+    /// <summary>The disks have the sizes that they have.</summary>
+    public void LookAtSizes(ReadOnlySpan<SimDisk> disks)
+    {
+        for (int disk = 0; disk < Disks; disk++)
+        {
+            _sectors[disk] = (int)disks[disk].LengthBytes / SimDisk.SectorBytes;
+        }
+    }
+
+    /// <summary>
+    /// A disk gets another size: never less than what RAM knows of it, so what is behind is held against the other side
+    /// only. One at a time.
+    /// </summary>
+    public void Resize(int disk, int sectors, Action<ToyRequest> submit)
+    {
+        if (!_inFlight.Exists(request => request.Operation == BlockOperation.Resize))
+        {
+            _sectors[disk] = Math.Min(_sectors[disk], sectors);
+            Issue(submit, new(_nextId++, disk, BlockOperation.Resize, 0, sectors, 0));
+        }
+    }
+
+    public bool IsResizing(int disk)
+        => _inFlight.Exists(request => request.Disk == disk && request.Operation == BlockOperation.Resize);
+
+    /// <summary>The last record that the guest began to write.</summary>
+    public ulong Record => _record;
+
     /// <summary>Runs one step; disk requests and console bytes go out through the two callbacks.</summary>
     public void Step(Action<ToyRequest> submit, Action<byte[]> print)
     {
@@ -55,6 +101,16 @@ internal sealed class ToyMachine
         if (_prng.OneIn(3))
         {
             Print(print, StepMark, _step);
+        }
+
+        for (int disk = 0; disk < Disks; disk++)
+        {
+            if (_sectors[disk] > SectorsPerDisk && _inFlight.Count < InFlightMax && _prng.OneIn(4))
+            {
+                int sector = _prng.Next(SectorsPerDisk, _sectors[disk]);
+                ulong id = _nextId++;
+                Issue(submit, new(id, disk, BlockOperation.Write, sector, 1, id));
+            }
         }
 
         if (!_isLogging)
@@ -90,7 +146,13 @@ internal sealed class ToyMachine
             return;
         }
 
-        for (int i = 0; i < request.Count; i++)
+        if (request.Operation == BlockOperation.Resize)
+        {
+            _sectors[request.Disk] = request.Count;
+            return;
+        }
+
+        for (int i = 0; i < request.Count && request.Sector + i < SectorsPerDisk; i++)
         {
             Store(8 * ((request.Disk * SectorsPerDisk) + request.Sector + i), request.ValueAfter);
         }
@@ -111,7 +173,7 @@ internal sealed class ToyMachine
         byte[] state = new byte[48 + (_inFlight.Count * 32)];
         Span<byte> rest = state;
         foreach (ulong value in (ReadOnlySpan<ulong>)
-            [_step, _nextId, _record, _isLogging ? 1ul : 0, (ulong)ConsoleBytes, _prng.State])
+            [_step, _nextId, _record, Flags, (ulong)ConsoleBytes, _prng.State])
         {
             BinaryPrimitives.WriteUInt64LittleEndian(rest, value);
             rest = rest[8..];
@@ -137,7 +199,10 @@ internal sealed class ToyMachine
         _step = Take(ref state);
         _nextId = Take(ref state);
         _record = Take(ref state);
-        _isLogging = Take(ref state) == 1;
+        ulong flags = Take(ref state);
+        _isLogging = (flags & 1) == 1;
+        _sectors[0] = SectorsPerDisk + (byte)(flags >> 8);
+        _sectors[1] = SectorsPerDisk + (byte)(flags >> 16);
         ConsoleBytes = (long)Take(ref state);
         _prng.State = Take(ref state);
         _inFlight.Clear();
@@ -151,6 +216,9 @@ internal sealed class ToyMachine
                 id, (int)(uint)place, (BlockOperation)(place >> 32), (int)(uint)range, (int)(range >> 32), value));
         }
     }
+
+    private ulong Flags => (_isLogging ? 1ul : 0)
+        | ((ulong)(_sectors[0] - SectorsPerDisk) << 8) | ((ulong)(_sectors[1] - SectorsPerDisk) << 16);
 
     private static ulong Take(ref ReadOnlySpan<byte> state)
     {

@@ -17,8 +17,10 @@ internal sealed record ToyRequest(ulong Id, int Disk, BlockOperation Operation, 
     public ulong ValueAfter => Operation == BlockOperation.Write ? Value : 0;
 
     public bool Overlaps(ToyRequest other)
-        => Disk == other.Disk && (Operation == BlockOperation.Flush || other.Operation == BlockOperation.Flush
+        => Disk == other.Disk && (IsOfAll || other.IsOfAll
             || (Sector < other.Sector + other.Count && other.Sector < Sector + Count));
+
+    private bool IsOfAll => Operation is BlockOperation.Flush or BlockOperation.Resize;
 
     /// <summary>The bytes of a write.</summary>
     public byte[] Data()

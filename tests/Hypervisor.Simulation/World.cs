@@ -23,6 +23,9 @@ internal sealed class World(ulong seed, Action<string>? trace)
     /// <summary>Whether the trace is wanted: build no texts otherwise.</summary>
     public bool IsTracing => trace is not null;
 
+    /// <summary>Until when the network delays everything, by much more than usual.</summary>
+    public long SlowUntil { get; set; }
+
     /// <summary>Events that have happened.</summary>
     public long Events { get; private set; }
 

@@ -22,6 +22,9 @@ public sealed class ToyDisk : IBlockDevice
     /// <summary>When not <see cref="BlockStatus.Ok"/>, writes end with it and change nothing.</summary>
     public BlockStatus WriteStatus { get; set; }
 
+    /// <summary>Called at each flush, on the disk's thread.</summary>
+    public Action OnFlush { get; set; } = static () => { };
+
     public long LengthBytes => _bytes.Length;
 
     public bool IsReadOnly => false;
@@ -82,6 +85,7 @@ public sealed class ToyDisk : IBlockDevice
                 _bytes.AsSpan(offset, length).Clear();
                 break;
             case BlockOperation.Flush:
+                OnFlush();
                 break;
             default:
                 return BlockStatus.Unsupported;

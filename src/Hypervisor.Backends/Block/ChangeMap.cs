@@ -11,18 +11,22 @@ namespace Hypervisor.Backends.Block;
 /// </remarks>
 public sealed class ChangeMap
 {
-    private const int ChunkBytesMin = 16 << 10; // a guest's database writes about that much at once
-    private const int ChunksMax = 1 << 20;      // 8 MiB of stamps for each disk
+    /// <summary>The finest grain that pays, in bytes: a guest's database writes about that much at once.</summary>
+    public const int ChunkBytesMin = 16 << 10;
+
+    private const int ChunksMax = 1 << 20; // 8 MiB of stamps for each disk
 
     private readonly int _chunkShift;
     private long _lengthBytes;
     private ulong[] _stamps;
 
     /// <summary>A map in which nothing has changed: stamp 0 everywhere.</summary>
-    public ChangeMap(long lengthBytes)
+    /// <param name="lengthBytes">Size of the disk.</param>
+    /// <param name="chunkBytesMin">The finest grain, a power of two; a small disk can have less than the usual.</param>
+    public ChangeMap(long lengthBytes, int chunkBytesMin = ChunkBytesMin)
     {
         _lengthBytes = lengthBytes;
-        long chunk = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(ChunkBytesMin, lengthBytes / ChunksMax));
+        long chunk = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(chunkBytesMin, lengthBytes / ChunksMax));
         _chunkShift = BitOperations.Log2((ulong)chunk);
         _stamps = new ulong[(lengthBytes + chunk - 1) >> _chunkShift];
     }
@@ -31,11 +35,14 @@ public sealed class ChangeMap
     public long ChunkBytes => 1L << _chunkShift;
 
     /// <summary>
-    /// The disk gets another size. While nobody marks. What is new counts as unchanged, as both sides get it in one
-    /// epoch.
+    /// The disk gets another size. While nobody marks. What is new changes now: the other side may have something else
+    /// there, from before the disk was made smaller.
     /// </summary>
-    public void Resize(long lengthBytes)
+    /// <param name="lengthBytes">The size.</param>
+    /// <param name="stamp">When.</param>
+    public void Resize(long lengthBytes, ulong stamp)
     {
+        long before = _lengthBytes;
         long chunks = (lengthBytes + ChunkBytes - 1) >> _chunkShift;
         if (chunks > _stamps.Length)
         {
@@ -45,6 +52,7 @@ public sealed class ChangeMap
         }
 
         Volatile.Write(ref _lengthBytes, lengthBytes); // behind the stamps, which are never fewer
+        Mark(before, Math.Max(0, lengthBytes - before), stamp);
     }
 
     /// <summary>A range changes now; what of it is not on the disk is left out.</summary>

@@ -18,17 +18,19 @@ internal sealed class WriteIntentFile : IDisposable
     private readonly SafeFileHandle _file;
     private readonly long _diskBytes;
     private readonly long _regionBytes;
+    private readonly Guid _boot;
     private readonly byte[] _slot;
     private ulong _revision;
 
     /// <summary>Opens or makes it, in its full length: later stores need no room.</summary>
     /// <exception cref="IOException">The host refuses.</exception>
-    public WriteIntentFile(string path, long diskBytes, long regionBytes, int words)
+    public WriteIntentFile(string path, long diskBytes, long regionBytes, int words, Guid boot)
     {
+        _boot = boot;
         _diskBytes = diskBytes;
         _regionBytes = regionBytes;
         _slot = new byte[WriteIntentSlot.Bytes(words)];
-        _revision = Load(path, diskBytes, regionBytes, words)?.Revision ?? 0;
+        _revision = Load(path, diskBytes, regionBytes, words, boot)?.Revision ?? 0;
         _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
         if (RandomAccess.GetLength(_file) != Length(_slot.Length))
         {
@@ -42,17 +44,20 @@ internal sealed class WriteIntentFile : IDisposable
 
     /// <summary>The newest whole slot of a file; null when there is none.</summary>
     /// <exception cref="IOException">It cannot be read.</exception>
-    public static WriteIntentSlot? Load(string path, long diskBytes, long regionBytes, int words)
+    public static WriteIntentSlot? Load(string path, long diskBytes, long regionBytes, int words, Guid boot)
+    {
+        bool isOne = File.Exists(path) && new FileInfo(path).Length == Length(WriteIntentSlot.Bytes(words));
+        return isOne ? Newest(File.ReadAllBytes(path), diskBytes, regionBytes, words, boot) : null;
+    }
+
+    /// <summary>The newest whole slot of a file's content of the right length; null when there is none.</summary>
+    public static WriteIntentSlot? Newest(
+        ReadOnlySpan<byte> content, long diskBytes, long regionBytes, int words, Guid boot)
     {
         int bytes = WriteIntentSlot.Bytes(words);
-        if (!File.Exists(path) || new FileInfo(path).Length != Length(bytes))
-        {
-            return null;
-        }
-
-        ReadOnlySpan<byte> content = File.ReadAllBytes(path);
-        WriteIntentSlot? one = WriteIntentSlot.Read(content[..bytes], diskBytes, regionBytes);
-        WriteIntentSlot? two = WriteIntentSlot.Read(content.Slice((int)Place(bytes), bytes), diskBytes, regionBytes);
+        WriteIntentSlot? one = WriteIntentSlot.Read(content[..bytes], diskBytes, regionBytes, boot);
+        WriteIntentSlot? two = WriteIntentSlot.Read(
+            content.Slice((int)Place(bytes), bytes), diskBytes, regionBytes, boot);
         return one is null || two?.Revision > one.Revision ? two : one;
     }
 
@@ -72,8 +77,8 @@ internal sealed class WriteIntentFile : IDisposable
     public void Store(IReadOnlyList<ReplicaPoint> points, ulong[] regions)
     {
         _revision++;
-        new WriteIntentSlot(_revision, points, regions).Write(_slot, _diskBytes, _regionBytes);
-        RandomAccess.Write(_file, _slot, (long)(_revision & 1) * Place(_slot.Length));
+        new WriteIntentSlot(_revision, points, regions, _boot).Write(_slot, _diskBytes, _regionBytes);
+        RandomAccess.Write(_file, _slot, OffsetOf(_revision, _slot.Length));
         RandomAccess.FlushToDisk(_file);
     }
 
@@ -84,7 +89,11 @@ internal sealed class WriteIntentFile : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
-    private static long Length(int bytes) => (2 * Place(bytes)) + 1;
+    /// <summary>Where a version's slot of a size goes.</summary>
+    public static long OffsetOf(ulong revision, int bytes) => (long)(revision & 1) * Place(bytes);
+
+    /// <summary>Length of a file with slots of a size.</summary>
+    public static long Length(int bytes) => (2 * Place(bytes)) + 1;
 
     private static long Place(int bytes) => (bytes + Align - 1) / Align * Align;
 }

@@ -4,7 +4,7 @@ using System.IO;
 using System.Threading;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core;
-using Hypervisor.Replication.Epochs;
+using Hypervisor.Core.Host;
 using Hypervisor.Replication.Wire;
 
 namespace Hypervisor.Replication.Disk;
@@ -20,27 +20,21 @@ namespace Hypervisor.Replication.Disk;
 /// </remarks>
 public sealed class WriteIntentLog : IWriteIntent, IDisposable
 {
-    /// <summary>Lives of a pair that one log may speak of: of a copy that is on its way, and before it.</summary>
-    internal const int PointsMax = WriteIntentSlot.PointsMax;
-
     private const long RegionBytesMin = 1 << 20;
     private const int RegionsMax = 1 << 16; // 8 KiB of bits: one write of the host's disk
     private const int TouchMillis = 500;
 
     private readonly string _path;
     private readonly long _diskBytes;
+    private readonly Guid _boot;
     private readonly Lock _storing = new(); // held from what is to be stored until it is: versions keep their order
     private readonly Lock _lock = new();    // inside it; protects the fields below
-    private readonly ulong[] _wanted;    // regions that are written to, or wait for it
-    private readonly ulong[] _durable;   // regions that the file has
+    private readonly WriteIntentRegions _regions;
     private readonly ulong[] _stored;    // by whoever is storing
-    private readonly List<ReplicaPoint> _points = [];
     private readonly AutoResetEvent _wake = new(false);
     private WriteIntentFile? _file;
     private Thread? _thread;
     private Action _onPrepared = static () => { };
-    private ulong _ackedStamp;
-    private ReplicaPoint _ackedPoint;
     private bool _hasFailed;
     private bool _isClosing;
 
@@ -49,37 +43,35 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     /// <param name="diskBytes">Size of the disk.</param>
     /// <exception cref="IOException">It cannot be read.</exception>
     public WriteIntentLog(string path, long diskBytes)
+        : this(path, diskBytes, HostBoot.Id)
+    {
+    }
+
+    /// <summary>As above, in some life of the host.</summary>
+    internal WriteIntentLog(string path, long diskBytes, Guid boot)
     {
         _path = path;
+        _boot = boot;
         _diskBytes = diskBytes;
-        RegionBytes = RegionBytesMin;
-        while ((diskBytes + RegionBytes - 1) / RegionBytes > RegionsMax)
+        long regionBytes = RegionBytesMin;
+        while ((diskBytes + regionBytes - 1) / regionBytes > RegionsMax)
         {
-            RegionBytes *= 2;
+            regionBytes *= 2;
         }
 
-        long regions = (diskBytes + RegionBytes - 1) / RegionBytes;
-        _wanted = new ulong[(regions + 63) / 64];
-        _durable = new ulong[_wanted.Length];
-        _stored = new ulong[_wanted.Length];
-        Changes = new ChangeMap(diskBytes);
-        if (WriteIntentFile.Load(path, diskBytes, RegionBytes, _wanted.Length) is { } slot)
+        _regions = new WriteIntentRegions(diskBytes, regionBytes, new ChangeMap(diskBytes));
+        _stored = new ulong[_regions.Words];
+        if (WriteIntentFile.Load(path, diskBytes, RegionBytes, _regions.Words, _boot) is { } slot)
         {
-            _points.AddRange(slot.Points);
-            slot.Regions.CopyTo(_wanted, 0);
-            slot.Regions.CopyTo(_durable, 0);
-            foreach (DiskRange range in Ranges(0, int.MaxValue))
-            {
-                Changes.Mark(range.OffsetBytes, range.LengthBytes, ResyncHistory.FirstStamp);
-            }
+            _regions.Load(slot);
         }
     }
 
     /// <summary>What changed when: of this process exactly, of the ones before as far as the log says.</summary>
-    public ChangeMap Changes { get; }
+    public ChangeMap Changes => _regions.Changes;
 
     /// <summary>Grain of the log, in bytes.</summary>
-    public long RegionBytes { get; }
+    public long RegionBytes => _regions.RegionBytes;
 
     /// <inheritdoc/>
     public Action OnPrepared
@@ -94,7 +86,7 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
         {
             lock (_lock)
             {
-                return [.. _points];
+                return [.. _regions.Points];
             }
         }
     }
@@ -109,14 +101,7 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
                 return true; // no pair: nobody is going to ask; or the image refuses it
             }
 
-            bool isDurable = true;
-            long last = Math.Min(offsetBytes + lengthBytes, _diskBytes) - 1;
-            for (long region = offsetBytes / RegionBytes; region <= last / RegionBytes; region++)
-            {
-                _wanted[region >> 6] |= 1ul << (int)(region & 63);
-                isDurable &= (_durable[region >> 6] & (1ul << (int)(region & 63))) != 0;
-            }
-
+            bool isDurable = _regions.Want(offsetBytes, lengthBytes);
             if (isDurable && !_hasFailed)
             {
                 return true;
@@ -138,12 +123,8 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
         {
             lock (_lock)
             {
-                _file ??= new WriteIntentFile(_path, _diskBytes, RegionBytes, _wanted.Length);
-                _points.Add(point);
-                if (_points.Count > PointsMax)
-                {
-                    _points.RemoveAt(0);
-                }
+                _file ??= new WriteIntentFile(_path, _diskBytes, RegionBytes, _regions.Words, _boot);
+                _regions.Begin(point);
             }
 
             Store();
@@ -159,9 +140,9 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     {
         lock (_storing)
         {
-            if (_points.Count > 0)
+            if (_regions.Points.Count > 0)
             {
-                _file ??= new WriteIntentFile(_path, _diskBytes, RegionBytes, _wanted.Length);
+                _file ??= new WriteIntentFile(_path, _diskBytes, RegionBytes, _regions.Words, _boot);
                 _thread ??= StartThread();
             }
         }
@@ -172,8 +153,7 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     {
         lock (_lock)
         {
-            _ackedStamp = stamp;
-            _ackedPoint = point;
+            _regions.Acknowledge(stamp, point);
         }
     }
 
@@ -187,9 +167,7 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
         lock (_lock)
         {
             Check.That(_file is null);
-            _points.Clear();
-            Array.Clear(_wanted);
-            Array.Clear(_durable);
+            _regions.Forget();
             WriteIntentFile.Delete(_path);
         }
     }
@@ -201,15 +179,7 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     {
         lock (_lock)
         {
-            List<DiskRange> ranges;
-            long grain = 1;
-            do
-            {
-                ranges = Ranges(disk, grain);
-                grain *= 2;
-            }
-            while (ranges.Count > countMax);
-            return ranges;
+            return _regions.Ranges(disk, countMax);
         }
     }
 
@@ -230,43 +200,6 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
         _thread?.Join();
         _file?.Dispose();
         _wake.Dispose();
-    }
-
-    private List<DiskRange> Ranges(ushort disk, long grain)
-    {
-        List<DiskRange> ranges = [];
-        long step = grain * RegionBytes;
-        for (long offset = 0; offset < _diskBytes; offset += step)
-        {
-            if (IsAnyWanted(offset / RegionBytes, grain))
-            {
-                long length = Math.Min(step, _diskBytes - offset);
-                bool follows = ranges.Count > 0 && ranges[^1].OffsetBytes + ranges[^1].LengthBytes == offset;
-                if (follows)
-                {
-                    ranges[^1] = ranges[^1] with { LengthBytes = ranges[^1].LengthBytes + length };
-                }
-                else
-                {
-                    ranges.Add(new DiskRange(disk, offset, length));
-                }
-            }
-        }
-
-        return ranges;
-    }
-
-    private bool IsAnyWanted(long region, long count)
-    {
-        for (long i = region; i < region + count && i >> 6 < _wanted.Length; i++)
-        {
-            if ((_wanted[i >> 6] & (1ul << (int)(i & 63))) != 0)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private Thread StartThread()
@@ -318,41 +251,13 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
         ReplicaPoint[] points;
         lock (_lock)
         {
-            DropAcknowledged();
-            _wanted.CopyTo(_stored, 0);
-            points = [.. _points];
+            points = _regions.Take(_stored);
         }
 
         _file!.Store(points, _stored);
         lock (_lock)
         {
-            _stored.CopyTo(_durable, 0);
-        }
-    }
-
-    /// <summary>
-    /// Who writes to a region stamps its change before it asks here, so either the stamp is seen, or it asks afterwards
-    /// and finds the record gone.
-    /// </summary>
-    private void DropAcknowledged()
-    {
-        int index = _points.FindIndex(point => point.Incarnation == _ackedPoint.Incarnation);
-        if (index < 0)
-        {
-            return;
-        }
-
-        _points[index] = _ackedPoint;
-        _points.RemoveRange(0, index);
-        long regions = (_diskBytes + RegionBytes - 1) / RegionBytes;
-        for (long region = 0; region < regions; region++)
-        {
-            bool isRecorded = (_durable[region >> 6] & (1ul << (int)(region & 63))) != 0; // else it is just wanted
-            if (isRecorded && !Changes.IsChanged(region * RegionBytes, RegionBytes, _ackedStamp))
-            {
-                _wanted[region >> 6] &= ~(1ul << (int)(region & 63));
-                _durable[region >> 6] &= ~(1ul << (int)(region & 63));
-            }
+            _regions.OnStored(_stored);
         }
     }
 }

@@ -12,20 +12,26 @@ namespace Hypervisor.Replication.Disk;
 /// <code>
 ///   0 magic u32 "HVWI"   4 format version u16   6 point count u8   7 zero u8
 ///   8 disk bytes i64    16 region bytes i64    24 revision u64
-///  32 four points: incarnation u64, epoch u64  96 zero            124 CRC-32C u32 of everything else
+///  32 four points: incarnation u64, epoch u64  96 boot UUID  112 zero
+/// 124 CRC-32C u32 of everything else
 /// </code>
 /// </remarks>
 /// <param name="Revision">The higher of two whole ones counts.</param>
 /// <param name="Points">Points since which every change is in the regions.</param>
 /// <param name="Regions">What may have changed.</param>
-internal sealed record WriteIntentSlot(ulong Revision, IReadOnlyList<ReplicaPoint> Points, ulong[] Regions)
+/// <param name="Boot">
+/// Life of the host. After another one it says nothing: what was acknowledged is left out of the regions, but may have
+/// been in the host's cache only when it lost power.
+/// </param>
+internal sealed record WriteIntentSlot(
+    ulong Revision, IReadOnlyList<ReplicaPoint> Points, ulong[] Regions, Guid Boot)
 {
     /// <summary>Most points.</summary>
     public const int PointsMax = 4;
 
-    private const int HeadBytes = 128, PointsOffset = 32, PointBytes = 16, CrcOffset = 124;
+    private const int HeadBytes = 128, PointsOffset = 32, PointBytes = 16, BootOffset = 96, CrcOffset = 124;
     private const uint Magic = 0x4957_5648; // "HVWI" in memory order
-    private const ushort FormatVersion = 1;
+    private const ushort FormatVersion = 2; // 1 did not say of which life of the host it is
 
     /// <summary>Size of a slot with so many words of regions.</summary>
     public static int Bytes(int words) => HeadBytes + (words * sizeof(ulong));
@@ -47,6 +53,7 @@ internal sealed record WriteIntentSlot(ulong Revision, IReadOnlyList<ReplicaPoin
             BinaryPrimitives.WriteUInt64LittleEndian(point[8..], Points[i].Epoch);
         }
 
+        _ = Boot.TryWriteBytes(target[BootOffset..]);
         for (int i = 0; i < Regions.Length; i++)
         {
             BinaryPrimitives.WriteUInt64LittleEndian(target[(HeadBytes + (i * sizeof(ulong)))..], Regions[i]);
@@ -55,14 +62,15 @@ internal sealed record WriteIntentSlot(ulong Revision, IReadOnlyList<ReplicaPoin
         BinaryPrimitives.WriteUInt32LittleEndian(target[CrcOffset..], Checksum(target));
     }
 
-    /// <summary>Reads one; null when it is none, is damaged, or is of another disk.</summary>
-    public static WriteIntentSlot? Read(ReadOnlySpan<byte> source, long diskBytes, long regionBytes)
+    /// <summary>Reads one; null when it is none, is damaged, or is of another disk or life of the host.</summary>
+    public static WriteIntentSlot? Read(ReadOnlySpan<byte> source, long diskBytes, long regionBytes, Guid boot)
     {
         if (BinaryPrimitives.ReadUInt32LittleEndian(source) != Magic
             || BinaryPrimitives.ReadUInt16LittleEndian(source[4..]) != FormatVersion
             || source[6] > PointsMax
             || BinaryPrimitives.ReadInt64LittleEndian(source[8..]) != diskBytes
             || BinaryPrimitives.ReadInt64LittleEndian(source[16..]) != regionBytes
+            || new Guid(source.Slice(BootOffset, 16)) != boot
             || BinaryPrimitives.ReadUInt32LittleEndian(source[CrcOffset..]) != Checksum(source))
         {
             return null;
@@ -82,7 +90,7 @@ internal sealed record WriteIntentSlot(ulong Revision, IReadOnlyList<ReplicaPoin
             regions[i] = BinaryPrimitives.ReadUInt64LittleEndian(source[(HeadBytes + (i * sizeof(ulong)))..]);
         }
 
-        return new WriteIntentSlot(BinaryPrimitives.ReadUInt64LittleEndian(source[24..]), points, regions);
+        return new WriteIntentSlot(BinaryPrimitives.ReadUInt64LittleEndian(source[24..]), points, regions, boot);
     }
 
     private static uint Checksum(ReadOnlySpan<byte> slot)

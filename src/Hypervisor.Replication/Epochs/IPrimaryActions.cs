@@ -25,8 +25,9 @@ internal interface IPrimaryActions
     /// </param>
     /// <param name="plan">What is missing.</param>
     /// <remarks>
-    /// Writes that are tagged when they are submitted: those in flight at this moment are tagged now, before any
-    /// newer one.
+    /// A disk that has, or is about to have, another size than the Hello said fails the copy: nothing would tell the
+    /// standby of it. Writes that are tagged when they are submitted: those in flight at this moment are tagged now,
+    /// before any newer one.
     /// </remarks>
     void StartFullCopy(WelcomeMessage welcome, in ResyncPlan plan);
 

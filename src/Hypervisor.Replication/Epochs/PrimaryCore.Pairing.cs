@@ -34,7 +34,7 @@ internal sealed partial class PrimaryCore
             Generation = _generation,
             LeaseNanos = _options.LeaseNanos,
             EpochsInFlightMax = (ushort)_options.EpochsInFlightMax,
-            Machine = _options.Machine,
+            Machine = _options.Machine with { Disks = [.. _options.Machine.Disks] }, // in the sizes of this moment
             Compressions = _options.Compression.Allowed,
         });
     }

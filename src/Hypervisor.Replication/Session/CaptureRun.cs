@@ -69,6 +69,9 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// <summary>What is to be copied.</summary>
     public ResyncPlan Plan { get; }
 
+    /// <summary>Disks as they were announced to the standby; none where nobody was told.</summary>
+    public IReadOnlyList<DiskIdentity> Announced { get; init; } = [];
+
     private enum Purpose : byte
     {
         Copy,

@@ -136,6 +136,16 @@ internal sealed class CaptureThread : IDisposable
         }
 
         _ = BeginRound(run, isFirst: true);
+        for (int i = 0; i < run.Announced.Count; i++)
+        {
+            // From here on a resize is refused until the copy is over. One that came before nobody tells the standby.
+            if (_setup.Disks[i].SizeAheadBytes != run.Announced[i].LengthBytes)
+            {
+                run.Post(PrimaryEventKind.Failure, text: $"disk {i} was resized while the copy began");
+                return;
+            }
+        }
+
         long total = run.Copier.CountChanged(run.Plan.RamAfter) * PageKernels.PageBytes;
         foreach (EpochTagFilter disk in _setup.Disks)
         {

@@ -13,6 +13,11 @@ public sealed partial class PrimarySession
 {
     void IPrimaryActions.Send(Message message)
     {
+        if (message is HelloMessage hello)
+        {
+            _announced = hello.Machine.Disks;
+        }
+
         if (_link is null)
         {
             message.Release();
@@ -46,7 +51,7 @@ public sealed partial class PrimarySession
 
         _plan = plan;
         _replica ??= new RamReplica(_setup.Machine.Ram.PageCount);
-        var run = new CaptureRun(_setup, _replica, _discarded, plan, _inbox);
+        var run = new CaptureRun(_setup, _replica, _discarded, plan, _inbox) { Announced = _announced };
         _meter.Epochs.Restart();
         _meter.Link.Restart();
         _link!.Agree(welcome.Compression, _setup.Options.Compression.ZstdLevel);

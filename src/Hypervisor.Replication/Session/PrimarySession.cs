@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Hypervisor.Backends;
@@ -38,6 +39,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
     private ulong _idleEpoch;
     private readonly DiscardedBlocks[] _discarded;
     private RamReplica? _replica;
+    private IReadOnlyList<DiskIdentity> _announced = []; // to the standby that is there
     private ResyncPlan _plan;
     private CaptureRun? _run;
     private TcpLink? _link;

@@ -21,7 +21,7 @@ internal static class WriteIntents
             log.Continue();
         }
 
-        foreach (ReplicaPoint point in Common(logs))
+        foreach (ReplicaPoint point in Common([.. logs.Select(log => log.Points)]))
         {
             restore(point);
         }
@@ -33,7 +33,7 @@ internal static class WriteIntents
     /// </summary>
     public static (ReplicaPoint Point, IReadOnlyList<DiskRange> Doubtful)? Find(IReadOnlyList<WriteIntentLog> logs)
     {
-        ReplicaPoint point = Common(logs).LastOrDefault();
+        ReplicaPoint point = Common([.. logs.Select(log => log.Points)]).LastOrDefault();
         if (!point.IsKnown)
         {
             return null;
@@ -43,13 +43,16 @@ internal static class WriteIntents
         return (point, [.. logs.SelectMany((log, i) => log.Ranges((ushort)i, each))]);
     }
 
-    // The changes since any of its points are in a log: so also those since a later one of the same life.
-    private static IEnumerable<ReplicaPoint> Common(IReadOnlyList<WriteIntentLog> logs)
-        => logs.Count == 0 ? [] : logs[0].Points
+    /// <summary>The lives that the points of all logs name, each with the latest of their epochs.</summary>
+    /// <remarks>
+    /// The changes since any of its points are in a log: so also those since a later one of the same life.
+    /// </remarks>
+    public static IEnumerable<ReplicaPoint> Common(IReadOnlyList<IReadOnlyList<ReplicaPoint>> logs)
+        => logs.Count == 0 ? [] : logs[0]
             .Select(point => new ReplicaPoint(point.Incarnation, logs.Max(log => EpochOf(log, point.Incarnation))))
             .Where(point => point.Epoch != ulong.MaxValue);
 
-    private static ulong EpochOf(WriteIntentLog log, ulong incarnation)
-        => log.Points.LastOrDefault(point => point.Incarnation == incarnation) is { IsKnown: true } point
+    private static ulong EpochOf(IReadOnlyList<ReplicaPoint> log, ulong incarnation)
+        => log.LastOrDefault(point => point.Incarnation == incarnation) is { IsKnown: true } point
             ? point.Epoch : ulong.MaxValue;
 }

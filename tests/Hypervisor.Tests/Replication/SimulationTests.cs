@@ -46,7 +46,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
         ConcurrentBag<string> failures = [];
         Parallel.For(0, SwitchOvers, index =>
         {
-            RunResult result = Simulator.Run(FirstSeed + (ulong)index, withSwitchOver: true);
+            RunResult result = Simulator.Run(FirstSeed + (ulong)index, extras: Extras.SwitchOver);
             if (result.HandedOver)
             {
                 Interlocked.Increment(ref handedOver);
@@ -69,7 +69,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(7207)]
     [InlineData(37239)]
     public void Switch_over_that_found_something_once_is_quiet(ulong seed)
-        => Assert.Null(Simulator.Run(seed, withSwitchOver: true).Violation);
+        => Assert.Null(Simulator.Run(seed, extras: Extras.SwitchOver).Violation);
 
     // 102: an answer of the witness for an earlier life. 740: a second crash of a recovered standby. 1093: a full
     // buffer. 1787: a planned end before the start. 7261: a second primary at a free standby. 12540: in flight when
@@ -92,6 +92,38 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(5123588)]
     public void Seed_that_found_something_once_is_quiet(ulong seed) => Assert.Null(Simulator.Run(seed).Violation);
 
+    [Theory]
+    [InlineData(Extras.More, 2000)]
+    [InlineData(Extras.LyingDisks, 2000)]
+    [InlineData(Extras.ClockJumps, 1500)]
+    [InlineData(Extras.Resizes, 1500)]
+    [InlineData(Extras.Returns, 800)]
+    [InlineData(Extras.Returns | Extras.LyingDisks | Extras.Resizes, 400)]
+    internal void More_faults_break_no_rule(Extras extras, int count)
+    {
+        RunResult[] results = RunAll(Scrubbing.None, count, extras);
+
+        Assert.Empty(results.Where(result => result.Violation is not null)
+            .Select(result => $"{result.Seed}: {result.Violation!.Message}"));
+    }
+
+    [Fact]
+    public void Rule_37_former_primaries_come_back_by_what_their_logs_say()
+    {
+        RunResult[] results = RunAll(Scrubbing.None, 500, Extras.Returns);
+
+        Assert.Empty(results.Where(result => result.Violation is not null).Select(result => $"{result.Seed}"));
+        Assert.True(results.Sum(result => result.Returned) > results.Length / 20, "hardly anybody came back");
+    }
+
+    // A resize that was under way when the copy began, of which nobody told the standby.
+    [Theory]
+    [InlineData(157, Extras.Resizes)]
+    [InlineData(1349, Extras.Resizes)]
+    [InlineData(1354, Extras.Resizes)]
+    internal void Seed_with_extras_that_found_something_once_is_quiet(ulong seed, Extras extras)
+        => Assert.Null(Simulator.Run(seed, extras: extras).Violation);
+
     [Fact]
     public void Scrubs_beside_faults_find_nothing_where_there_is_nothing()
     {
@@ -110,10 +142,10 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Assert.True(results.Sum(result => result.SoundScrubs) < results.Length * 3 / 4, "it finds little");
     }
 
-    private static RunResult[] RunAll(Scrubbing scrubbing, int count)
+    private static RunResult[] RunAll(Scrubbing scrubbing, int count, Extras extras = Extras.None)
     {
         var results = new RunResult[count];
-        Parallel.For(0, count, i => results[i] = Simulator.Run(FirstSeed + (ulong)i, null, scrubbing));
+        Parallel.For(0, count, i => results[i] = Simulator.Run(FirstSeed + (ulong)i, null, scrubbing, extras));
         return results;
     }
 

@@ -36,6 +36,18 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
     /// <summary>What changed when, by stamp.</summary>
     public ChangeMap Changes { get; } = changes ?? new ChangeMap(inner.LengthBytes);
 
+    /// <summary>Size of the disk once everything that was submitted is done.</summary>
+    public long SizeAheadBytes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _sizeAhead;
+            }
+        }
+    }
+
     /// <summary>Starts tagging with <paramref name="epoch"/>.</summary>
     /// <param name="observer">Who is shown what changes.</param>
     /// <param name="epoch">The epoch that is open.</param>
@@ -157,7 +169,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
         bool isTagged = _observer is not null && isChange;
         if (isChange && isResize)
         {
-            Changes.Resize(request.LengthBytes);
+            Changes.Resize(request.LengthBytes, _stamp);
         }
         else if (isChange && request.Operation != BlockOperation.Flush)
         {

@@ -50,6 +50,18 @@ public sealed class ChangeMapTests
         Assert.Equal(1 << 20, new ChangeMap(1L << 40).ChunkBytes);
     }
 
+    [Fact]
+    public void What_a_bigger_disk_has_more_is_a_change()
+    {
+        var map = new ChangeMap(4 * Grain);
+
+        map.Resize(2 * Grain, 5);
+        map.Resize(4 * Grain, 6); // zeroes, where the other side may still have what was there before
+
+        Assert.Equal([(2 * Grain, 2 * Grain)], Find(map, 5));
+        Assert.Empty(Find(map, 6));
+    }
+
     private static List<(long Offset, long Length)> Find(ChangeMap map, ulong? after, long lengthMax = 1 << 30)
     {
         List<(long, long)> found = [];

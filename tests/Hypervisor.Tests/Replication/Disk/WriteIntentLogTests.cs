@@ -130,6 +130,26 @@ public sealed class WriteIntentLogTests : IDisposable
     }
 
     [Fact]
+    public void Rule_37_log_of_an_earlier_life_of_the_host_says_nothing()
+    {
+        _log.Begin(new ReplicaPoint(7, 0));
+        Write(_filter, Region, 512);
+        Write(_filter, 3 * Region, 512);
+        _log.Acknowledge(stamp: 1, new ReplicaPoint(7, 4)); // what is dropped now may be in the host's cache only
+        Write(_filter, 5 * Region, 512);
+        _log.Dispose();
+
+        using (var rebooted = new WriteIntentLog(FilePath, DiskBytes, Guid.NewGuid()))
+        {
+            Assert.Empty(rebooted.Points);
+            Assert.Equal(0, rebooted.Changes.CountBytes(0));
+        }
+
+        (_log, _filter) = Open();
+        Assert.NotEmpty(_log.Points);
+    }
+
+    [Fact]
     public void Ranges_become_longer_when_few_are_wanted()
     {
         _log.Begin(new ReplicaPoint(7, 0));

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -51,6 +52,21 @@ public sealed partial class StandbyWorkerTests
 
         Assert.Equal(StandbyPhase.Incomplete, _worker.RestoredMark!.Value.Phase);
         Assert.Equal(before, _worker.RestoredMark.Value.Point);
+    }
+
+    [Fact]
+    public void Rule_38_disks_are_flushed_before_the_journal_that_could_repeat_their_writes_is_forgotten()
+    {
+        Begin();
+        Apply(1);
+        long journaled = _first.LengthBytes + _second.LengthBytes;
+        List<long> atFlush = [];
+        _disk.OnFlush = () => atFlush.Add(_first.LengthBytes + _second.LengthBytes);
+
+        Begin(new ReplicaPoint(7, 1));
+
+        Assert.True(journaled > 0);
+        Assert.Equal([journaled], atFlush);
     }
 
     [Fact]

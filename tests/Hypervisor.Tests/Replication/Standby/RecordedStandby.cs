@@ -19,6 +19,7 @@ internal sealed class RecordedStandby : IStandbyActions
     private static readonly Guid s_standby = Guid.NewGuid();
 
     private WitnessRequest _asked;
+    private ulong _incarnation = Incarnation;
 
     public RecordedStandby(WitnessPolicy onWitnessLost = WitnessPolicy.Wait)
     {
@@ -44,13 +45,19 @@ internal sealed class RecordedStandby : IStandbyActions
 
     public WitnessRequest Asked => _asked;
 
+    /// <summary>Where the copy stood when it was given up for the last time.</summary>
+    public ReplicaPoint Discarded { get; private set; }
+
+    /// <summary>Where the copy stood when the last full copy began.</summary>
+    public ReplicaPoint Begun { get; private set; }
+
     /// <summary>The record of a pair in sync.</summary>
     public static WitnessRecord InSync { get; } = new(
         RecordedPrimary.Machine.PairId, 2, 1, s_primary, s_standby, Incarnation, true, 0, WitnessPhase.Running);
 
     public void Say(Message message, ulong epoch = 0)
     {
-        message.Incarnation = Incarnation;
+        message.Incarnation = _incarnation;
         message.Epoch = epoch;
         Core.OnMessage(Link, message, Now);
     }
@@ -73,9 +80,7 @@ internal sealed class RecordedStandby : IStandbyActions
 
     void IStandbyActions.CloseLink(int link, string reason) => Log.Add("close");
 
-    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point)
-    {
-    }
+    void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => Begun = point;
 
     void IStandbyActions.ApplyCopied(Message message) => message.Release();
 
@@ -101,10 +106,16 @@ internal sealed class RecordedStandby : IStandbyActions
 
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won) => Log.Add($"live {won.Generation}");
 
-    void IStandbyActions.Discard(string reason, ReplicaPoint point) => Log.Add("discard");
-
-    private void Protect()
+    void IStandbyActions.Discard(string reason, ReplicaPoint point)
     {
+        Discarded = point;
+        Log.Add("discard");
+    }
+
+    /// <summary>A primary comes, and a full copy begins.</summary>
+    public void Pair(ulong incarnation)
+    {
+        _incarnation = incarnation;
         Core.OnConnected(Link, Now);
         Say(new HelloMessage
         {
@@ -115,6 +126,11 @@ internal sealed class RecordedStandby : IStandbyActions
             Machine = RecordedPrimary.Machine,
         });
         Core.OnFullCopyReady(null, Now);
+    }
+
+    private void Protect()
+    {
+        Pair(Incarnation);
         Say(new FullCopyDoneMessage { Messages = 0, CopiedBytes = 0, StreamDigest = 0, ContentDigests = [] });
         Core.OnFullCopyFinished(null, Now);
         Log.Clear();
