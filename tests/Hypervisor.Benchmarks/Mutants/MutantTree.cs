@@ -13,7 +13,8 @@ internal sealed partial class MutantTree
     private const string TestProject = "tests/Hypervisor.Tests";
     private const string Output = "bin/Release/net10.0";
 
-    private static readonly TimeSpan s_testsMax = TimeSpan.FromMinutes(3); // a mutant may wait for ever
+    // A mutant may wait for ever; with nothing broken the tests of all rules run at once, perhaps on a busy host.
+    private static readonly TimeSpan s_testsMax = TimeSpan.FromMinutes(3), s_allTestsMax = TimeSpan.FromMinutes(20);
 
     // What is broken may leave a variable or a line that is of no use.
     private static readonly string[] s_build =
@@ -53,7 +54,36 @@ internal sealed partial class MutantTree
     /// <summary>Runs tests of the tree as it is; says what failed, sorted, without their namespace.</summary>
     /// <returns>Empty when all passed.</returns>
     /// <exception cref="InvalidOperationException">There are no such tests.</exception>
-    public IReadOnlyList<string> Failures(IEnumerable<string> tests)
+    public IReadOnlyList<string> Failures(IEnumerable<string> tests) => Failures(tests, s_allTestsMax);
+
+    /// <summary>What fails with a mutant in the tree, which is afterwards as before.</summary>
+    /// <exception cref="InvalidOperationException">The mutant does not fit the source, or does not build.</exception>
+    public IReadOnlyList<string> Failures(Mutant mutant)
+    {
+        string file = PathOf(mutant.File);
+        string project = string.Join('/', mutant.File.Split('/')[..2]);
+        string library = (project == "src/Hypervisor" ? "hv" : Path.GetFileName(project)) + ".dll";
+        string used = PathOf(TestProject, Output, library), kept = used + ".kept";
+        string source = File.ReadAllText(file);
+        string broken = mutant.Apply(source)
+            ?? throw new InvalidOperationException($"'{mutant.Title}' does not fit {mutant.File}");
+        File.Copy(used, kept, overwrite: true);
+        try
+        {
+            File.WriteAllText(file, broken);
+            string[] alone = ["--no-restore", "-p:BuildProjectReferences=false"];
+            _ = HostCommand.Output("dotnet", ["build", PathOf(project), .. s_build, .. alone]);
+            File.Copy(PathOf(project, Output, library), used, overwrite: true);
+            return Failures(mutant.Tests, s_testsMax);
+        }
+        finally
+        {
+            File.Move(kept, used, overwrite: true);
+            File.WriteAllText(file, source);
+        }
+    }
+
+    private string[] Failures(IEnumerable<string> tests, TimeSpan patience)
     {
         IEnumerable<string> words = tests.SelectMany(test => (string[])["-method", test]);
         var start = new ProcessStartInfo(PathOf(TestProject, Output, "Hypervisor.Tests"), words)
@@ -67,10 +97,10 @@ internal sealed partial class MutantTree
         process.ErrorDataReceived += static (_, _) => { };
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
-        if (!process.WaitForExit(s_testsMax))
+        if (!process.WaitForExit(patience))
         {
             process.Kill(entireProcessTree: true);
-            return [$"no end within {s_testsMax.TotalMinutes} minutes"];
+            return [$"no end within {patience.TotalMinutes} minutes"];
         }
 
         process.WaitForExit(); // for the last lines
@@ -87,32 +117,6 @@ internal sealed partial class MutantTree
         return failed.Length > 0 || process.ExitCode == 0
             ? failed
             : [$"a check that ended the tests with code {process.ExitCode}"];
-    }
-
-    /// <summary>What fails with a mutant in the tree, which is afterwards as before.</summary>
-    /// <exception cref="InvalidOperationException">The mutant does not fit the source, or does not build.</exception>
-    public IReadOnlyList<string> Failures(Mutant mutant)
-    {
-        string file = PathOf(mutant.File);
-        string project = string.Join('/', mutant.File.Split('/')[..2]);
-        string library = Path.GetFileName(project) + ".dll";
-        string used = PathOf(TestProject, Output, library), kept = used + ".kept";
-        string source = File.ReadAllText(file);
-        File.WriteAllText(file, mutant.Apply(source)
-            ?? throw new InvalidOperationException($"'{mutant.Title}' does not fit {mutant.File}"));
-        File.Copy(used, kept, overwrite: true);
-        try
-        {
-            string[] alone = ["--no-restore", "-p:BuildProjectReferences=false"];
-            _ = HostCommand.Output("dotnet", ["build", PathOf(project), .. s_build, .. alone]);
-            File.Copy(PathOf(project, Output, library), used, overwrite: true);
-            return Failures(mutant.Tests);
-        }
-        finally
-        {
-            File.Move(kept, used, overwrite: true);
-            File.WriteAllText(file, source);
-        }
     }
 
     private string PathOf(params string[] parts) => Path.Combine([_root, .. parts]);

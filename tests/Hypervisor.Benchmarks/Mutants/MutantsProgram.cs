@@ -10,7 +10,8 @@ namespace Hypervisor.Benchmarks.Mutants;
 /// <summary>`mutants`: breaks the product, rule by rule, and looks whether a test fails.</summary>
 internal static class MutantsProgram
 {
-    private const string Usage = "--rule KEY for the mutants of one rule, which are shown and not published";
+    private const string Usage = "--rule KEY for the mutants of one rule alone";
+    private const string Heading = "## Rules, broken on purpose";
 
     /// <summary>The list, from the root of the tree.</summary>
     public const string List = "tests/Hypervisor.Benchmarks/Mutants/mutants.txt";
@@ -30,8 +31,8 @@ internal static class MutantsProgram
 
     private static int BreakAll(string root, string? key)
     {
-        IReadOnlyList<Mutant> mutants = Mutant.Parse(File.ReadAllText(Path.Combine(root, List)));
-        mutants = [.. mutants.Where(mutant => key is null || mutant.Key == key)];
+        IReadOnlyList<Mutant> all = Mutant.Parse(File.ReadAllText(Path.Combine(root, List)));
+        IReadOnlyList<Mutant> mutants = [.. all.Where(mutant => key is null || mutant.Key == key)];
         if (mutants.Count == 0)
         {
             throw new FormatException($"--rule {key}: {List} has no mutant of that key");
@@ -43,45 +44,52 @@ internal static class MutantsProgram
             throw new InvalidOperationException($"with nothing broken there fail: {string.Join(", ", broken)}");
         }
 
-        List<(Mutant Mutant, IReadOnlyList<string> Failures)> results = [];
+        string page = Path.Combine(root, "docs", "protection.md");
+        int alive = 0;
         foreach (Mutant mutant in mutants)
         {
             IReadOnlyList<string> failures = tree.Failures(mutant);
-            results.Add((mutant, failures));
+            alive += failures.Count == 0 ? 1 : 0;
             string outcome = failures.Count == 0 ? "LIVES" : string.Join(", ", failures);
             Console.Error.WriteLine($"{mutant.Key} {mutant.Title}: {outcome}");
+            string row = Row(mutant, failures, tree.Commit);
+            PerformancePage.Put(page, Section(all, File.ReadAllLines(page), mutant, row)); // what is cut off stays
         }
 
-        if (key is null)
-        {
-            PerformancePage.Put(Path.Combine(root, "docs", "protection.md"), Report(tree.Commit, results));
-        }
-
-        int alive = results.Count(result => result.Failures.Count == 0);
         Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"{results.Count} mutants, {alive} of them seen by no test"));
+            CultureInfo.InvariantCulture, $"{mutants.Count} mutants, {alive} of them seen by no test"));
         return alive == 0 ? 0 : 1;
     }
 
-    private static string Report(string commit, List<(Mutant Mutant, IReadOnlyList<string> Failures)> results)
+    /// <summary>The page's section with another row; those of mutants that are no longer in the list go.</summary>
+    internal static string Section(IReadOnlyList<Mutant> all, IReadOnlyList<string> page, Mutant mutant, string row)
     {
         var text = new StringBuilder();
         text.AppendLine(CultureInfo.InvariantCulture, $"""
-            ## Rules, broken on purpose
+            {Heading}
 
-            Made by `./run.sh mutants` from [a list](../{List}): each change was made by itself, and the tests
-            of its rule were run. {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, commit {commit[..12]}.
+            Made by `./run.sh mutants` from [a list](../{List}): each change is made by itself, and the tests
+            of its rule are run. `--rule N` does those of one rule again; so the commit is each row's own.
 
-            | rule | what was broken | what failed |
-            |---|---|---|
+            | rule | what was broken | what failed | commit |
+            |---|---|---|---|
             """);
-        foreach ((Mutant mutant, IReadOnlyList<string> failures) in results)
+        foreach (Mutant other in all)
         {
-            string seen = failures.Count == 0 ? "**NOTHING**" : string.Join("<br>", failures.Select(Shown));
-            text.AppendLine(CultureInfo.InvariantCulture, $"| {mutant.Key} | {mutant.Title} | {seen} |");
+            string? before = page.FirstOrDefault(line => line.StartsWith(Start(other), StringComparison.Ordinal));
+            text.AppendLine(other == mutant ? row : before ?? $"{Start(other)}not run | |");
         }
 
         return text.ToString();
+    }
+
+    private static string Start(Mutant mutant) => $"| {mutant.Key} | {mutant.Title} | ";
+
+    private static string Row(Mutant mutant, IReadOnlyList<string> failures, string commit)
+    {
+        string seen = failures.Count == 0 ? "**nothing**" : string.Join("<br>", failures.Select(Shown));
+        return string.Create(
+            CultureInfo.InvariantCulture, $"{Start(mutant)}{seen} | {commit[..10]}, {DateTime.UtcNow:yyyy-MM-dd} |");
     }
 
     // As in the table of rules: the class, then the sentence.
@@ -89,6 +97,7 @@ internal static class MutantsProgram
     {
         string[] parts = test.Split('.');
         string sentence = parts[^1].Replace('_', ' ');
+        sentence = sentence.StartsWith("Rule ", StringComparison.Ordinal) ? sentence["Rule NN ".Length..] : sentence;
         return parts.Length == 2 ? $"`{parts[0]}`: {sentence}" : test;
     }
 }

@@ -38,6 +38,18 @@ public sealed class MutantTests
         Assert.Null(mutant.Apply("a\n  ba\n  b"));
     }
 
+    [Fact]
+    public void Row_of_a_mutant_is_replaced_and_those_of_others_stay()
+    {
+        Mutant[] all = [.. Mutant.Parse("1 one\nf\n- a\n\n2 two\nf\n- b\n\n3 three\nf\n- c")];
+        string[] page = ["| 2 | two | old |", "| 3 | three | kept |", "| 4 | gone | x |"];
+
+        string[] rows = [.. MutantsProgram.Section(all, page, all[1], "| 2 | two | new |").Split('\n')
+            .Where(line => line.StartsWith("| ", StringComparison.Ordinal)).Skip(1)];
+
+        Assert.Equal(["| 1 | one | not run | |", "| 2 | two | new |", "| 3 | three | kept |"], rows);
+    }
+
     [Theory]
     [InlineData("7 title")]
     [InlineData("7\nfile.cs\n- a")]

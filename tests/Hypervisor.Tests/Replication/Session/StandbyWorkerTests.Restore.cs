@@ -2,7 +2,6 @@ using System;
 using System.IO;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Session;
-using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 using Xunit;
 

@@ -51,7 +51,12 @@ public sealed class HelloCheckTests
     {
         MachineIdentity any = RecordedPrimary.Machine with
         {
-            VmId = Guid.Empty, PairId = Guid.Empty, MachineModel = "", CpuModel = "", RamBytes = 0, Sections = [],
+            VmId = Guid.Empty,
+            PairId = Guid.Empty,
+            MachineModel = "",
+            CpuModel = "",
+            RamBytes = 0,
+            Sections = [],
         };
 
         Assert.Null(Check(Hello(), Options(any)));
