@@ -11,6 +11,7 @@
 #   ./run.sh bench protected what protection costs a benchmark of the kit, into docs/performance.md
 #   ./run.sh bench goals, growth, peers, soak   the design's goals, measured, into docs/protection.md
 #   ./run.sh bench takeovers, database   a guest loses host after host (root: network namespaces), into docs/protection.md
+#   ./run.sh mutants         breaks the product, rule by rule, and looks whether a test fails; --rule N for one rule
 #   ./run.sh diff …          random instructions here and on the bare host: --seed S --cases N --only MNEMONIC
 #   ./run.sh diff --programs N …   random programs likewise: --seed S --engine E --against host|E (then with stops) --kind K
 #   ./run.sh run|standby|pair|boot-test|img|help …    hv itself; ./run.sh help lists it
@@ -206,6 +207,7 @@ case ${1:-} in
     fi
     run_project Hypervisor.Benchmarks "${@:2}"
     ;;
+  mutants) run_project Hypervisor.Benchmarks mutants "$root" "${@:2}" ;;
   sim) run_project Hypervisor.Simulation "${@:2}" ;;
   *) hv "$@" ;;
 esac

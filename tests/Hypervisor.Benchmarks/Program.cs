@@ -2,6 +2,7 @@ using System;
 using Hypervisor.Benchmarks.Goals;
 using Hypervisor.Benchmarks.Growth;
 using Hypervisor.Benchmarks.Kit;
+using Hypervisor.Benchmarks.Mutants;
 using Hypervisor.Benchmarks.Network;
 using Hypervisor.Benchmarks.Peers;
 using Hypervisor.Benchmarks.Protection;
@@ -33,6 +34,8 @@ internal static class Program
                 return LatencyProgram.Run(words.AsSpan(1));
             case "linux-kill":
                 return LinuxKillCampaign.Run(words.AsSpan(1));
+            case "mutants":
+                return MutantsProgram.Run(words.AsSpan(1));
             case "peers":
                 return PeersProgram.Run(words.AsSpan(1));
             case "protected":
@@ -52,7 +55,7 @@ internal static class Program
                     + "epoch-pause [dirty pages] [epochs] | goals HV LINUX KIT ETCD ROOT [OPTIONS] | "
                     + "growth HV ROOT [OPTIONS] | kit HV KIT CACHE ROOT [OPTIONS] | "
                     + "latency HV FILES ROOT [--rounds N] | "
-                    + "linux-kill HV FILES [COUNT] [SEED] | "
+                    + "linux-kill HV FILES [COUNT] [SEED] | mutants ROOT [--rule KEY] | "
                     + "peers HV KIT FILES QEMU ROOT [OPTIONS] | protected HV CACHE ROOT [OPTIONS] | "
                     + "soak HV LINUX DATABASE ETCD ROOT [OPTIONS] | spine HV FILES [ROWS…] | "
                     + "systemd HV CACHE ROOT [--rounds N] | takeovers HV FILES ETCD ROOT [OPTIONS]");

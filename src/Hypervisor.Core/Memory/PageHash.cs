@@ -6,9 +6,10 @@ namespace Hypervisor.Core.Memory;
 
 /// <summary>64-bit hash of a 4 KiB block and of where it stands, for sums over many of them.</summary>
 /// <remarks>
-/// Four CRC-32C chains, one for each quarter, so that the processor's instruction is not waited for (0.2 µs a block,
-/// a chain alone 0.5); then mixed with the place, so that a sum tells blocks that changed places. A block of zeroes has
-/// the hash 0 anywhere. It finds damage and mistakes; whoever wants to can make two blocks of one hash.
+/// Four CRC-32C chains, one for each quarter, so that the processor's instruction is not waited for (0.24 µs a block,
+/// a chain alone 0.41, measured in a loop over one block); then mixed with the place, so that a sum tells blocks that
+/// changed places. A block of zeroes has the hash 0 anywhere. It finds damage and mistakes; whoever wants to can make
+/// two blocks of one hash.
 /// </remarks>
 public static class PageHash
 {

@@ -15,9 +15,6 @@ public enum PairTaints
     /// <summary>The standby acknowledges flushes from memory: it survives one failure at a time (rule 19).</summary>
     AckFromMemory = 2,
 
-    /// <summary>A device that cannot be captured was let through by an explicit option (rule 42).</summary>
-    UncapturedDevice = 4,
-
     /// <summary>The link between two hosts is neither encrypted nor authenticated, by an explicit option.</summary>
-    Insecure = 8,
+    Insecure = 4,
 }

@@ -34,7 +34,7 @@ internal static class GuestStates
 
     /// <summary>All taints that there are.</summary>
     public static PairTaints[] AllTaints { get; } =
-        [PairTaints.SameHost, PairTaints.AckFromMemory, PairTaints.UncapturedDevice, PairTaints.Insecure];
+        [PairTaints.SameHost, PairTaints.AckFromMemory, PairTaints.Insecure];
 
     /// <summary>The value's name.</summary>
     public static string NameOf<T>(T value)

@@ -52,8 +52,7 @@ internal static class PairIdentity
         => $"{state}"
             + (taints.HasFlag(PairTaints.SameHost) ? ", both halves on this machine" : "")
             + (taints.HasFlag(PairTaints.AckFromMemory) ? ", acknowledged from memory" : "")
-            + (taints.HasFlag(PairTaints.Insecure) ? ", link is not encrypted" : "")
-            + (taints.HasFlag(PairTaints.UncapturedDevice) ? ", a device is not captured" : "");
+            + (taints.HasFlag(PairTaints.Insecure) ? ", link is not encrypted" : "");
 
     /// <summary>A fresh number for a life of the pair, not 0.</summary>
     public static ulong NextIncarnation()

@@ -14,7 +14,7 @@ public sealed partial class MetricsTextTests
     [InlineData("hv_state{state=\"protected\"} 1")]
     [InlineData("hv_state{state=\"copying\"} 0")]
     [InlineData("hv_taint{taint=\"sameHost\"} 1")]
-    [InlineData("hv_taint{taint=\"uncapturedDevice\"} 0")]
+    [InlineData("hv_taint{taint=\"insecure\"} 0")]
     [InlineData("hv_disk_bytes{disk=\"root\"} 1073741824")]
     [InlineData("hv_guest_instructions_total 123456789")]
     [InlineData("hv_epochs_total 1200")]

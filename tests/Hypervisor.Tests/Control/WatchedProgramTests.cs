@@ -51,12 +51,7 @@ public sealed class WatchedProgramTests : IDisposable
     [Fact]
     public async Task Both_halves_of_a_pair_are_seen_and_a_stop_ends_both()
     {
-        string both = $"--memory 16M --serial null --witness file:{At("w")}";
-        Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
-        WaitForState("s", "idle");
-        Task<int> primary = Start(
-            $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
-        WaitForState("p", "protected");
+        (Task<int> primary, Task<int> standby) = StartPair();
 
         using var atStandby = new ControlClient(At("s"));
         GuestStatus seen = atStandby.AskStatus();
@@ -124,12 +119,7 @@ public sealed class WatchedProgramTests : IDisposable
     [Fact]
     public async Task Drill_runs_beside_the_standby_until_a_takeover_ends_it()
     {
-        string both = $"--memory 16M --serial null --witness file:{At("w")}";
-        Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
-        WaitForState("s", "idle");
-        Task<int> primary = Start(
-            $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
-        WaitForState("p", "protected");
+        (Task<int> primary, Task<int> standby) = StartPair();
         using var client = new ControlClient(At("s"));
 
         using (JsonDocument drill = client.AskDrill(s_patience, "[0-9]+"))
@@ -184,6 +174,18 @@ public sealed class WatchedProgramTests : IDisposable
         using FileStream image = File.Create(At(name));
         image.SetLength(1 << 20);
         return $"--drive file={At(name)},id=d";
+    }
+
+    /// <summary>A guest at "p" that is protected by "s"; their disks are "a" and "b".</summary>
+    private (Task<int> Primary, Task<int> Standby) StartPair()
+    {
+        string both = $"--memory 16M --serial null --witness file:{At("w")}";
+        Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
+        WaitForState("s", "idle");
+        Task<int> primary = Start(
+            $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
+        WaitForState("p", "protected");
+        return (primary, standby);
     }
 
     // A thread of its own: it is the program's main thread, and waits until the guest is over.

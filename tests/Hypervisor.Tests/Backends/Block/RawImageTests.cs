@@ -263,7 +263,7 @@ public sealed class RawImageTests : IDisposable
     }
 
     [Fact]
-    public void Second_writer_is_refused_in_one_line_until_the_first_closes()
+    public void Rule_41_second_writer_is_refused_in_one_line_until_the_first_closes()
     {
         RawImage.Create(_path, Size);
         using (OpenWriter(isDirect: false))
@@ -292,7 +292,7 @@ public sealed class RawImageTests : IDisposable
     }
 
     [Fact]
-    public void Lock_of_another_process_counts()
+    public void Rule_41_lock_of_another_process_counts()
     {
         RawImage.Create(_path, Size);
         var start = new ProcessStartInfo("python3")

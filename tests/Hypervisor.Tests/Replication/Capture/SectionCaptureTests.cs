@@ -36,7 +36,7 @@ public sealed class SectionCaptureTests
         => Refuses("section PART.1 where PART.2 is due", Save(new Part(1), new Part(1)), new Part(1), new Part(2));
 
     [Fact]
-    public void Newer_section_is_refused()
+    public void Rule_43_newer_section_is_refused()
         => Refuses("version 2, this build reads up to 1", Save(new Part(1, version: 2)), new Part(1));
 
     [Fact]

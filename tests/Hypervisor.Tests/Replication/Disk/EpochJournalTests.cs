@@ -73,28 +73,10 @@ public sealed class EpochJournalTests
                 disk.Flush();
             }
 
-            EpochJournal journal = NewJournal();
-            StagedEpoch[] epochs =
-            [
+            CrashAndRecover(
+                steps,
                 Epoch(1, Write(0, 0, 1), Write(1, 16, 1)),
-                Epoch(2, Write(0, 0, 2), Write(1, 16, 2)),
-            ];
-            _crash.Set(steps);
-            try
-            {
-                foreach (StagedEpoch epoch in epochs)
-                {
-                    journal.Append(epoch, isDurable: true);
-                    journal.Apply(epoch, static _ => { });
-                }
-            }
-            catch (CrashPoint.CrashedException)
-            {
-            }
-
-            _crash.Clear();
-            LosePower();
-            NewJournal(isFresh: false).Recover();
+                Epoch(2, Write(0, 0, 2), Write(1, 16, 2)));
 
             Assert.Equal(_disks[0].Bytes[0], _disks[1].Bytes[16]);
         }
@@ -113,28 +95,10 @@ public sealed class EpochJournalTests
                 disk.Flush();
             }
 
-            EpochJournal journal = NewJournal();
-            StagedEpoch[] epochs =
-            [
+            CrashAndRecover(
+                steps,
                 Epoch(1, Write(0, 48, 1), Resize(0, sizes[1]), Write(1, 16, 1)),
-                Epoch(2, Resize(0, sizes[2]), Write(0, 96, 2), Write(1, 16, 2)),
-            ];
-            _crash.Set(steps);
-            try
-            {
-                foreach (StagedEpoch epoch in epochs)
-                {
-                    journal.Append(epoch, isDurable: true);
-                    journal.Apply(epoch, static _ => { });
-                }
-            }
-            catch (CrashPoint.CrashedException)
-            {
-            }
-
-            _crash.Clear();
-            LosePower();
-            NewJournal(isFresh: false).Recover();
+                Epoch(2, Resize(0, sizes[2]), Write(0, 96, 2), Write(1, 16, 2)));
 
             int whole = _disks[1].Bytes[16];
             Assert.Equal(sizes[whole], _disks[0].LengthBytes);
@@ -334,6 +298,28 @@ public sealed class EpochJournalTests
         }
 
         return epoch;
+    }
+
+    /// <summary>Appends and applies epochs, loses power after so many steps, and replays what is left.</summary>
+    private void CrashAndRecover(int steps, params StagedEpoch[] epochs)
+    {
+        EpochJournal journal = NewJournal();
+        _crash.Set(steps);
+        try
+        {
+            foreach (StagedEpoch epoch in epochs)
+            {
+                journal.Append(epoch, isDurable: true);
+                journal.Apply(epoch, static _ => { });
+            }
+        }
+        catch (CrashPoint.CrashedException)
+        {
+        }
+
+        _crash.Clear();
+        LosePower();
+        NewJournal(isFresh: false).Recover();
     }
 
     private EpochJournal NewJournal(bool isFresh = true)

@@ -67,7 +67,7 @@ public sealed class WriteIntentLogTests : IDisposable
     }
 
     [Fact]
-    public void Life_that_was_never_in_sync_does_not_replace_the_one_before()
+    public void Rule_37_life_that_was_never_in_sync_does_not_replace_the_one_before()
     {
         _log.Begin(new ReplicaPoint(7, 0));
         _log.Acknowledge(stamp: 11, new ReplicaPoint(7, 4));
@@ -80,7 +80,7 @@ public sealed class WriteIntentLogTests : IDisposable
     }
 
     [Fact]
-    public void Guest_that_goes_on_from_disks_that_the_log_knows_is_logged_from_its_first_write()
+    public void Rule_37_guest_that_goes_on_from_disks_that_the_log_knows_is_logged_from_its_first_write()
     {
         _log.Begin(new ReplicaPoint(7, 0));
         Write(_filter, 0, 512);
@@ -93,7 +93,7 @@ public sealed class WriteIntentLogTests : IDisposable
     }
 
     [Fact]
-    public void Power_cut_in_the_middle_of_a_store_leaves_the_version_before()
+    public void Rule_36_power_cut_in_the_middle_of_a_store_leaves_the_version_before()
     {
         _log.Begin(new ReplicaPoint(7, 0));
         Write(_filter, 0, 512);

@@ -1,7 +1,8 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Session;
-using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 using Xunit;
 
@@ -13,9 +14,7 @@ public sealed partial class StandbyWorkerTests
     [Fact]
     public void Rule_44_disks_that_somebody_else_wrote_to_are_compared_as_a_whole()
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        CopyAll();
 
         Restart();
         Assert.Equal(new ReplicaPoint(7, 0), _worker.RestoredMark!.Value.Point);
@@ -28,9 +27,7 @@ public sealed partial class StandbyWorkerTests
     [Fact]
     public void Rule_37_disks_that_the_guest_ran_from_stand_at_no_point_and_know_their_generation()
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        CopyAll();
         _worker.WriteGeneration(5, 0);
         Assert.Null(Await(StandbyEventKind.GenerationWritten));
 
@@ -72,17 +69,39 @@ public sealed partial class StandbyWorkerTests
     [Fact]
     public void Disks_stand_at_the_last_epoch_of_the_journal()
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
-        StagedEpoch epoch = State(1);
-        epoch.Add(Write(1, 0x11));
-        _worker.Commit(epoch, isDurable: true);
-        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        _ = CommitOne();
 
         Restart();
 
         Assert.Equal(new ReplicaPoint(7, 1), _worker.RestoredMark!.Value.Point);
         Assert.Equal(0x11, _disk.Content[0]);
+    }
+
+    [Theory]
+    [InlineData(true, 0)]
+    [InlineData(false, 1)]
+    public void Rule_37_marks_of_a_primary_are_not_true_once_an_older_journal_was_replayed(bool hasJournal, int points)
+    {
+        if (hasJournal)
+        {
+            _ = CommitOne();
+        }
+        else
+        {
+            CopyAll();
+        }
+
+        _worker.Dispose();
+        string path = Directory.CreateDirectory(Path.Combine(_folder, "primary")).FullName + "/intent.0";
+        using (var primary = new WriteIntentLog(path, DiskBytes))
+        {
+            primary.Begin(new ReplicaPoint(9, 0));
+        }
+
+        using var log = new WriteIntentLog(path, DiskBytes);
+        _intents = [log];
+        _worker = NewWorker();
+
+        Assert.Equal(points, log.Points.Count);
     }
 }

@@ -11,6 +11,7 @@ using Hypervisor.Core.Memory;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Capture;
+using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Link;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Standby;
@@ -37,6 +38,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
     private readonly TickingClock _clock = new();
     private readonly Inbox<StandbyEvent> _answers = new();
     private DateTime _imagesWritten = DateTime.MinValue;
+    private WriteIntentLog[] _intents = [];
     private StandbyWorker _worker;
 
     public StandbyWorkerTests()
@@ -88,9 +90,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
     [InlineData(1, "digest of RAM is")]
     public void Rule_07_applied_epoch_has_the_digest_that_the_primary_had(uint flip, string? error)
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        CopyAll();
         var digest = new RamDigest(_machine.Ram.PageCount);
         digest.Recompute(_machine.Ram);
         byte[] page = new byte[PageKernels.PageBytes];
@@ -150,13 +150,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
     [Fact]
     public void Rule_21_nothing_is_replayed_over_what_is_written_after_the_end_of_protection()
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
-        StagedEpoch epoch = State(1);
-        epoch.Add(Write(1, 0x11));
-        _worker.Commit(epoch, isDurable: true);
-        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        StagedEpoch epoch = CommitOne();
         _worker.Apply(epoch);
         Assert.Null(Await(StandbyEventKind.EpochApplied));
 
@@ -172,6 +166,24 @@ public sealed partial class StandbyWorkerTests : IDisposable
 
         Assert.Equal(new ReplicaPoint(7, 1), _worker.RestoredMark!.Value.Point);
         Assert.Equal(0, _disk.Content[0]);
+    }
+
+    private void CopyAll()
+    {
+        Begin();
+        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
+        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+    }
+
+    /// <summary>Epoch 1, after a full copy: it writes 0x11 to the disk, is in the journal and not applied.</summary>
+    private StagedEpoch CommitOne()
+    {
+        CopyAll();
+        StagedEpoch epoch = State(1);
+        epoch.Add(Write(1, 0x11));
+        _worker.Commit(epoch, isDurable: true);
+        Assert.Null(Await(StandbyEventKind.EpochCommitted));
+        return epoch;
     }
 
     private void Restart()
@@ -233,9 +245,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
     [Fact]
     public async Task Copy_for_a_drill_is_of_one_epoch_and_what_follows_does_not_reach_it_nor_it_the_standby()
     {
-        Begin();
-        _worker.FinishFullCopy(Done(DigestOfRam()), State(0));
-        Assert.Null(Await(StandbyEventKind.FullCopyFinished));
+        CopyAll();
         Apply(1);
         using var console = new ToyConsole();
         FrozenDisk frozen = _freezable.NewFrozen();
@@ -350,6 +360,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
             Consoles = [_console],
             StateFolder = _folder,
             ImagesWritten = () => _imagesWritten,
+            Intents = _intents,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
             Security = LinkSecurity.Plain,
             Witness = new FileWitness(Path.Combine(_folder, "witness"), new HostClock()),

@@ -98,7 +98,7 @@ public sealed class FrameTests
         => Assert.Equal(micros, StandbyTimes.Micros(nanos));
 
     [Fact]
-    public void Header_refusals_name_the_field_and_both_values()
+    public void Rule_33_header_refusals_name_the_field_and_both_values()
     {
         byte[] frame = Encode(Sample(MessageKind.Heartbeat));
         byte[] version = (byte[])frame.Clone();
@@ -121,7 +121,7 @@ public sealed class FrameTests
         => Assert.Contains($"kind is {kind}", Refusal(header => header[6] = kind), StringComparison.Ordinal);
 
     [Fact]
-    public void Flags_that_are_not_zero_are_refused()
+    public void Rule_43_flags_that_are_not_known_are_refused()
         => Assert.Contains("flags is 0x80", Refusal(header => header[7] = 0x80), StringComparison.Ordinal);
 
     [Fact]

@@ -109,7 +109,7 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
-    public void Resize_in_the_full_copy_is_refused()
+    public void Rule_43_resize_in_the_full_copy_is_refused()
     {
         var sim = new SimDisk(DiskBytes) { IsImmediate = true };
         var filter = new EpochTagFilter(sim, 0);
@@ -211,6 +211,27 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
+    public void Rule_37_mark_of_a_resync_waits_for_the_write_that_is_being_tagged()
+    {
+        var sim = new SimDisk(DiskBytes);
+        var filter = new EpochTagFilter(sim, 0);
+        Thread? marking = null;
+        bool isEarly = true;
+        _replica.OnTagging = () =>
+        {
+            marking = new Thread(() => filter.MarkDoubtful(0, 512, stamp: 2));
+            marking.Start();
+            isEarly = marking.Join(30);
+        };
+        filter.Observe(_replica, epoch: 1, stamp: 2);
+
+        filter.Submit(Filled(1));
+        marking!.Join();
+
+        Assert.False(isEarly);
+    }
+
+    [Fact]
     public void Copy_while_the_guest_writes_gives_the_same_disk()
     {
         Run(BlockOperation.Write, 0, DiskBytes, fill: 0x55);
@@ -277,12 +298,15 @@ public sealed class EpochTagFilterTests : IDisposable
         /// <summary>Byte 0 of the disk after each range and each write that was shown.</summary>
         public List<byte> FirstBytes { get; } = [];
 
+        public Action OnTagging { get; set; } = static () => { };
+
         public List<(int Disk, ulong Epoch, BlockOperation Operation)> Tags { get; } = [];
 
         public List<(int Disk, BlockOperation Operation, BlockStatus Status)> Failures { get; } = [];
 
         public void OnTagged(int disk, ulong epoch, BlockRequest request)
         {
+            OnTagging();
             Tags.Add((disk, epoch, request.Operation));
             if (request.Operation == BlockOperation.Write)
             {
