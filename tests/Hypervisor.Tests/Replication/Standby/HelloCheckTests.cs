@@ -34,11 +34,29 @@ public sealed class HelloCheckTests
     }
 
     [Fact]
+    public void Rule_33_disk_that_only_one_half_calls_shared_is_named()
+    {
+        MachineIdentity machine = RecordedPrimary.Machine;
+
+        RefusalMessage refusal = Assert.IsType<RefusalMessage>(Check(
+            Compressions.None,
+            Compressions.None,
+            machine: machine with { Disks = [machine.Disks[0] with { IsShared = true }] }));
+
+        Assert.Equal(("disk 0 (vda) shared", "True", "False"), (
+            refusal.Field, refusal.PrimaryValue, refusal.StandbyValue));
+    }
+
+    [Fact]
     public void Any_common_way_to_compress_is_enough()
         => Assert.Null(Check(Compressions.None | Compressions.Zstd, Compressions.None | Compressions.Lz4));
 
     private static RefusalMessage? Check(
-        Compressions offered, Compressions taken, Guid? primary = null, Guid? standby = null)
+        Compressions offered,
+        Compressions taken,
+        Guid? primary = null,
+        Guid? standby = null,
+        MachineIdentity? machine = null)
     {
         var hello = new HelloMessage
         {
@@ -46,7 +64,7 @@ public sealed class HelloCheckTests
             Generation = 1,
             LeaseNanos = 600_000_000,
             EpochsInFlightMax = 2,
-            Machine = RecordedPrimary.Machine,
+            Machine = machine ?? RecordedPrimary.Machine,
             Compressions = offered,
         };
         var options = new StandbyOptions
