@@ -92,7 +92,8 @@ public sealed class WatchedProgramTests : IDisposable
     [InlineData("s", true)]
     public async Task Guest_moves_to_its_standby_and_back(string askedAt, bool sharesDisk)
     {
-        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow{(sharesDisk ? $" {SharedDisk}" : "")}";
+        string shared = sharesDisk ? $" {SharedDisk}" : "";
+        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow{shared}";
         Task<int> second = Start($"standby --listen 127.0.0.1:0 --standby 127.0.0.1:{s_freePort} {both} {Disk("b")} "
             + $"--control {At("s")}");
         WaitForState("s", "idle");

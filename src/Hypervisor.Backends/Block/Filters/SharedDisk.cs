@@ -124,7 +124,8 @@ public sealed partial class SharedDisk : BlockFilter, IEpochOutbox
 
     /// <summary>
     /// Sends nothing more, and gives the lock up once nothing is on its way, so that somebody who has won at the
-    /// witness need not wait for this side to find that out. What waits is kept; <see cref="TryAcquire"/> goes on with it.
+    /// witness need not wait for this side to find that out. What waits is kept; <see cref="TryAcquire"/> goes on with
+    /// it.
     /// </summary>
     public void Yield()
     {

@@ -172,10 +172,10 @@ public sealed class SharedDiskPairTests : IDisposable
         pair.StandbyMachine.Pause();
         int lines = SessionPair.AssertContiguous(pair.CombinedOutput());
         Assert.Equal(pair.StandbyMachine.Step, lines);
-        const int Slots = SessionNode.DiskBytes / ToyMachine.RecordBytes;
-        for (int record = Math.Max(1, lines - Slots + 2); record <= lines; record++)
+        int slots = ToyMachine.SlotsOf(SessionNode.DiskBytes);
+        for (int record = Math.Max(1, lines - slots + 2); record <= lines; record++)
         {
-            int at = record % Slots * ToyMachine.RecordBytes;
+            int at = record % slots * ToyMachine.RecordBytes;
             Assert.Equal(record, BinaryPrimitives.ReadInt64LittleEndian(_image.Content[at..]));
         }
 
