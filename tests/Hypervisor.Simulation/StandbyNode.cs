@@ -270,6 +270,9 @@ internal sealed partial class StandbyNode : SimNode, IStandbyActions, ILinkEnd
     void IStandbyActions.AskWitness(in WitnessRequest request)
         => _universe.Witness.Ask(this, request, answer => _core.OnWitnessAnswer(answer, Clock));
 
+    void IStandbyActions.WriteShared(DiskWriteMessage write)
+        => throw new RuleViolationException(4, "simulated disks are not shared");
+
     void IStandbyActions.EmitOutput(OutputMessage output)
     {
         _repeated.Add((output.OffsetBytes, output.Bulk.ToArray()));

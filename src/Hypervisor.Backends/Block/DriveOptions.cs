@@ -19,6 +19,9 @@ public sealed record DriveOptions(string File)
     /// <summary>Whether discards reach the image; QEMU's <c>discard=unmap</c>. Else they do nothing.</summary>
     public bool IsDiscardPassed { get; init; }
 
+    /// <summary>Whether both halves of a pair reach this very image.</summary>
+    public bool IsShared { get; init; }
+
     /// <summary>
     /// Whether writes go to a temporary overlay that is thrown away at the end; QEMU's <c>-snapshot</c>.
     /// </summary>

@@ -116,6 +116,17 @@ public static unsafe partial class HostFile
         }
     }
 
+    /// <summary>Gives up a lock on one byte of the file; none there: nothing happens.</summary>
+    /// <exception cref="HostException">The host failed.</exception>
+    public static void UnlockByte(SafeFileHandle file, long offsetBytes)
+    {
+        var request = new LockRequest { Type = Unlocked, Whence = SeekSet, StartBytes = offsetBytes, LengthBytes = 1 };
+        if (ControlFile(file, SetLockCommand, &request) != 0)
+        {
+            throw new HostException(LastError());
+        }
+    }
+
     /// <summary>Whether another open description, here or in another process, holds a lock on the byte.</summary>
     /// <exception cref="HostException">The host failed.</exception>
     public static bool IsByteLockedElsewhere(SafeFileHandle file, long offsetBytes)

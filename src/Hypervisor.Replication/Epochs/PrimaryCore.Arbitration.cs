@@ -201,7 +201,12 @@ internal sealed partial class PrimaryCore
         if (State is not PrimaryState.Pairing)
         {
             _lastSentNanos = nowNanos;
-            Send(new HeartbeatMessage { SentNanos = nowNanos, ReleasedEpoch = ReleasedEpoch });
+            Send(new HeartbeatMessage
+            {
+                SentNanos = nowNanos,
+                ReleasedEpoch = ReleasedEpoch,
+                SettledEpoch = _settledEpoch,
+            });
         }
     }
 

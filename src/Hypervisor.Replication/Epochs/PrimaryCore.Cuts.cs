@@ -5,6 +5,20 @@ namespace Hypervisor.Replication.Epochs;
 /// <summary>When to cut, when to slow the guest, when to let output out.</summary>
 internal sealed partial class PrimaryCore
 {
+    private ulong _settledEpoch; // last one that is durable on the shared disks
+
+    /// <summary>Until when output may leave, and released changes may reach shared disks (rule 26).</summary>
+    public long LeaseEndNanos => _lease.UntilNanos;
+
+    /// <summary>Everything up to an epoch is durable on the disks that both halves share.</summary>
+    public void OnSettled(ulong epoch)
+    {
+        if (epoch <= ReleasedEpoch) // else it is of an earlier life
+        {
+            _settledEpoch = Math.Max(_settledEpoch, epoch);
+        }
+    }
+
     // Between two cuts for output of a guest that is idle: so many times shorter than of one that is busy.
     private const int IdleShare = 5;
 

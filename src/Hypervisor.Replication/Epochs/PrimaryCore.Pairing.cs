@@ -80,7 +80,7 @@ internal sealed partial class PrimaryCore
         _outputEpoch = _idleEpoch = 0;
         _cutClock.Restart(nowNanos);
         _pacer?.Restart(_welcome!.StagedBytesMax, nowNanos);
-        ReleasedEpoch = _appliedEpoch = 0;
+        ReleasedEpoch = _appliedEpoch = _settledEpoch = 0;
         Enter(PrimaryState.Copying, "", nowNanos);
         _heartbeatNanos = nowNanos;
         WelcomeMessage welcome = _welcome!;

@@ -249,6 +249,7 @@ internal sealed partial class PrimaryCore
             RamDigest = contentDigests is [var digest, ..] ? digest : null,
             SentNanos = nowNanos,
             ReleasedEpoch = ReleasedEpoch,
+            SettledEpoch = _settledEpoch,
         });
         TryCut(nowNanos);
     }

@@ -18,6 +18,9 @@ internal struct Lease
     /// <summary>Longest lease that is safe with a takeover timeout.</summary>
     public static long LongestNanos(long takeoverNanos) => takeoverNanos - (takeoverNanos / DriftDivisor);
 
+    /// <summary>When it is over; 0: there is none.</summary>
+    public readonly long UntilNanos => _untilNanos;
+
     /// <summary>Whether output may leave.</summary>
     public readonly bool IsValid(long nowNanos) => nowNanos < _untilNanos;
 

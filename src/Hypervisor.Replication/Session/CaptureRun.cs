@@ -240,6 +240,11 @@ internal sealed class CaptureRun : IEpochTagObserver, IDisposable
     /// <inheritdoc/>
     public void OnTagged(int disk, ulong epoch, BlockRequest request)
     {
+        if (epoch == 0 && _setup.IsShared(disk))
+        {
+            return; // not held yet: it is on its way to where the standby finds it
+        }
+
         _discarded[disk].OnChange(request.Operation, request.OffsetBytes, request.LengthBytes);
         if (request.Operation != BlockOperation.Write)
         {

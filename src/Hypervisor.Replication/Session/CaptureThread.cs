@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using Hypervisor.Backends;
@@ -146,14 +147,11 @@ internal sealed class CaptureThread : IDisposable
             }
         }
 
+        List<EpochTagFilter> copied = _setup.OwnDisks;
         long total = run.Copier.CountChanged(run.Plan.RamAfter) * PageKernels.PageBytes;
-        foreach (EpochTagFilter disk in _setup.Disks)
-        {
-            total += disk.Changes.CountBytes(run.Plan.DisksAfter);
-        }
-
+        copied.ForEach(disk => total += disk.Changes.CountBytes(run.Plan.DisksAfter));
         long done = 0;
-        foreach (EpochTagFilter disk in _setup.Disks)
+        foreach (EpochTagFilter disk in copied)
         {
             var copy = new DiskCopy(run, disk, bytes => Report(done += bytes, total));
             if (!copy.TryRun())
@@ -305,6 +303,11 @@ internal sealed class CaptureThread : IDisposable
 
     private void SendCut(CaptureRun run, ulong epoch, Chunk sections, long startNanos, long resumedNanos)
     {
+        if (epoch == 0 && !_setup.TryFlushShared())
+        {
+            run.Post(PrimaryEventKind.Failure, text: "a shared disk cannot be flushed");
+        }
+
         run.CopyEpoch = epoch;
         run.IsFullCopy = false;
         var message = new SectionMessage { Epoch = epoch };

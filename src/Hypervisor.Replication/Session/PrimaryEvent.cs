@@ -62,6 +62,9 @@ internal enum PrimaryEventKind : byte
     /// <summary>An outbox holds something.</summary>
     OutputHeld,
 
+    /// <summary>An epoch is durable on the shared disks.</summary>
+    Settled,
+
     /// <summary>Capture, tagging or the outbox failed.</summary>
     Failure,
 

@@ -60,6 +60,11 @@ public sealed partial class PrimarySession
             _setup.Events.OnState($"link: compressed by {welcome.Compression.Describe()}");
         }
 
+        lock (_settled)
+        {
+            _settled.Clear();
+        }
+
         Volatile.Write(ref _run, run); // pairs with OnOutboxOverflow
         _capture.StartFullCopy(run);
     }
@@ -82,11 +87,14 @@ public sealed partial class PrimarySession
 
     void IPrimaryActions.EndScrub(string? reason, long sentBytes)
         => _setup.Events.OnState(reason is null
-            ? $"scrub: all of RAM and {_setup.Disks.Count} disks are the same, {sentBytes} bytes"
+            ? $"scrub: all of RAM and {_setup.Disks.Count - _setup.SharedDisks.Count} disks are the same, "
+                + $"{sentBytes} bytes"
             : $"scrub: ended after {sentBytes} bytes: {reason}");
 
     void IPrimaryActions.ReleaseOutput(ulong epoch)
     {
+        _isPassing = false;
+        TellLease();
         foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Release(epoch);
@@ -102,6 +110,8 @@ public sealed partial class PrimarySession
 
     void IPrimaryActions.PassOutput()
     {
+        _isPassing = true;
+        TellLease();
         foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Pass();
@@ -110,6 +120,8 @@ public sealed partial class PrimarySession
 
     void IPrimaryActions.DropOutput()
     {
+        _isPassing = false;
+        TellLease();
         foreach (IEpochOutbox outbox in _outboxes)
         {
             outbox.Drop();

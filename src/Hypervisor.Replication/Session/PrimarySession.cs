@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Hypervisor.Backends;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Replication.Capture;
 using Hypervisor.Replication.Epochs;
 using Hypervisor.Replication.Failover;
@@ -86,6 +87,8 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
             outbox.OnHeld = epoch => Post(new PrimaryEvent(PrimaryEventKind.OutputHeld, Epoch: epoch));
         }
 
+        WatchShared();
+
         _onIdle = () => Post(new PrimaryEvent(PrimaryEventKind.GuestIdle, Epoch: Volatile.Read(ref _idleEpoch)));
         _thread = new Thread(Run) { Name = "primary", IsBackground = true };
         _thread.Start();
@@ -165,6 +168,8 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
             outbox.OnHeld = static _ => { };
         }
 
+        UnwatchShared();
+
         _connector.Dispose();
         _notHung.Set();
         Post(new PrimaryEvent(PrimaryEventKind.Quit));
@@ -213,6 +218,7 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
             }
 
             _core.OnTick(Now);
+            LookAfterShared();
         }
     }
 
@@ -265,6 +271,9 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
             case PrimaryEventKind.OutputHeld:
                 _core.OnOutputWaiting(item.Epoch, now);
                 break;
+            case PrimaryEventKind.Settled:
+                _core.OnSettled(item.Epoch);
+                break;
             case PrimaryEventKind.Failure:
                 _core.OnFailure(item.Text!, now);
                 break;
@@ -304,6 +313,11 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
         };
         Volatile.Write(ref _link, link); // pairs with BreakLink
         link.Start();
+        foreach (SharedDisk disk in _setup.SharedDisks)
+        {
+            _ = disk.TryAcquire(); // one that waits has given it up
+        }
+
         _core.OnConnected(_setup.NextIncarnation(), now);
     }
 

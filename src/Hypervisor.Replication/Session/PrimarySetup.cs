@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Hypervisor.Backends;
+using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
@@ -32,8 +34,25 @@ public sealed record PrimarySetup
     /// </summary>
     public IReadOnlyList<IEpochOutbox> FrameOutboxes { get; init; } = [];
 
+    /// <summary>
+    /// The disks that both halves reach, below their tag filters. They are ways out, too (rule 4): the standby keeps
+    /// what was written until it is durable there.
+    /// </summary>
+    public IReadOnlyList<SharedDisk> SharedDisks { get; init; } = [];
+
     /// <summary>All ways out, in the order in which they are held and let out.</summary>
-    internal IEnumerable<IEpochOutbox> AllOutboxes => [.. Outboxes, .. FrameOutboxes];
+    internal IEnumerable<IEpochOutbox> AllOutboxes => [.. Outboxes, .. FrameOutboxes, .. SharedDisks];
+
+    /// <summary>Whether both halves reach the same image of a disk.</summary>
+    internal bool IsShared(int disk) => Options.Machine.Disks[disk].IsShared;
+
+    /// <summary>The disks of which the standby has a copy of its own.</summary>
+    internal List<EpochTagFilter> OwnDisks => [.. Disks.Where(disk => !IsShared(disk.Disk))];
+
+    /// <summary>
+    /// After the first cut of a life: makes durable what passed to the shared disks before it. False: it cannot be.
+    /// </summary>
+    internal bool TryFlushShared() => SharedDisks.All(static disk => disk.FlushPassed() == BlockStatus.Ok);
 
     /// <summary>Name or address of the standby.</summary>
     public required string StandbyHost { get; init; }

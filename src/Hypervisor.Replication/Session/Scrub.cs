@@ -90,7 +90,7 @@ internal sealed class Scrub : IDisposable
 
     private void ReadDisks()
     {
-        foreach (EpochTagFilter disk in _setup.Disks)
+        foreach (EpochTagFilter disk in _setup.OwnDisks) // there is one copy only of a shared one
         {
             for (long offset = 0; offset < disk.LengthBytes; offset += CaptureRun.RangeBytes)
             {

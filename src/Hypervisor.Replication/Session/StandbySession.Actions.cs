@@ -72,6 +72,8 @@ public sealed partial class StandbySession
         output.Release();
     }
 
+    void IStandbyActions.WriteShared(DiskWriteMessage write) => _worker.WriteShared(write);
+
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won)
     {
         _wonAt = new ReplicaPoint(won.Incarnation, epoch.Epoch);

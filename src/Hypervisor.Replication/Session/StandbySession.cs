@@ -299,7 +299,13 @@ public sealed partial class StandbySession : IStandbyActions, ILinkEvents, IDisp
 
     private void HandleLive(string? error, long now)
     {
-        Check.That(error is null); // the state loaded before, at the full copy: another try would be a guess
+        // The state loaded before, at the full copy; it is ours that it does not now. Another try would be a guess.
+        if (error is not null)
+        {
+            _setup.Events.OnState($"cannot go live: {error}");
+        }
+
+        Check.That(error is null);
         _takeoverNanos = now - _lossNanos;
         _setup.Events.OnGuestRunning(_core.Status().Generation);
     }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Net;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
@@ -24,6 +25,11 @@ public sealed record StandbySetup
 
     /// <summary>The disks in the machine's order; the session writes to them until it goes live.</summary>
     public required IReadOnlyList<IBlockDevice> Disks { get; init; }
+
+    /// <summary>
+    /// Those of the disks that the primary has, too; nothing is written to them before this side has won.
+    /// </summary>
+    public IReadOnlyList<SharedDisk> SharedDisks { get; init; } = [];
 
     /// <summary>The disks' write-intent logs, of when this side was the primary; none: it does not know.</summary>
     public IReadOnlyList<WriteIntentLog> Intents { get; init; } = [];

@@ -27,6 +27,7 @@ internal sealed partial class StandbyWorker
         }
 
         CheckMachine(hello.Machine, _machine);
+        CheckShared();
         _digest ??= new RamDigest(_machine.Ram.PageCount);
     }
 

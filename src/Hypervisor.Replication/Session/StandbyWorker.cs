@@ -33,6 +33,7 @@ internal sealed partial class StandbyWorker : IDisposable
     private ulong _generation;
     private ulong _appliedEpoch;
     private bool _hasFailed; // of the full copy; told once
+    private string? _sharedError; // first one of the shared disks at a takeover
 
     /// <summary>Brings the disks to the last committed epoch, then starts the thread.</summary>
     /// <exception cref="IOException">Journal or disks cannot be read or written.</exception>
@@ -62,6 +63,7 @@ internal sealed partial class StandbyWorker : IDisposable
         Apply,
         Flush,
         WriteGeneration,
+        WriteShared,
         GoLive,
         Discard,
         CopyGuest,
@@ -110,6 +112,8 @@ internal sealed partial class StandbyWorker : IDisposable
         _orders.Post(new Order(OrderKind.WriteGeneration, Number: epoch));
     }
 
+    public void WriteShared(DiskWriteMessage write) => _orders.Post(new Order(OrderKind.WriteShared, write));
+
     public void GoLive(StagedEpoch epoch) => _orders.Post(new Order(OrderKind.GoLive, Staged: epoch));
 
     public void Discard(ReplicaPoint point) => _orders.Post(new Order(OrderKind.Discard, Point: point));
@@ -117,10 +121,12 @@ internal sealed partial class StandbyWorker : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _closing.Set();
         _orders.Post(new Order(OrderKind.Quit));
         _thread.Join();
         _orders.Dispose();
         _copyCredit.Dispose();
+        _closing.Dispose();
         _disks.ForEach(disk => disk.Dispose());
     }
 
@@ -181,7 +187,13 @@ internal sealed partial class StandbyWorker : IDisposable
                 Mark(StandbyPhase.Promoted, new ReplicaPoint(_incarnation, order.Number));
                 _journal.Begin(_incarnation);
                 break;
+            case OrderKind.WriteShared:
+                AcquireShared();
+                DoWriteShared((DiskWriteMessage)order.Message!);
+                break;
             case OrderKind.GoLive:
+                AcquireShared();
+                FinishShared();
                 LoadSections(order.Staged!);
                 _machine!.AfterLoad();
                 _machine.Resume();
@@ -235,6 +247,10 @@ internal sealed partial class StandbyWorker : IDisposable
             case OrderKind.CopyGuest:
                 order.Copy!.Finish(_latest?.Epoch ?? 0, error);
                 Post(StandbyEventKind.GuestCopied, error);
+                break;
+            case OrderKind.WriteShared:
+                order.Message!.Release();
+                _sharedError ??= error; // GoLive answers with it
                 break;
             case OrderKind.Discard or OrderKind.Quit:
                 break;

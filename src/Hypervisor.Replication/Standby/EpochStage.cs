@@ -143,6 +143,7 @@ internal sealed class EpochStage(StandbyOptions options)
         }
 
         epoch.RamDigest = end.RamDigest;
+        epoch.SetApart(IsShared);
         _open.Remove(epoch);
         _openMessages -= epoch.MessageCount;
         _verified.Enqueue(epoch);
@@ -226,6 +227,11 @@ internal sealed class EpochStage(StandbyOptions options)
     /// <summary>What is wrong with the disk range of a message, if it has one.</summary>
     public string? FindRangeError(Message message) => message switch
     {
+        DiskWriteMessage { Disk: var disk } when IsShared(disk) => $"disk {disk} is shared and not copied",
+        DiskBlockMessage { Disk: var disk } when IsShared(disk) => $"disk {disk} is shared and not copied",
+        DiskDigestMessage { Range.Disk: var disk } when IsShared(disk) => $"disk {disk} is shared and not copied",
+        ScrubMessage { IsRam: false, Range.Disk: var disk } when IsShared(disk)
+            => $"disk {disk} is shared and not compared",
         DiskWriteMessage { Operation: BlockOperation.Resize } => "a disk is not resized during a full copy",
         DiskWriteMessage write => FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes),
         DiskBlockMessage block => FindRangeError(block.Disk, block.OffsetBytes, block.LengthBytes),
@@ -233,6 +239,9 @@ internal sealed class EpochStage(StandbyOptions options)
         ScrubMessage { IsRam: false, Range: var (disk, offset, length) } => FindRangeError(disk, offset, length),
         _ => null,
     };
+
+    private bool IsShared(ushort disk)
+        => disk < options.Machine.Disks.Count && options.Machine.Disks[disk].IsShared;
 
     private StagedEpoch Open(ulong number)
     {
@@ -258,11 +267,11 @@ internal sealed class EpochStage(StandbyOptions options)
 
         if (write.Operation != BlockOperation.Resize)
         {
-            return FindRangeError(write);
+            return FindRangeError(write.Disk, write.OffsetBytes, write.LengthBytes);
         }
 
-        if (write.Disk >= _diskBytes.Length || write.OffsetBytes != 0 || write.LengthBytes % SectorBytes != 0
-            || write.LengthBytes == 0)
+        if (write.Disk >= _diskBytes.Length || IsShared(write.Disk) || write.OffsetBytes != 0
+            || write.LengthBytes % SectorBytes != 0 || write.LengthBytes == 0)
         {
             return $"resize of disk {write.Disk} of {_diskBytes.Length} to {write.LengthBytes} bytes";
         }

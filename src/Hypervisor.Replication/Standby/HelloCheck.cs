@@ -47,7 +47,8 @@ internal static class HelloCheck
         for (int i = 0; i < theirs.Count && mismatch is null; i++)
         {
             mismatch = Compare($"disk {i} id", theirs[i].Id, ours[i].Id)
-                ?? Compare($"disk {i} ({ours[i].Id}) bytes", theirs[i].LengthBytes, ours[i].LengthBytes);
+                ?? Compare($"disk {i} ({ours[i].Id}) bytes", theirs[i].LengthBytes, ours[i].LengthBytes)
+                ?? Compare($"disk {i} ({ours[i].Id}) shared", theirs[i].IsShared, ours[i].IsShared);
         }
 
         return mismatch;

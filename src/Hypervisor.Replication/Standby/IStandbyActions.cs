@@ -71,6 +71,13 @@ internal interface IStandbyActions
     void EmitOutput(OutputMessage output);
 
     /// <summary>
+    /// Does to a shared disk what a committed epoch did and the primary may not have done, and releases the message.
+    /// Before GoLive, in order: GoLive waits for it, and fails with it. Both wait until the primary has given the disk
+    /// up: the witness says that it will not run again, its lock that it does not write any more.
+    /// </summary>
+    void WriteShared(DiskWriteMessage write);
+
+    /// <summary>
     /// Loads the sections of <paramref name="epoch"/>, the last one applied, and runs the guest from there.
     /// </summary>
     /// <param name="epoch">Where the guest goes on.</param>

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Core;
@@ -14,6 +15,7 @@ internal sealed class StagedEpoch
     private readonly List<RamBlockMessage> _ramBlocks = [];
     private readonly List<SectionMessage> _sections = [];
     private readonly List<DiskWriteMessage> _diskWrites = [];
+    private readonly List<DiskWriteMessage> _sharedWrites = []; // taken out of the others
     private readonly List<OutputMessage> _outputs = [];
     private readonly List<ScrubMessage> _scrubs = [];
 
@@ -148,6 +150,28 @@ internal sealed class StagedEpoch
         return bytes;
     }
 
+    /// <summary>Sets writes to shared disks apart: they are no business of the journal. Once it is verified.</summary>
+    public void SetApart(Func<ushort, bool> isShared)
+    {
+        _sharedWrites.AddRange(_diskWrites.FindAll(write => isShared(write.Disk)));
+        _ = _diskWrites.RemoveAll(write => isShared(write.Disk));
+    }
+
+    /// <summary>Takes those writes out, so that they outlive the epoch until the primary has done them.</summary>
+    /// <returns>Their bytes.</returns>
+    public long MoveSharedTo(Queue<DiskWriteMessage> target)
+    {
+        long bytes = 0;
+        foreach (DiskWriteMessage message in _sharedWrites)
+        {
+            target.Enqueue(message);
+            bytes += message.Bulk.Length;
+        }
+
+        _sharedWrites.Clear();
+        return bytes;
+    }
+
     /// <summary>Releases RAM blocks, disk writes and scrubs once they are applied; the sections stay.</summary>
     public void ReleaseApplied()
     {
@@ -163,6 +187,7 @@ internal sealed class StagedEpoch
         ReleaseApplied();
         ReleaseAll(_sections);
         ReleaseAll(_outputs);
+        ReleaseAll(_sharedWrites);
         HasFlush = false;
         RamDigest = null;
         MessageCount = 0;

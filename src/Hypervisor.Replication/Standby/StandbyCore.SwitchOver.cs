@@ -85,7 +85,7 @@ internal sealed partial class StandbyCore
     /// </summary>
     private void Go(ulong epoch)
     {
-        Note(_echoNanos, releasedEpoch: epoch);
+        Note(_echoNanos, releasedEpoch: epoch, settledEpoch: 0); // what is out may not be durable
         _isSwitchingOver = true;
         _notBeforeNanos = 0;
         Enter(StandbyState.TakingOver, "planned switch-over");

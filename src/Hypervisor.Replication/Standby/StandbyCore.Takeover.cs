@@ -267,6 +267,7 @@ internal sealed partial class StandbyCore
             _actions.EmitOutput(output);
         }
 
+        RepeatShared();
         _isSwitchAsked = _isSwitchingOver = false;
         Send(new SwitchOverMessage { Step = SwitchOverStep.Done }); // there is a link after a switch-over only
         _actions.GoLive(_stage.Latest!, record);

@@ -22,6 +22,7 @@ internal sealed partial class StandbyCore
     private readonly IStandbyActions _actions;
     private readonly EpochStage _stage;
     private readonly Queue<OutputMessage> _outputs = new();
+    private readonly Queue<DiskWriteMessage> _sharedWrites = new(); // like outputs: the primary does them at release
     private readonly List<Stranger> _strangers = [];
 
     private int _link = NoLink;
@@ -164,12 +165,13 @@ internal sealed partial class StandbyCore
         }
         else
         {
-            _outputBytes += _stage.Commit(epoch).MoveOutputsTo(_outputs);
+            StagedEpoch committed = _stage.Commit(epoch);
+            _outputBytes += committed.MoveOutputsTo(_outputs) + committed.MoveSharedTo(_sharedWrites);
         }
 
-        if (_outputs.Count > KeptOutputsMax || _outputBytes > _options.StagedBytesMax)
+        if (_outputs.Count + _sharedWrites.Count > KeptOutputsMax || _outputBytes > _options.StagedBytesMax)
         {
-            Fail($"{_outputBytes} bytes of output in {_outputs.Count} messages are not released, "
+            Fail($"{_outputBytes} bytes of output in {_outputs.Count + _sharedWrites.Count} messages are not released, "
                 + $"at most {_options.StagedBytesMax} in {KeptOutputsMax} are kept");
             return;
         }
@@ -248,7 +250,7 @@ internal sealed partial class StandbyCore
 
     private void OnHeartbeat(HeartbeatMessage heartbeat)
     {
-        Note(heartbeat.SentNanos, heartbeat.ReleasedEpoch);
+        Note(heartbeat.SentNanos, heartbeat.ReleasedEpoch, heartbeat.SettledEpoch);
         Send(new HeartbeatReplyMessage
         {
             EchoNanos = _echoNanos,
@@ -259,7 +261,7 @@ internal sealed partial class StandbyCore
 
     private void OnEpochEnd(EpochEndMessage end)
     {
-        Note(end.SentNanos, end.ReleasedEpoch);
+        Note(end.SentNanos, end.ReleasedEpoch, end.SettledEpoch);
         if (_stage.End(end) is { } error)
         {
             Reject(end, error);
@@ -270,15 +272,22 @@ internal sealed partial class StandbyCore
     }
 
     /// <summary>
-    /// The primary's clock at sending, and what it has let out: output up to there need not be repeated.
+    /// The primary's clock at sending, what it has let out, and what is durable on shared disks: up to there nothing
+    /// need be repeated.
     /// </summary>
-    private void Note(long sentNanos, ulong releasedEpoch)
+    private void Note(long sentNanos, ulong releasedEpoch, ulong settledEpoch)
     {
         _echoNanos = sentNanos;
         while (_outputs.TryPeek(out OutputMessage? output) && output.Epoch <= releasedEpoch)
         {
             _outputBytes -= output.Bulk.Length;
             _outputs.Dequeue().Release();
+        }
+
+        while (_sharedWrites.TryPeek(out DiskWriteMessage? write) && write.Epoch <= settledEpoch)
+        {
+            _outputBytes -= write.Bulk.Length;
+            _sharedWrites.Dequeue().Release();
         }
     }
 
@@ -321,12 +330,25 @@ internal sealed partial class StandbyCore
         }
     }
 
+    private void RepeatShared()
+    {
+        while (_sharedWrites.TryDequeue(out DiskWriteMessage? write))
+        {
+            _actions.WriteShared(write);
+        }
+    }
+
     private void ForgetOutputs()
     {
         _outputBytes = 0;
         while (_outputs.TryDequeue(out OutputMessage? output))
         {
             output.Release();
+        }
+
+        while (_sharedWrites.TryDequeue(out DiskWriteMessage? write))
+        {
+            write.Release();
         }
     }
 

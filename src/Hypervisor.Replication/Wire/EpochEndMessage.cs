@@ -5,8 +5,8 @@ namespace Hypervisor.Replication.Wire;
 /// <summary>Everything of the epoch was sent: what the standby must hold before it may commit.</summary>
 /// <remarks>
 /// <code>RAM blocks u32 | sections u32 | disk writes u32 | outputs u32 | scrubs u32 | payload bytes i64 | digest u32 |
-/// sent at i64 | released epoch u64 | has RAM digest u8 | RAM digest u64</code>
-/// The digest is an epoch digest (see Epochs/); sent at and released epoch as in a heartbeat.
+/// sent at i64 | released epoch u64 | settled epoch u64 | has RAM digest u8 | RAM digest u64</code>
+/// The digest is an epoch digest (see Epochs/); sent at, released and settled epoch as in a heartbeat.
 /// </remarks>
 internal sealed class EpochEndMessage : Message
 {
@@ -14,7 +14,7 @@ internal sealed class EpochEndMessage : Message
     public override MessageKind Kind => MessageKind.EpochEnd;
 
     /// <inheritdoc/>
-    public override int FieldBytes => 57;
+    public override int FieldBytes => 65;
 
     /// <summary>Counts and digest.</summary>
     public required EpochTotals Totals { get; init; }
@@ -27,6 +27,9 @@ internal sealed class EpochEndMessage : Message
 
     /// <summary>Last epoch whose output is out.</summary>
     public required ulong ReleasedEpoch { get; init; }
+
+    /// <summary>Last epoch that is durable on the shared disks; 0: none, or there is no such disk.</summary>
+    public ulong SettledEpoch { get; init; }
 
     /// <inheritdoc/>
     public override void WriteFields(Span<byte> target)
@@ -41,6 +44,7 @@ internal sealed class EpochEndMessage : Message
         writer.U32(Totals.Digest);
         writer.Size(SentNanos);
         writer.U64(ReleasedEpoch);
+        writer.U64(SettledEpoch);
         writer.U8(RamDigest is null ? (byte)0 : (byte)1);
         writer.U64(RamDigest ?? 0);
     }
@@ -57,6 +61,7 @@ internal sealed class EpochEndMessage : Message
             reader.U32("digest"));
         long sent = reader.Size("sent at");
         ulong released = reader.U64("released epoch");
+        ulong settled = reader.U64("settled epoch");
         bool hasRamDigest = reader.Flag("has RAM digest");
         ulong ramDigest = reader.U64("RAM digest");
         return new()
@@ -64,6 +69,7 @@ internal sealed class EpochEndMessage : Message
             Totals = totals,
             SentNanos = sent,
             ReleasedEpoch = released,
+            SettledEpoch = settled,
             RamDigest = hasRamDigest ? ramDigest : null,
         };
     }

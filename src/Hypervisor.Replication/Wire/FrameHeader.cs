@@ -28,7 +28,7 @@ internal readonly record struct FrameHeader(
     public const int Bytes = 44;
 
     /// <summary>The only protocol version that this build speaks.</summary>
-    public const ushort ProtocolVersion = 4;
+    public const ushort ProtocolVersion = 5;
 
     private const byte PackedFlag = 1;
     private const uint Magic = 0x5446_5648; // "HVFT" in memory order

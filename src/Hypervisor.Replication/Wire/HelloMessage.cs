@@ -27,7 +27,7 @@ internal sealed class HelloMessage : Message
                 + WireWriter.TextBytes(Machine.MachineModel) + WireWriter.TextBytes(Machine.CpuModel);
             foreach (DiskIdentity disk in Machine.Disks)
             {
-                bytes += WireWriter.TextBytes(disk.Id) + 8;
+                bytes += WireWriter.TextBytes(disk.Id) + 9;
             }
 
             return bytes + (8 * Machine.Sections.Count);
@@ -70,6 +70,7 @@ internal sealed class HelloMessage : Message
         {
             writer.Text(disk.Id);
             writer.Size(disk.LengthBytes);
+            writer.U8(disk.IsShared ? (byte)1 : (byte)0);
         }
 
         writer.U16((ushort)Machine.Sections.Count);
@@ -97,7 +98,8 @@ internal sealed class HelloMessage : Message
         var disks = new DiskIdentity[reader.Count("disk count", MessageLimits.DisksMax)];
         for (int i = 0; i < disks.Length; i++)
         {
-            disks[i] = new DiskIdentity(reader.Text("disk id"), reader.Size("disk bytes"));
+            disks[i] = new DiskIdentity(
+                reader.Text("disk id"), reader.Size("disk bytes"), reader.U8("is disk shared") != 0);
         }
 
         var sections = new SectionFormat[reader.Count("section count", MessageLimits.SectionsMax)];

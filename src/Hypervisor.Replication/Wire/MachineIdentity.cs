@@ -26,7 +26,8 @@ public sealed record MachineIdentity(
 /// <summary>One disk as the peers compare it.</summary>
 /// <param name="Id">Name on the command line; at most 255 bytes of UTF-8.</param>
 /// <param name="LengthBytes">Size.</param>
-public readonly record struct DiskIdentity(string Id, long LengthBytes);
+/// <param name="IsShared">Whether both halves reach the same image: it is not copied, and held like output.</param>
+public readonly record struct DiskIdentity(string Id, long LengthBytes, bool IsShared = false);
 
 /// <summary>A checkpoint section and the format version that this build writes.</summary>
 /// <param name="Tag">Kind of component.</param>

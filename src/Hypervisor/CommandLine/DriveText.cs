@@ -46,14 +46,15 @@ internal static class DriveText
         string cache = Array.Find(s_cacheModes, entry => entry.Mode == drive.Cache).Name;
         return $"file={PropertyList.Quote(drive.File)},format={drive.Format},cache={cache}"
             + $",id={PropertyList.Quote(drive.Id)}"
-            + $",readonly={(drive.IsReadOnly ? "on" : "off")},discard={(drive.IsDiscardPassed ? "unmap" : "ignore")}";
+            + $",readonly={(drive.IsReadOnly ? "on" : "off")},discard={(drive.IsDiscardPassed ? "unmap" : "ignore")}"
+            + (drive.IsShared ? ",shared=on" : "");
     }
 
     private static DriveOptions Parse(string option, string text, int index)
     {
         string where = $"{option} {text}";
         PropertyList properties = PropertyList.Parse(
-            where, text, "file", "format", "cache", "id", "readonly", "discard");
+            where, text, "file", "format", "cache", "id", "readonly", "discard", "shared");
         string path = properties.Find("file") ?? "";
         if (path.Length == 0)
         {
@@ -67,8 +68,17 @@ internal static class DriveText
                 $"{where}: id '{id}' is no drive name; allowed: 1 to {IdBytesMax} bytes");
         }
 
+        bool isShared = properties.IsOn("shared", otherwise: false);
+        if (isShared && (properties.IsOn("readonly", otherwise: false)
+            || (properties.Find("cache") ?? "none") is not ("none" or "writeback")))
+        {
+            throw new UsageException($"{where}: a disk with shared=on is written to later, and flushed; allowed: "
+                + "cache=none or cache=writeback, without readonly=on");
+        }
+
         return new DriveOptions(path)
         {
+            IsShared = isShared,
             Id = id,
             Format = ParseFormat(where, properties.Find("format") ?? "raw"),
             Cache = ParseCache(where, properties.Find("cache") ?? "writeback"),

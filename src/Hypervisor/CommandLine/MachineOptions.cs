@@ -22,7 +22,8 @@ internal sealed class MachineOptions
     /// <summary>`--drive`, also watched by commands that change what drives mean.</summary>
     public static readonly Option<string[]> Drive = OptionShapes.Many(
         "--drive", "file=PATH,…", "A virtio-blk disk: file=PATH[,format=raw][,cache=none|directsync|writethrough|"
-        + "writeback|unsafe][,id=NAME][,readonly=on|off][,discard=ignore|unmap]. "
+        + "writeback|unsafe][,id=NAME][,readonly=on|off][,discard=ignore|unmap]"
+        + "[,shared=on|off] (on: both halves of a pair reach this very image). "
         + "May be repeated; the first one boots.");
 
     private static readonly Option<string> s_name = OptionShapes.One(
@@ -232,6 +233,11 @@ internal sealed class MachineOptions
     {
         bool isSnapshot = words.GetValue(s_snapshot);
         List<DriveOptions> drives = DriveText.ParseAll(Drive.Name, words.GetValue(Drive) ?? []);
+        if (isSnapshot && drives.Exists(drive => drive.IsShared))
+        {
+            throw new UsageException("--snapshot: a drive is shared; allowed: without shared=on");
+        }
+
         return drives.ConvertAll(drive => drive with { IsSnapshot = isSnapshot });
     }
 

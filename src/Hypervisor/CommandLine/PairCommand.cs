@@ -111,7 +111,8 @@ internal static class PairCommand
                 + "allowed: one for each --drive");
         }
 
-        DriveOptions[] drives = [.. machine.Drives.Select(drive => drive with { File = drive.File + ".standby" })];
+        DriveOptions[] drives = [.. machine.Drives.Select(
+            drive => drive.IsShared ? drive : drive with { File = drive.File + ".standby" })];
         foreach ((DriveOptions source, DriveOptions copy) in machine.Drives.Zip(drives))
         {
             if (!File.Exists(copy.File))

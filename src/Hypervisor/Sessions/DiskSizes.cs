@@ -13,7 +13,8 @@ internal sealed class DiskSizes(MachineConfig config, IReadOnlyList<IBlockDevice
     public int Count => config.Drives.Count;
 
     /// <inheritdoc/>
-    public DiskIdentity this[int index] => new(config.Drives[index].Id, drives[index].LengthBytes);
+    public DiskIdentity this[int index] => new(
+        config.Drives[index].Id, drives[index].LengthBytes, config.Drives[index].IsShared);
 
     /// <inheritdoc/>
     public IEnumerator<DiskIdentity> GetEnumerator()

@@ -17,15 +17,17 @@ namespace Hypervisor.Sessions;
 internal static class MachineParts
 {
     /// <summary>Opens all drives, or none.</summary>
+    /// <param name="config">The machine.</param>
+    /// <param name="isFollower">Whether shared images are left to the other half for now.</param>
     /// <exception cref="FailureException">An image is missing, locked or no disk.</exception>
-    public static List<IBlockDevice> OpenDrives(MachineConfig config)
+    public static List<IBlockDevice> OpenDrives(MachineConfig config, bool isFollower = false)
     {
         List<IBlockDevice> drives = [];
         try
         {
             foreach (DriveOptions drive in config.Drives)
             {
-                drives.Add(BlockChain.Open(drive, line => Console.Error.WriteLine($"hv: {line}")));
+                drives.Add(BlockChain.Open(drive, line => Console.Error.WriteLine($"hv: {line}"), isFollower));
             }
         }
         catch (BlockImageException error)

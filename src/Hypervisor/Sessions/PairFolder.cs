@@ -12,12 +12,15 @@ namespace Hypervisor.Sessions;
 /// <summary>Where a half of a pair keeps what it knows about its disks.</summary>
 internal static class PairFolder
 {
-    /// <summary>Beside the first disk: what is known must survive what the disks survive.</summary>
+    /// <summary>Beside the first disk of its own: what is known must survive what the disks survive.</summary>
     /// <exception cref="UsageException">There is neither a disk nor a file of the witness.</exception>
     public static string Of(MachineConfig config, ProtectionConfig terms)
     {
-        string beside = config.Drives.Count > 0 ? config.Drives[0].File
-            : terms.Witness.File ?? throw new UsageException(
+        string beside = config.Drives.FirstOrDefault(drive => !drive.IsShared)?.File
+            ?? (config.Drives.Count > 0
+                ? throw new UsageException("--drive: all are shared; allowed: at least one of this half's own, "
+                    + "which may be small: the journal lies beside it")
+                : terms.Witness.File) ?? throw new UsageException(
                 "--witness: without a drive the journal lies beside the witness; allowed: file:PATH, or a drive");
         return Directory.CreateDirectory(Path.GetFullPath(beside) + ".journal").FullName;
     }
@@ -41,9 +44,10 @@ internal static class PairFolder
         }
     }
 
-    /// <summary>When the last of the images was written, by anybody.</summary>
+    /// <summary>When the last of the images of its own was written, by anybody.</summary>
     public static DateTime ImagesWritten(MachineConfig config)
-        => config.Drives.Select(drive => File.GetLastWriteTimeUtc(drive.File)).DefaultIfEmpty().Max();
+        => config.Drives.Where(drive => !drive.IsShared)
+            .Select(drive => File.GetLastWriteTimeUtc(drive.File)).DefaultIfEmpty().Max();
 
     /// <summary>The guest runs here: forgets what is no longer true then.</summary>
     /// <exception cref="FailureException">The folder cannot be used.</exception>

@@ -33,11 +33,11 @@ internal sealed class ProtectableGuest : IDisposable
     public ProtectableGuest(MachineConfig config, string folder, bool isBooted)
     {
         _config = config;
-        Drives = MachineParts.OpenDrives(config);
+        Drives = MachineParts.OpenDrives(config, isFollower: !isBooted);
         Intents = [.. Drives.Select((drive, i) => new WriteIntentLog(
             Path.Combine(folder, $"intent.{i}"), drive.LengthBytes))];
         Disks = [.. Drives.Select((drive, i) => new EpochTagFilter(
-            new WriteIntentFilter(drive, Intents[i]), i, Intents[i].Changes))];
+            drive is SharedDisk ? drive : new WriteIntentFilter(drive, Intents[i]), i, Intents[i].Changes))];
         Consoles = SerialStreams.Open(config.Serials, OnEscape);
         Outboxes = [.. Consoles.Select(stream => new OutboxStream(
             stream, HeldOutputBytesMax, () => Volatile.Read(ref _onOutboxOverflow)()))];
@@ -93,9 +93,13 @@ internal sealed class ProtectableGuest : IDisposable
     /// <summary>Who hears of an overflow from here on.</summary>
     public void SetOverflow(Action onOutboxOverflow) => Volatile.Write(ref _onOutboxOverflow, onOutboxOverflow);
 
+    /// <summary>The images that the other half reaches, too.</summary>
+    public IReadOnlyList<SharedDisk> SharedDisks => [.. Drives.OfType<SharedDisk>()];
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        SharedDisks.ToList().ForEach(disk => disk.End()); // what was not released is not waited for
         MachineParts.Flush(Drives);
         Machine.Dispose();
         foreach (WriteIntentLog log in Intents)

@@ -56,6 +56,7 @@ internal sealed class Protection : IWatchedGuest, IDisposable
             Intents = guest.Intents,
             Outboxes = guest.Outboxes,
             FrameOutboxes = [.. guest.Networks.Select(network => network.Outbox)],
+            SharedDisks = guest.SharedDisks,
             StandbyHost = standby.Host,
             StandbyPort = standby.Port,
             Security = link,

@@ -76,6 +76,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             {
                 CreateMachine = _ => _guest.Machine,
                 Disks = _freezables,
+                SharedDisks = _guest.SharedDisks,
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = folder,
                 ImagesWritten = () => PairFolder.ImagesWritten(config),
@@ -174,6 +175,12 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
         if (state != StandbyState.Protecting)
         {
             return $"drill: the standby is {GuestStates.NameOf(state)}; allowed: one that is protecting";
+        }
+
+        if (_config.Drives.FirstOrDefault(drive => drive.IsShared) is { } shared)
+        {
+            return $"drill: drive {shared.Id} is shared with the primary, which writes to it; allowed: a guest whose "
+                + "drives are all copied";
         }
 
         lock (_drillLock)

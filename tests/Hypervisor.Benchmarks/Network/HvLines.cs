@@ -17,6 +17,10 @@ internal static partial class HvLines
     [GeneratedRegex("^hv: Demoted")]
     public static partial Regex Demoted();
 
+    /// <summary>The standby has won, and the other side still holds the lock of a shared disk.</summary>
+    [GeneratedRegex("^hv: the guest waits: a shared disk")]
+    public static partial Regex Waits();
+
     /// <summary>The standby takes a primary (group port).</summary>
     [GeneratedRegex(@"^hv: standby listens on port (?<port>\d+)")]
     public static partial Regex Listens();

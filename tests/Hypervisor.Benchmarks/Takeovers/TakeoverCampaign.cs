@@ -31,6 +31,7 @@ internal sealed class TakeoverCampaign : IDisposable
     private readonly HvProcess[] _hosts = new HvProcess[2];
     private readonly string _witness;
     private readonly HistoryClient? _client;
+    private readonly string? _shared; // the image that both hosts reach
     private int _primary;
     private bool _isRough;
 
@@ -45,6 +46,12 @@ internal sealed class TakeoverCampaign : IDisposable
         _hv = hv;
         _random = new Random(seed);
         _disks = [new SmallDisk(Path.Combine(folder, "host0")), new SmallDisk(Path.Combine(folder, "host1"))];
+        if (guest.IsShared)
+        {
+            _shared = Path.Combine(folder, "shared.img");
+            HostCommand.CopyDisk(guest.Disk, _shared);
+        }
+
         for (int host = 0; host < 2; host++)
         {
             HostCommand.CopyDisk(guest.Disk, DiskOf(host));
@@ -76,8 +83,8 @@ internal sealed class TakeoverCampaign : IDisposable
     /// <summary>The one that keeps the history.</summary>
     public HistoryClient Client => _client!;
 
-    /// <summary>The disk of the host that runs the guest.</summary>
-    public string Disk => DiskOf(_primary);
+    /// <summary>The disk that the guest writes to.</summary>
+    public string Disk => _shared ?? DiskOf(_primary);
 
     private long Answered => Client.Answered;
 
@@ -101,6 +108,13 @@ internal sealed class TakeoverCampaign : IDisposable
         _ = Client.TakeLongestMillis();
         long start = Stopwatch.GetTimestamp();
         Begin(fault);
+        if (fault == TakeoverFault.Hang && _shared is not null)
+        {
+            // Its lock says that it may be in the middle of a write: nobody writes before it has given way.
+            _ = next.WaitFor(HvLines.Waits(), s_patience, nextLines);
+            _hosts[_primary].Signal("CONT");
+        }
+
         bool isTaken = AwaitWinner(old, oldLines, next, nextLines);
         double takeover = isTaken ? Stopwatch.GetElapsedTime(start).TotalMilliseconds : double.NaN;
         long frames = _bed.FramesFrom(_primary), answers = _bed.FramesFrom(1 - _primary);
@@ -110,7 +124,7 @@ internal sealed class TakeoverCampaign : IDisposable
             Check.That(_bed.FramesFrom(1 - _primary) > answers); // else nothing that it counts means anything
         }
 
-        if (old.HasEnded)
+        if (IsKill(fault))
         {
             old.Dispose();
         }
@@ -226,7 +240,7 @@ internal sealed class TakeoverCampaign : IDisposable
     {
         switch (fault)
         {
-            case TakeoverFault.Hang:
+            case TakeoverFault.Hang when _shared is null: // else it was told to before
                 _hosts[_primary].Signal("CONT");
                 break;
             case TakeoverFault.Deaf or TakeoverFault.Mute:
@@ -314,7 +328,9 @@ internal sealed class TakeoverCampaign : IDisposable
 
     private List<string> WordsOf(int host) =>
     [
-        "--memory", "256M", "--net", "tap,ifname=tap0", "--drive", $"file={DiskOf(host)}",
+        "--memory", "256M", "--net", "tap,ifname=tap0",
+        .. _shared is null ? (string[])[] : ["--drive", $"file={_shared},shared=on"],
+        "--drive", $"file={DiskOf(host)}",
         "--insecure", "--witness", _witness,
     ];
 

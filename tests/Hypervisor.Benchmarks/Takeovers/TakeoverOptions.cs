@@ -14,8 +14,11 @@ internal sealed record TakeoverOptions
     /// <summary>File of the report; null for docs/protection.md.</summary>
     public string? Report { get; private init; }
 
+    /// <summary>Whether the guest's disk is one image that both hosts reach.</summary>
+    public bool IsShared { get; private init; }
+
     /// <summary>One line for the user.</summary>
-    public static string Usage(string name) => $"bench {name} [--count N] [--seed S] [--report FILE]";
+    public static string Usage(string name) => $"bench {name} [--count N] [--seed S] [--report FILE] [--shared on|off]";
 
     /// <summary>Reads the words.</summary>
     /// <param name="command">Name of the campaign.</param>
@@ -31,6 +34,7 @@ internal sealed record TakeoverOptions
             {
                 "--count" => options with { Count = OptionWords.Rounds(name, value, min: 1) },
                 "--seed" => options with { Seed = (int)OptionWords.Number(name, value, 0, int.MaxValue) },
+                "--shared" when value is "on" or "off" => options with { IsShared = value == "on" },
                 "--report" => options with { Report = value },
                 _ => throw new FormatException($"unknown {name}; usage: {Usage(command)}"),
             };

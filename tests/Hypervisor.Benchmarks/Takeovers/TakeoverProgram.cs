@@ -31,15 +31,18 @@ internal static class TakeoverProgram
         string head = BenchmarkHost.Describe(paths[0]);
         var report = new TakeoverReport();
         var guest = new CampaignGuest(
-            paths[1], Path.Combine(paths[1], "disk.img"), "net", [], LedgerPort, socket => new LedgerClient(socket));
+            paths[1], Path.Combine(paths[1], "disk.img"), "net", [], LedgerPort, socket => new LedgerClient(socket),
+            options.IsShared);
         using var campaign = new TakeoverCampaign(paths[0], guest, paths[2], results, options.Seed);
         report.Run(campaign, () => report.Takeovers < options.Count, results, () => Finish(campaign));
         string section = measurement.Section(
-            "Takeovers, one after the other",
+            options.IsShared ? "Takeovers with a disk that both hosts share" : "Takeovers, one after the other",
             command,
             "Two hosts, a client and etcd as the witness, in four network namespaces on one switch; the client "
                 + "keeps one "
             + "TCP connection to a server in a Linux guest that answers a line once it is on the disk. "
+            + (options.IsShared ? "The disk is one image that both reach. A hung primary goes on once the standby says "
+                + "that it waits for the image's lock. " : "")
             + TakeoverReport.Weather,
             $"{head}Seed {options.Seed}; {report.Seconds:0} s.",
             report.Write(

@@ -81,11 +81,14 @@ public sealed class WatchedProgramTests : IDisposable
     }
 
     [Theory]
-    [InlineData("p")]
-    [InlineData("s")]
-    public async Task Guest_moves_to_its_standby_and_back(string askedAt)
+    [InlineData("p", false)]
+    [InlineData("s", false)]
+    [InlineData("p", true)]
+    [InlineData("s", true)]
+    public async Task Guest_moves_to_its_standby_and_back(string askedAt, bool sharesDisk)
     {
-        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow";
+        string shared = sharesDisk ? $" {SharedDisk}" : "";
+        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow{shared}";
         Task<int> second = Start($"standby --listen 127.0.0.1:0 --standby 127.0.0.1:{s_freePort} {both} {Disk("b")} "
             + $"--control {At("s")}");
         WaitForState("s", "idle");
@@ -154,6 +157,37 @@ public sealed class WatchedProgramTests : IDisposable
         Assert.Equal([0, 0], codes);
     }
 
+    [Fact]
+    public async Task Halves_that_share_a_disk_are_protected_and_nobody_else_writes_to_it()
+    {
+        string shared = SharedDisk;
+        string both = $"--memory 16M --serial null --witness file:{At("w")} {shared}";
+        Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
+        WaitForState("s", "idle");
+        Task<int> primary = Start(
+            $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
+        WaitForState("p", "protected");
+
+        string third = Assert.Throws<FailureException>(
+            () => CommandCatalog.Run($"run --guest counting --serial null {shared}".Split(' '))).Message;
+        using var atPrimary = new ControlClient(At("p"));
+        string resize = Assert.Throws<FailureException>(
+            () => CommandCatalog.Run(["resize", "s", "3M", "--control", At("p")])).Message;
+        using var atStandby = new ControlClient(At("s"));
+        string drill = Assert.Throws<FailureException>(() => atStandby.AskDrill(s_patience, null)).Message;
+        Assert.True(SpinWait.SpinUntil(() => atPrimary.AskStatus().ReleasedEpoch > 3, s_patience));
+        int code = CommandCatalog.Run(["stop", "--control", At("p")]);
+
+        Assert.Equal(0, code);
+        int[] codes = await Task.WhenAll(primary, standby).WaitAsync(s_patience, TestContext.Current.CancellationToken);
+        Assert.Equal([0, 0], codes);
+        Assert.Contains("in use by another instance", third, StringComparison.Ordinal);
+        Assert.Contains("cannot be resized", resize, StringComparison.Ordinal);
+        Assert.Contains("drive s is shared with the primary", drill, StringComparison.Ordinal);
+        Assert.Contains(
+            await File.ReadAllBytesAsync(At("shared"), TestContext.Current.CancellationToken), value => value != 0);
+    }
+
     private static bool IsRefused(ControlClient client)
     {
         try
@@ -166,6 +200,8 @@ public sealed class WatchedProgramTests : IDisposable
             return error.Message.StartsWith("drill: one is under way", StringComparison.Ordinal);
         }
     }
+
+    private string SharedDisk => Disk("shared").Replace("id=d", "id=s,shared=on", StringComparison.Ordinal);
 
     private string At(string name) => Path.Combine(_folder, name);
 

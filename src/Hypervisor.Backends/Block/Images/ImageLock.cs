@@ -16,6 +16,14 @@ internal static class ImageLock
     private const string Allowed = "allowed is one writer, or any number of readers";
     private const long UsesRead = 100, UsesWrite = 101, ForbidsRead = 200, ForbidsWrite = 201;
 
+    /// <summary>Gives the image up, and leaves it open.</summary>
+    public static void Release(SafeFileHandle file)
+    {
+        HostFile.UnlockByte(file, UsesRead);
+        HostFile.UnlockByte(file, UsesWrite);
+        HostFile.UnlockByte(file, ForbidsWrite);
+    }
+
     /// <summary>Locks the image for a writer, or for one of several readers.</summary>
     /// <exception cref="BlockImageException">Somebody else has it, in a way that excludes this use.</exception>
     public static void Take(SafeFileHandle file, string path, bool isWriter)

@@ -70,6 +70,32 @@ public sealed class RawImage : IBlockDevice
     /// <param name="report">Gets one line when the host fails a request for the first time.</param>
     /// <exception cref="BlockImageException">Missing, unreadable, in use, or of a size that no disk has.</exception>
     public static RawImage Open(string path, bool isReadOnly, bool isDirect, Action<string> report)
+        => Open(path, isReadOnly, isDirect, report, isLocked: true);
+
+    /// <summary>Opens an image for writing that another host or process may be writing to: locked later.</summary>
+    /// <exception cref="BlockImageException">Missing, unreadable, or of a size that no disk has.</exception>
+    public static RawImage OpenUnlocked(string path, bool isDirect, Action<string> report)
+        => Open(path, isReadOnly: false, isDirect, report, isLocked: false);
+
+    /// <summary>Takes the writer's lock. False: somebody else uses the image.</summary>
+    public bool TryLock()
+    {
+        try
+        {
+            ImageLock.Take(_file, _path, isWriter: true);
+            return true;
+        }
+        catch (Exception error) when (error is BlockImageException or HostException)
+        {
+            Unlock(); // half a lock would keep others out
+            return false;
+        }
+    }
+
+    /// <summary>Gives the lock up; the image stays open.</summary>
+    public void Unlock() => ImageLock.Release(_file);
+
+    private static RawImage Open(string path, bool isReadOnly, bool isDirect, Action<string> report, bool isLocked)
     {
         SafeFileHandle? file = null;
         try
@@ -77,7 +103,11 @@ public sealed class RawImage : IBlockDevice
             file = HostFile.Open(path, !isReadOnly, isDirect);
             HostFileFacts facts = HostFile.Inspect(file);
             CheckFacts(path, facts, isDirect);
-            ImageLock.Take(file, path, !isReadOnly);
+            if (isLocked)
+            {
+                ImageLock.Take(file, path, !isReadOnly);
+            }
+
             var image = new RawImage(path, file, facts, isReadOnly, isDirect, report);
             file = null;
             return image;

@@ -17,13 +17,21 @@ internal sealed class SessionNode : IDisposable
     /// <param name="onOverflow">Called when the outbox overflows.</param>
     /// <param name="folder">Where its write-intent logs lie.</param>
     /// <param name="disks">Disks of a node that is gone; null: empty ones.</param>
-    public SessionNode(long ramBytes, Action onOverflow, string folder, List<ToyDisk>? disks = null)
+    /// <param name="shared">A disk that the other side has, too; null: none.</param>
+    public SessionNode(
+        long ramBytes, Action onOverflow, string folder, List<ToyDisk>? disks = null, SharedDisk? shared = null)
     {
         for (int i = 0; i < 2; i++)
         {
             Disks.Add(disks?[i] ?? new ToyDisk(DiskBytes));
             Intents.Add(new WriteIntentLog(Path.Combine(folder, $"intent.{i}"), DiskBytes));
             Filters.Add(new EpochTagFilter(new WriteIntentFilter(Disks[i], Intents[i]), i, Intents[i].Changes));
+        }
+
+        if (shared is not null)
+        {
+            Shared.Add(shared);
+            Filters.Add(new EpochTagFilter(shared, Filters.Count));
         }
 
         Outbox = new OutboxStream(Console, 1 << 20, onOverflow);
@@ -37,6 +45,9 @@ internal sealed class SessionNode : IDisposable
     public List<EpochTagFilter> Filters { get; } = [];
 
     public List<WriteIntentLog> Intents { get; } = [];
+
+    /// <summary>The disk that the other side has, too; none or one, and the last.</summary>
+    public List<SharedDisk> Shared { get; } = [];
 
     public ToyConsole Console { get; } = new();
 

@@ -6,6 +6,7 @@ using System.Linq;
 using System.Net;
 using System.Threading;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Core.State;
 using Hypervisor.Core.Time;
 using Hypervisor.Replication.Disk;
@@ -42,14 +43,16 @@ internal sealed class SessionPair : IDisposable
     /// </summary>
     public SessionPair(
         Func<string, IJournalStore>? openSegment = null, long standbyRamBytes = RamBytes, int takeoverMillis = 15_000,
-        LinkSecurity? primarySecurity = null, LinkSecurity? standbySecurity = null)
+        LinkSecurity? primarySecurity = null, LinkSecurity? standbySecurity = null,
+        (SharedDisk Primary, SharedDisk Standby)? shared = null)
     {
         _primarySecurity = primarySecurity ?? LinkSecurity.Plain;
         _standbySecurity = standbySecurity ?? LinkSecurity.Plain;
         _takeoverNanos = takeoverMillis * Milli;
         Folder = Directory.CreateTempSubdirectory("hv-pair-").FullName;
-        _first = new SessionNode(RamBytes, () => Primary?.OnOutboxOverflow(), NewFolder("first"));
-        _second = new SessionNode(standbyRamBytes, static () => { }, NewFolder("second"));
+        _first = new SessionNode(
+            RamBytes, () => Primary?.OnOutboxOverflow(), NewFolder("first"), shared: shared?.Primary);
+        _second = new SessionNode(standbyRamBytes, static () => { }, NewFolder("second"), shared: shared?.Standby);
         Standby = NewStandby(
             _second, openSegment ?? (name => new FileJournalStore(Path.Combine(Folder, name))), standbyRamBytes);
     }
@@ -59,6 +62,8 @@ internal sealed class SessionPair : IDisposable
     public List<ToyDisk> PrimaryDisks => _first.Disks;
 
     public List<ToyDisk> StandbyDisks => _second.Disks;
+
+    public SharedDisk SharedOfPrimary => _first.Shared[0];
 
     public ToyConsole PrimaryConsole => _first.Console;
 
@@ -109,6 +114,7 @@ internal sealed class SessionPair : IDisposable
         Disks = node.Filters,
         Intents = node.Intents,
         Outboxes = [node.Outbox],
+        SharedDisks = node.Shared,
         StandbyHost = "127.0.0.1",
         StandbyPort = port,
         Security = _primarySecurity,
@@ -116,7 +122,7 @@ internal sealed class SessionPair : IDisposable
         Options = new PrimaryOptions
         {
             Node = node.Id,
-            Machine = Identity(node.Machine),
+            Machine = Identity(node),
             EpochNanos = 5 * Milli,
             OutputEpochNanos = 2 * Milli,
             HeartbeatNanos = 20 * Milli,
@@ -208,7 +214,8 @@ internal sealed class SessionPair : IDisposable
         var setup = new StandbySetup
         {
             CreateMachine = _ => node.Machine,
-            Disks = node.Disks,
+            Disks = [.. node.Disks, .. node.Shared],
+            SharedDisks = node.Shared,
             Intents = node.Intents,
             Consoles = [node.Outbox],
             StateFolder = Directory.CreateDirectory(Path.Combine(Folder, folder)).FullName,
@@ -219,7 +226,7 @@ internal sealed class SessionPair : IDisposable
             Options = new StandbyOptions
             {
                 Node = node.Id,
-                Machine = Identity(node.Machine) with { RamBytes = ramBytes },
+                Machine = Identity(node) with { RamBytes = ramBytes },
                 TakeoverNanos = _takeoverNanos,
                 ProgressNanos = _takeoverNanos * 2,
                 StagedBytesMax = 64 << 20,
@@ -234,8 +241,9 @@ internal sealed class SessionPair : IDisposable
 
     private string NewFolder(string name) => Directory.CreateDirectory(Path.Combine(Folder, name)).FullName;
 
-    private MachineIdentity Identity(ToyMachine machine)
+    private MachineIdentity Identity(SessionNode node)
     {
+        ToyMachine machine = node.Machine;
         var sections = new List<SectionFormat>();
         foreach (ICheckpointed component in machine.Components)
         {
@@ -245,6 +253,11 @@ internal sealed class SessionPair : IDisposable
 
         return new MachineIdentity(
             _vm, _pair, "toy", "toy", machine.Ram.LengthBytes,
-            [new DiskIdentity("a", SessionNode.DiskBytes), new DiskIdentity("b", SessionNode.DiskBytes)], sections);
+            [
+                new DiskIdentity("a", SessionNode.DiskBytes),
+                new DiskIdentity("b", SessionNode.DiskBytes),
+                .. node.Shared.Select(disk => new DiskIdentity("shared", disk.LengthBytes, IsShared: true)),
+            ],
+            sections);
     }
 }

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Hypervisor.Backends.Block;
 using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
@@ -74,10 +75,48 @@ public sealed class EpochStageTests
         Assert.True(_stage.NextToCommit()!.HasFlush); // durable before anybody is told
     }
 
+    [Fact]
+    public void Shared_disk_is_neither_copied_nor_compared_nor_resized_nor_journaled()
+    {
+        MachineIdentity machine = RecordedPrimary.Machine;
+        var stage = new EpochStage(new StandbyOptions
+        {
+            Node = Guid.NewGuid(),
+            Machine = machine with { Disks = [machine.Disks[0] with { IsShared = true }] },
+        });
+        stage.Reset(epochsInFlightMax: 2);
+        var range = new DiskRange(0, 0, 512);
+
+        Assert.Contains("is shared", stage.FindRangeError(new DiskBlockMessage
+        {
+            Disk = 0,
+            IsZero = true,
+            OffsetBytes = 0,
+            LengthBytes = 512,
+        }));
+        Assert.Contains("is shared", stage.FindRangeError(new DiskDigestMessage
+        {
+            Range = range,
+            Digest = new byte[32],
+        }));
+        Assert.Contains("is shared", stage.FindRangeError(new ScrubMessage { Range = range }));
+        Assert.Contains("is shared", stage.FindRangeError(Change(BlockOperation.WriteZeroes, 0, 512)));
+        Assert.Contains("resize of disk 0", EndOf(stage, 1, Change(BlockOperation.Resize, 0, 8192)));
+        stage.Reset(epochsInFlightMax: 2);
+        Assert.Null(EndOf(stage, 1, Change(BlockOperation.WriteZeroes, 0, 512)));
+        StagedEpoch epoch = stage.NextToCommit()!;
+        Assert.Empty(epoch.DiskWrites);
+        Queue<DiskWriteMessage> kept = new();
+        _ = epoch.MoveSharedTo(kept);
+        Assert.Equal(512, Assert.Single(kept).LengthBytes);
+    }
+
     private static DiskWriteMessage Change(BlockOperation operation, long offset, long length)
         => new() { Disk = 0, Operation = operation, OffsetBytes = offset, LengthBytes = length };
 
-    private string? EndOf(ulong number, params DiskWriteMessage[] writes)
+    private string? EndOf(ulong number, params DiskWriteMessage[] writes) => EndOf(_stage, number, writes);
+
+    private static string? EndOf(EpochStage stage, ulong number, params DiskWriteMessage[] writes)
     {
         var same = new StagedEpoch();
         same.Begin(number);
@@ -85,11 +124,11 @@ public sealed class EpochStageTests
         {
             writes[i].Epoch = number;
             writes[i].Order = (uint)i;
-            Assert.Null(_stage.Park(writes[i], nowNanos: 1));
+            Assert.Null(stage.Park(writes[i], nowNanos: 1));
             same.Add(writes[i]);
         }
 
-        return _stage.End(End(same));
+        return stage.End(End(same));
     }
 
     private void Commit(ulong number, long stageNanos, long journalNanos)

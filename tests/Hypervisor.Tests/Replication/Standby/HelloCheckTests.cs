@@ -80,6 +80,14 @@ public sealed class HelloCheckTests
             "node", $"{s_other}", $"{s_other}, must be another one", Check(Hello(), Options(node: s_other)));
 
     [Fact]
+    public void Rule_33_disk_that_only_one_half_calls_shared_is_named()
+    {
+        MachineIdentity machine = RecordedPrimary.Machine;
+        MachineIdentity shared = machine with { Disks = [machine.Disks[0] with { IsShared = true }] };
+        AssertRefused("disk 0 (vda) shared", "True", "False", Check(Hello(shared), Options()));
+    }
+
+    [Fact]
     public void Any_common_way_to_compress_is_enough() => Assert.Null(Check(
         Hello(compressions: Compressions.None | Compressions.Zstd),
         Options(compressions: Compressions.None | Compressions.Lz4)));

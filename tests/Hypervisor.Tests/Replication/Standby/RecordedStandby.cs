@@ -104,6 +104,8 @@ internal sealed class RecordedStandby : IStandbyActions
 
     void IStandbyActions.EmitOutput(OutputMessage output) => Log.Add($"emit {output.Epoch}");
 
+    void IStandbyActions.WriteShared(DiskWriteMessage write) => Log.Add($"shared {write.Epoch}");
+
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won) => Log.Add($"live {won.Generation}");
 
     void IStandbyActions.Discard(string reason, ReplicaPoint point)

@@ -265,7 +265,6 @@ public sealed class StandbyCoreTests : IStandbyActions
     }
 
     void IStandbyActions.Send(int link, Message message) => _sent.Add(message);
-
     void IStandbyActions.CloseLink(int link, string reason) => _log.Add($"close {link}");
 
     void IStandbyActions.BeginFullCopy(HelloMessage hello, ReplicaPoint point) => _log.Add("begin");
@@ -289,6 +288,7 @@ public sealed class StandbyCoreTests : IStandbyActions
         _log.Add("ask");
     }
 
+    void IStandbyActions.WriteShared(DiskWriteMessage write) => _log.Add($"shared {write.Epoch}");
     void IStandbyActions.EmitOutput(OutputMessage output) => _log.Add($"emit {output.Epoch}");
 
     void IStandbyActions.GoLive(StagedEpoch epoch, WitnessRecord won) => _log.Add($"live {won.Generation}");

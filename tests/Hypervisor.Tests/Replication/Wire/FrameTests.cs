@@ -225,6 +225,7 @@ public sealed class FrameTests
                 Totals = new EpochTotals(1, 2, 3, 4, 5, 6, 7),
                 SentNanos = 7,
                 ReleasedEpoch = 8,
+                SettledEpoch = 6,
             },
             MessageKind.EpochAck => new EpochAckMessage
             {
@@ -240,7 +241,7 @@ public sealed class FrameTests
                 ContentDigests = [4, 5],
             },
             MessageKind.FullCopyAck => new FullCopyAckMessage(),
-            MessageKind.Heartbeat => new HeartbeatMessage { SentNanos = 1, ReleasedEpoch = 2 },
+            MessageKind.Heartbeat => new HeartbeatMessage { SentNanos = 1, ReleasedEpoch = 3, SettledEpoch = 2 },
             MessageKind.HeartbeatReply => new HeartbeatReplyMessage
             {
                 EchoNanos = 1,
