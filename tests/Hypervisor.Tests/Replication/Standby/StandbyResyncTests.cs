@@ -1,6 +1,4 @@
-using System;
 using System.Linq;
-using Hypervisor.Replication.Standby;
 using Hypervisor.Replication.Wire;
 using Xunit;
 
