@@ -17,6 +17,7 @@ internal static class DatabaseProgram
         "echo 'exec chroot /mnt /usr/bin/sqlite3 -batch -interactive /bank.db 2>&1' >>/tmp/serve",
         "chmod +x /tmp/serve",
         $"nc -ll -p {Port} -e /tmp/serve &",
+        $"until grep -q :{Port:X4} /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done", // a load beside it is quicker
         "echo NET-READY",
     ];
 
