@@ -54,6 +54,7 @@ internal static class EpochPauseBenchmark
         {
             CreateMachine = _ => target,
             Disks = [],
+            Filters = [],
             Consoles = [],
             StateFolder = folder,
             Listen = new IPEndPoint(IPAddress.Loopback, 0),

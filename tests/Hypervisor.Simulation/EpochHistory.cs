@@ -87,7 +87,8 @@ internal sealed class EpochHistory
 
         if (!AreDisks(cut, disks))
         {
-            throw new RuleViolationException(18, $"{where}: the disks are not those of epoch {epoch}");
+            throw new RuleViolationException(
+                18, $"{where}: the disks are not those of epoch {epoch}, first {FirstDifference(cut, disks)}");
         }
     }
 
@@ -103,6 +104,20 @@ internal sealed class EpochHistory
         }
 
         return true;
+    }
+
+    private static string FirstDifference(Cut cut, ReadOnlySpan<SimDisk> disks)
+    {
+        int disk = 0;
+        while (disks[disk].Bytes.AsSpan().SequenceEqual(cut.Disks[disk]))
+        {
+            disk++;
+        }
+
+        byte[] has = disks[disk].Bytes;
+        int sector = has.AsSpan().CommonPrefixLength(cut.Disks[disk]) / SimDisk.SectorBytes;
+        return $"at sector {sector} of disk {disk}, which has {has.Length / SimDisk.SectorBytes} of "
+            + $"{cut.Disks[disk].Length / SimDisk.SectorBytes}";
     }
 
     private static byte[][] NewDisks()

@@ -1,6 +1,8 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using Hypervisor.Backends.Block;
 
 namespace Hypervisor.Simulation;
@@ -9,7 +11,9 @@ namespace Hypervisor.Simulation;
 internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool isTaggedAtCompletion)
 {
     private readonly long _stepMicrosMax = world.Prng.Next(300, 2000);
+    private readonly Queue<ToyRequest> _waiting = new(); // for the log of what is about to change; in their order
     private int _loop;
+    private bool _isLooking;
     private long _lastCompletion;
     private long _slowUntil;
 
@@ -34,8 +38,17 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     /// <summary>Requests take long for a while.</summary>
     public void SlowDown(long nanos) => _slowUntil = world.Now + nanos;
 
-    /// <summary>Whether a change may reach the disk already.</summary>
+    /// <summary>A change is about to be made.</summary>
+    public Action<ToyRequest> OnSubmitted { get; init; } = static _ => { };
+
+    /// <summary>Whether a change may be tagged already, and reach the disk.</summary>
     public Func<ToyRequest, bool> MayChange { get; init; } = static _ => true;
+
+    /// <summary>It has reached the disk.</summary>
+    public Action<ToyRequest> OnReached { get; init; } = static _ => { };
+
+    /// <summary>Requests that may reach the disk at any moment.</summary>
+    public IEnumerable<ToyRequest> Underway => Machine.InFlight.Where(request => !_waiting.Contains(request));
 
     public void Run()
     {
@@ -64,12 +77,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
     {
         foreach (ToyRequest request in Machine.InFlight)
         {
-            if (!isTaggedAtCompletion)
-            {
-                OnTagged(request);
-            }
-
-            Start(request);
+            Submit(request);
         }
     }
 
@@ -142,12 +150,38 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
 
     private void Submit(ToyRequest request)
     {
-        if (!isTaggedAtCompletion)
+        if (request.Operation != BlockOperation.Flush)
         {
-            OnTagged(request);
+            OnSubmitted(request);
         }
 
-        Start(request);
+        _waiting.Enqueue(request);
+        LetThrough();
+    }
+
+    private void LetThrough()
+    {
+        while (IsRunning && _waiting.TryPeek(out ToyRequest? request)
+            && (request.Operation == BlockOperation.Flush || MayChange(request)))
+        {
+            _ = _waiting.Dequeue();
+            if (!isTaggedAtCompletion)
+            {
+                OnTagged(request);
+            }
+
+            Start(request);
+        }
+
+        if (_waiting.Count > 0 && !_isLooking)
+        {
+            _isLooking = true;
+            node.Post(world.Prng.Micros(50, 500), () =>
+            {
+                _isLooking = false;
+                LetThrough();
+            });
+        }
     }
 
     private void Start(ToyRequest request)
@@ -190,12 +224,6 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
             }
         }
 
-        if (request.Operation != BlockOperation.Flush && !MayChange(request))
-        {
-            node.Post(world.Prng.Micros(50, 500), () => Complete(request));
-            return;
-        }
-
         try
         {
             Perform(request);
@@ -210,6 +238,11 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
         if (isTaggedAtCompletion)
         {
             OnTagged(request);
+        }
+
+        if (request.Operation != BlockOperation.Flush)
+        {
+            OnReached(request);
         }
 
         Machine.Complete(request, Submit, Print);

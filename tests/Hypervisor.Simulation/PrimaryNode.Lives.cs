@@ -58,7 +58,11 @@ internal sealed partial class PrimaryNode
         {
             OnPrint = Print,
             OnTagged = Tag,
-            MayChange = request => Host.Intents[request.Disk].TryPrepare(
+            OnSubmitted = request => Host.Intents[request.Disk].Enter(
+                request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes),
+            MayChange = request => Host.Intents[request.Disk].IsPrepared(
+                request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes),
+            OnReached = request => Host.Intents[request.Disk].Regions.Leave(
                 request.Sector * SimDisk.SectorBytes, request.Count * SimDisk.SectorBytes),
             OnFailed = request =>
             {

@@ -165,7 +165,7 @@ internal sealed partial class PrimaryNode : SimNode, IPrimaryActions, ILinkEnd
             _copy = new CopyJob(_guest, _disks, World.Prng, _changes, copied);
             if (!IsTaggedAtCompletion)
             {
-                foreach (ToyRequest request in _guest.Machine.InFlight)
+                foreach (ToyRequest request in _guest.Underway)
                 {
                     Tag(request);
                 }

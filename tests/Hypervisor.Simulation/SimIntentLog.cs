@@ -66,8 +66,15 @@ internal sealed class SimIntentLog(World world, SimDisk disk)
         Regions.OnStored(_stored);
     }
 
-    /// <summary>Whether a change may reach the disk now; if not, it may soon.</summary>
-    public bool TryPrepare(long offset, long length)
+    /// <summary>As <see cref="WriteIntentLog.Enter"/>.</summary>
+    public void Enter(long offset, long length)
+    {
+        Regions.Enter(offset, length);
+        _ = !_isActive || Regions.Want(offset, length);
+    }
+
+    /// <summary>Whether a change that was entered may reach the disk now; if not, it may soon.</summary>
+    public bool IsPrepared(long offset, long length)
     {
         if (!_isActive || Regions.Want(offset, length))
         {

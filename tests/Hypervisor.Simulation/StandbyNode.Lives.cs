@@ -67,6 +67,7 @@ internal sealed partial class StandbyNode
         WonAt = new ReplicaPoint(_core.Incarnation, epoch.Epoch);
         Host.ForgetErrors();
         CheckEpoch(epoch.Epoch, epoch);
+        Changes.LookAtSizes(_disks); // the product's filters do
         _guest.Machine.Load(StateOf(epoch), _ram);
         _universe.Outside.CheckImplied(Name, epoch.Epoch, _guest.Machine.ConsoleBytes);
         if (!Host.IsDoubtful)

@@ -26,6 +26,15 @@ internal sealed class ToyChanges(ChangeMap[] disks)
         }
     }
 
+    /// <summary>The disks got other sizes past this.</summary>
+    public void LookAtSizes(SimDisk[] now)
+    {
+        for (int i = 0; i < disks.Length; i++)
+        {
+            disks[i].Resize(now[i].LengthBytes, Stamp);
+        }
+    }
+
     /// <summary>A range counts as changed, for who has it otherwise.</summary>
     public void MarkDoubtful(DiskRange range, ulong stamp)
         => disks[range.Disk].Mark(range.OffsetBytes, range.LengthBytes, stamp);

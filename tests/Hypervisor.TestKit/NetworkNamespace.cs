@@ -77,7 +77,8 @@ public sealed partial class NetworkNamespace : IDisposable
         });
         thread.Start();
         thread.Join(); // the thread is of no more use: it stays in there
-        return failure is null ? made : throw new InvalidOperationException($"in the namespace: {failure.Message}", failure);
+        return failure is null ? made
+            : throw new InvalidOperationException($"in the namespace: {failure.Message}", failure);
     }
 
     /// <summary>Opens a TCP connection from there.</summary>

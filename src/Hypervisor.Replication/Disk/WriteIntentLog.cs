@@ -28,7 +28,8 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     private readonly long _diskBytes;
     private readonly Guid _boot;
     private readonly Lock _storing = new(); // held from what is to be stored until it is: versions keep their order
-    private readonly Lock _lock = new();    // inside it; protects the fields below
+    private readonly Lock _telling = new(); // held while those who wait go on, and by who must not see them move
+    private readonly Lock _lock = new();    // inside both; protects the fields below
     private readonly WriteIntentRegions _regions;
     private readonly ulong[] _stored;    // by whoever is storing
     private readonly AutoResetEvent _wake = new(false);
@@ -92,23 +93,41 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
     }
 
     /// <inheritdoc/>
-    public bool? TryPrepare(long offsetBytes, long lengthBytes)
+    public void Enter(long offsetBytes, long lengthBytes)
     {
         lock (_lock)
         {
-            if (_file is null || offsetBytes < 0)
+            _regions.Enter(offsetBytes, lengthBytes);
+            _ = _file is null || _regions.Want(offsetBytes, lengthBytes); // so that one store is for all who wait
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool? IsPrepared(long offsetBytes, long lengthBytes)
+    {
+        lock (_lock)
+        {
+            if (_file is null)
             {
-                return true; // no pair: nobody is going to ask; or the image refuses it
+                return true; // no pair: nobody is going to ask
             }
 
-            bool isDurable = _regions.Want(offsetBytes, lengthBytes);
-            if (isDurable && !_hasFailed)
+            if (_regions.Want(offsetBytes, lengthBytes) && !_hasFailed)
             {
                 return true;
             }
 
             _ = _wake.Set();
             return _hasFailed ? false : null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Leave(long offsetBytes, long lengthBytes)
+    {
+        lock (_lock)
+        {
+            _regions.Leave(offsetBytes, lengthBytes);
         }
     }
 
@@ -147,6 +166,15 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
             }
         }
     }
+
+    /// <summary>
+    /// Nothing that waits for the log goes on until <see cref="GoOn"/>, by the same thread: a guest that stands still
+    /// for a cut must not change its disks. Waits for what is going on just now.
+    /// </summary>
+    internal void HoldBack() => _telling.Enter();
+
+    /// <summary>The end of <see cref="HoldBack"/>.</summary>
+    internal void GoOn() => _telling.Exit();
 
     /// <summary>The standby has everything up to a point: changes with no higher stamp need not be known.</summary>
     internal void Acknowledge(ulong stamp, ReplicaPoint point)
@@ -242,7 +270,10 @@ public sealed class WriteIntentLog : IWriteIntent, IDisposable
                 }
             }
 
-            _onPrepared();
+            lock (_telling)
+            {
+                _onPrepared();
+            }
         }
     }
 

@@ -15,6 +15,7 @@ internal sealed class WriteIntentRegions
     private readonly long _diskBytes;
     private readonly ulong[] _wanted;    // regions that are written to, or wait for it
     private readonly ulong[] _durable;   // regions that the file has
+    private readonly int[] _underway;    // writes that are about to reach the disk, for each region
     private readonly List<ReplicaPoint> _points = [];
     private ulong _ackedStamp;
     private ReplicaPoint _ackedPoint;
@@ -31,6 +32,7 @@ internal sealed class WriteIntentRegions
         long regions = (diskBytes + regionBytes - 1) / regionBytes;
         _wanted = new ulong[(regions + 63) / 64];
         _durable = new ulong[_wanted.Length];
+        _underway = new int[_wanted.Length * 64];
     }
 
     /// <summary>Grain, in bytes.</summary>
@@ -57,13 +59,16 @@ internal sealed class WriteIntentRegions
         }
     }
 
-    /// <summary>Something is about to change.</summary>
-    /// <returns>Whether that is stored already; if not, it is wanted from now on.</returns>
+    /// <summary>Something is about to change; <see cref="Leave"/> follows.</summary>
+    public void Enter(long offsetBytes, long lengthBytes) => Count(offsetBytes, lengthBytes, 1);
+
+    /// <summary>What is about to change must be stored before it does.</summary>
+    /// <returns>Whether it is; if not, it is wanted from now on.</returns>
     public bool Want(long offsetBytes, long lengthBytes)
     {
         bool isDurable = true;
-        long last = Math.Min(offsetBytes + lengthBytes, _diskBytes) - 1;
-        for (long region = offsetBytes / RegionBytes; region <= last / RegionBytes; region++)
+        (long first, long last) = RegionsOf(offsetBytes, lengthBytes);
+        for (long region = first; region <= last; region++)
         {
             _wanted[region >> 6] |= 1ul << (int)(region & 63);
             isDurable &= (_durable[region >> 6] & (1ul << (int)(region & 63))) != 0;
@@ -71,6 +76,9 @@ internal sealed class WriteIntentRegions
 
         return isDurable;
     }
+
+    /// <summary>What was under way has reached the disk, or failed.</summary>
+    public void Leave(long offsetBytes, long lengthBytes) => Count(offsetBytes, lengthBytes, -1);
 
     /// <summary>A life of the pair begins.</summary>
     public void Begin(ReplicaPoint point)
@@ -125,6 +133,19 @@ internal sealed class WriteIntentRegions
         return ranges;
     }
 
+    private void Count(long offsetBytes, long lengthBytes, int change)
+    {
+        (long first, long last) = RegionsOf(offsetBytes, lengthBytes);
+        for (long region = first; region <= last; region++)
+        {
+            _underway[region] += change;
+        }
+    }
+
+    // None of what lies outside of the disk: the image refuses that.
+    private (long First, long Last) RegionsOf(long offsetBytes, long lengthBytes) => offsetBytes < 0 ? (0, -1)
+        : (offsetBytes / RegionBytes, (Math.Min(offsetBytes + lengthBytes, _diskBytes) - 1) / RegionBytes);
+
     private List<DiskRange> RangesOf(ushort disk, long grain)
     {
         List<DiskRange> ranges = [];
@@ -163,8 +184,8 @@ internal sealed class WriteIntentRegions
     }
 
     /// <summary>
-    /// Who writes to a region stamps its change before it asks here, so either the stamp is seen, or it asks afterwards
-    /// and finds the record gone.
+    /// Not what is under way: it gets its stamp later than it entered, and the standby may have it before this disk.
+    /// Nor one region of a change that waits for another.
     /// </summary>
     private void DropAcknowledged()
     {
@@ -180,7 +201,8 @@ internal sealed class WriteIntentRegions
         for (long region = 0; region < regions; region++)
         {
             bool isRecorded = (_durable[region >> 6] & (1ul << (int)(region & 63))) != 0; // else it is just wanted
-            if (isRecorded && !Changes.IsChanged(region * RegionBytes, RegionBytes, _ackedStamp))
+            if (isRecorded && _underway[region] == 0
+                && !Changes.IsChanged(region * RegionBytes, RegionBytes, _ackedStamp))
             {
                 _wanted[region >> 6] &= ~(1ul << (int)(region & 63));
                 _durable[region >> 6] &= ~(1ul << (int)(region & 63));

@@ -206,7 +206,7 @@ internal sealed class CaptureThread : IDisposable
     /// </summary>
     private int BeginRound(CaptureRun run, bool isFirst)
     {
-        _guest.Pause();
+        PauseWhole();
         int dirty = 0;
         lock (run.Gate)
         {
@@ -221,7 +221,7 @@ internal sealed class CaptureThread : IDisposable
         }
 
         _setup.Machine.RearmWrites();
-        _guest.Settle();
+        GoOn();
         run.Copier.StampListed(run.Plan.BaseStamp);
         return dirty;
     }
@@ -245,13 +245,13 @@ internal sealed class CaptureThread : IDisposable
         }
 
         long start = _setup.Clock.NowNanos;
-        _guest.Pause();
+        PauseWhole();
         long stopped = _setup.Clock.NowNanos;
         string? failure = TryCapture(run, epoch, sections);
         long captured = _setup.Clock.NowNanos;
         _setup.Machine.RearmWrites();
         long rearmed = _setup.Clock.NowNanos;
-        _guest.Settle();
+        GoOn();
         long resumed = _setup.Clock.NowNanos;
         _meter.AddPause(start, stopped, captured, rearmed, resumed);
         run.Copier.StampListed(run.Plan.BaseStamp + epoch);
@@ -263,6 +263,26 @@ internal sealed class CaptureThread : IDisposable
         }
 
         SendCut(run, epoch, sections, start, resumed);
+    }
+
+    // The guest, and what it submitted before that waits for a log of what is about to change.
+    private void PauseWhole()
+    {
+        foreach (WriteIntentLog log in _setup.Intents)
+        {
+            log.HoldBack();
+        }
+
+        _guest.Pause();
+    }
+
+    private void GoOn()
+    {
+        _guest.Settle();
+        foreach (WriteIntentLog log in _setup.Intents)
+        {
+            log.GoOn();
+        }
     }
 
     /// <summary>The inside of the pause: nothing here may wait for anybody.</summary>

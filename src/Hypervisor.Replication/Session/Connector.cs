@@ -47,11 +47,18 @@ internal sealed class Connector : IDisposable
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>Ends the thread. Who is wanted from now on is not looked for.</summary>
+    public void Stop()
     {
         _end.Cancel();
         _thread.Join();
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Once nobody calls <see cref="Want"/> any more.</remarks>
+    public void Dispose()
+    {
+        Stop();
         _end.Dispose();
         _wanted.Dispose();
     }

@@ -170,10 +170,11 @@ public sealed partial class PrimarySession : IPrimaryActions, ILinkEvents, IDisp
 
         UnwatchShared();
 
-        _connector.Dispose();
+        _connector.Stop(); // first: the session's thread disposes of what it found
         _notHung.Set();
         Post(new PrimaryEvent(PrimaryEventKind.Quit));
         _thread.Join();
+        _connector.Dispose();
         ((IPrimaryActions)this).StopCapture();
         _capture.Dispose();
         _replica?.Dispose();

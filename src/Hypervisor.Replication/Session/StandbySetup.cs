@@ -26,6 +26,9 @@ public sealed record StandbySetup
     /// <summary>The disks in the machine's order; the session writes to them until it goes live.</summary>
     public required IReadOnlyList<IBlockDevice> Disks { get; init; }
 
+    /// <summary>What gives the guest's changes their epochs once it runs here: over the same disks.</summary>
+    public required IReadOnlyList<EpochTagFilter> Filters { get; init; }
+
     /// <summary>
     /// Those of the disks that the primary has, too; nothing is written to them before this side has won.
     /// </summary>

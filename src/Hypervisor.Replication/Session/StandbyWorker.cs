@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Core.Host;
 using Hypervisor.Core.State;
 using Hypervisor.Replication.Capture;
@@ -192,6 +193,11 @@ internal sealed partial class StandbyWorker : IDisposable
                 DoWriteShared((DiskWriteMessage)order.Message!);
                 break;
             case OrderKind.GoLive:
+                foreach (EpochTagFilter filter in _setup.Filters)
+                {
+                    filter.LookAtSize();
+                }
+
                 AcquireShared();
                 FinishShared();
                 LoadSections(order.Staged!);

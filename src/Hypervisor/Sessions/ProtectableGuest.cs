@@ -36,14 +36,18 @@ internal sealed class ProtectableGuest : IDisposable
         Drives = MachineParts.OpenDrives(config, isFollower: !isBooted);
         Intents = [.. Drives.Select((drive, i) => new WriteIntentLog(
             Path.Combine(folder, $"intent.{i}"), drive.LengthBytes))];
-        Disks = [.. Drives.Select((drive, i) => new EpochTagFilter(
-            drive is SharedDisk ? drive : new WriteIntentFilter(drive, Intents[i]), i, Intents[i].Changes))];
+        Disks = [.. Drives.Select((drive, i) => new EpochTagFilter(drive, i, Intents[i].Changes))];
+        IBlockDevice[] logged =
+        [
+            .. Disks.Select((disk, i) => Drives[i] is SharedDisk ? (IBlockDevice)disk
+                : new WriteIntentFilter(disk, Intents[i])),
+        ];
         Consoles = SerialStreams.Open(config.Serials, OnEscape);
         Outboxes = [.. Consoles.Select(stream => new OutboxStream(
             stream, HeldOutputBytesMax, () => Volatile.Read(ref _onOutboxOverflow)()))];
         Networks = MachineParts.OpenNetworks(config, startsNow: isBooted);
         Machine = new Machine.Machine(
-            config, Disks, Outboxes, Networks, Clock, end => _end.TrySetResult(MachineParts.Describe(end)));
+            config, logged, Outboxes, Networks, Clock, end => _end.TrySetResult(MachineParts.Describe(end)));
         if (isBooted)
         {
             MachineParts.Boot(Machine, config);
@@ -69,7 +73,7 @@ internal sealed class ProtectableGuest : IDisposable
     /// <summary>What may be different on them from what a standby has.</summary>
     public WriteIntentLog[] Intents { get; }
 
-    /// <summary>The images as the guest sees them.</summary>
+    /// <summary>Where what the guest changes gets its epoch; above it is what logs the intent.</summary>
     public EpochTagFilter[] Disks { get; }
 
     /// <summary>The consoles' ways out.</summary>

@@ -76,6 +76,7 @@ internal sealed class StandbySession : IWatchedGuest, IDisposable
             {
                 CreateMachine = _ => _guest.Machine,
                 Disks = _freezables,
+                Filters = _guest.Disks,
                 SharedDisks = _guest.SharedDisks,
                 Consoles = _guest.Outboxes, // what is repeated counts: the next standby speaks of offsets as well
                 StateFolder = folder,

@@ -76,6 +76,23 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
         }
     }
 
+    /// <summary>
+    /// The disk below may have got another size past this filter: a standby's, when its primary's did. While nobody
+    /// observes and nothing is under way.
+    /// </summary>
+    public void LookAtSize()
+    {
+        lock (_lock)
+        {
+            Check.That(_observer is null);
+            if (_sizeAhead != LengthBytes)
+            {
+                _sizeAhead = LengthBytes;
+                Changes.Resize(LengthBytes, _stamp);
+            }
+        }
+    }
+
     /// <summary>A range counts as changed, for who has it otherwise. While nobody observes.</summary>
     public void MarkDoubtful(long offsetBytes, long lengthBytes, ulong stamp)
     {
@@ -197,7 +214,7 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
             tagged = new TaggedRequest(this);
         }
 
-        Inner.Submit(tagged.Begin(request, isTagged ? _observer : null));
+        Inner.Submit(tagged.For(request, isTagged ? _observer : null));
     }
 
     /// <summary>
@@ -233,55 +250,35 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
             && (request.Operation != BlockOperation.Write || request.Buffer.Length == length);
     }
 
-    /// <summary>Stands in for a request below the filter, so that a failure is noticed.</summary>
-    private sealed class TaggedRequest
+    /// <summary>Notices a failure.</summary>
+    private sealed class TaggedRequest(EpochTagFilter filter) : StandIn
     {
-        private readonly EpochTagFilter _filter;
-        private readonly BlockRequest _below;
-        private BlockRequest? _above;
         private IEpochTagObserver? _observer;
 
-        public TaggedRequest(EpochTagFilter filter)
+        public BlockRequest For(BlockRequest above, IEpochTagObserver? observer)
         {
-            _filter = filter;
-            _below = new BlockRequest(OnCompleted);
-        }
-
-        public BlockRequest Begin(BlockRequest above, IEpochTagObserver? observer)
-        {
-            _above = above;
             _observer = observer;
-            _below.Operation = above.Operation;
-            _below.OffsetBytes = above.OffsetBytes;
-            _below.LengthBytes = above.LengthBytes;
-            _below.Buffer = above.Buffer;
-            return _below;
+            return For(above);
         }
 
-        private void OnCompleted(BlockRequest below)
+        protected override void OnEnded(BlockRequest below)
         {
-            BlockRequest above = _above!;
             if (below.Status != BlockStatus.Ok)
             {
-                _filter.MarkFailed(below);
-                _observer?.OnTaggedFailed(_filter.Disk, below.Operation, below.Status);
+                filter.MarkFailed(below);
+                _observer?.OnTaggedFailed(filter.Disk, below.Operation, below.Status);
             }
 
-            BlockStatus status = below.Status;
-            below.Buffer = default;
-            _above = null;
             _observer = null;
-            lock (_filter._lock)
+            lock (filter._lock)
             {
                 if (below.Operation == BlockOperation.Resize)
                 {
-                    _filter._sizeAhead = _filter.LengthBytes; // also when it failed
+                    filter._sizeAhead = filter.LengthBytes; // also when it failed
                 }
 
-                _filter._idle.Push(this);
+                filter._idle.Push(this);
             }
-
-            above.Complete(status);
         }
     }
 }

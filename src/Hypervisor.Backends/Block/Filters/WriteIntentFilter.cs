@@ -4,17 +4,20 @@ using System.Threading;
 namespace Hypervisor.Backends.Block.Filters;
 
 /// <summary>
-/// Above any image: no change reaches it before its region is durably known as changed (fault-tolerance rules 36, 37).
+/// Above the tag filter: no change reaches the disk, or the other side, before its region is durably known as changed,
+/// and the log hears when it is there (fault-tolerance rules 36, 37).
 /// </summary>
 /// <remarks>
+/// Both matter: a process that dies may have sent a write to the standby that its own disk never got.
 /// While a request waits, everything behind it waits too, so that the order of submission stays. That happens once for
 /// each region, and never for a region that is written to all the time.
 /// </remarks>
 public sealed class WriteIntentFilter : BlockFilter
 {
     private readonly IWriteIntent _intent;
-    private readonly Lock _lock = new(); // protects the fields below; below the tag filter's, above the intent's
+    private readonly Lock _lock = new(); // protects the fields below; above the intent's
     private readonly Queue<BlockRequest> _held = new();
+    private readonly Stack<LoggedRequest> _idle = new();
     private bool _isReleasing;
 
     /// <summary>A filter over a device.</summary>
@@ -28,16 +31,24 @@ public sealed class WriteIntentFilter : BlockFilter
     /// <inheritdoc/>
     public override void Submit(BlockRequest request)
     {
+        BlockRequest below;
         lock (_lock)
         {
+            if (IsLogged(request))
+            {
+                _intent.Enter(request.OffsetBytes, request.LengthBytes);
+            }
+
             if (_isReleasing || _held.Count > 0 || Prepare(request) != true)
             {
                 _held.Enqueue(request); // as many as the guest's queues hold
                 return;
             }
+
+            below = Logged(request);
         }
 
-        Inner.Submit(request);
+        Inner.Submit(below);
     }
 
     // Outside of the lock below: a request may complete at once, and who hears of it takes locks that are above.
@@ -47,7 +58,8 @@ public sealed class WriteIntentFilter : BlockFilter
         {
             if (isRefused)
             {
-                request!.Complete(BlockStatus.IoError);
+                _intent.Leave(request!.OffsetBytes, request.LengthBytes);
+                request.Complete(BlockStatus.IoError);
             }
             else
             {
@@ -70,14 +82,43 @@ public sealed class WriteIntentFilter : BlockFilter
 
             _ = _held.Dequeue();
             isRefused = isPrepared == false;
+            request = isRefused ? request : Logged(request!);
             return true;
         }
     }
 
-    private bool? Prepare(BlockRequest request) => request.Operation switch
+    private bool? Prepare(BlockRequest request)
+        => IsLogged(request) ? _intent.IsPrepared(request.OffsetBytes, request.LengthBytes) : true;
+
+    // Lock held.
+    private BlockRequest Logged(BlockRequest request)
     {
-        BlockOperation.Read or BlockOperation.Flush => true,
-        _ when request.LengthBytes <= 0 => true, // refused below
-        _ => _intent.TryPrepare(request.OffsetBytes, request.LengthBytes),
-    };
+        if (!IsLogged(request))
+        {
+            return request;
+        }
+
+        if (!_idle.TryPop(out LoggedRequest? logged))
+        {
+            logged = new LoggedRequest(this);
+        }
+
+        return logged.For(request);
+    }
+
+    // What has no length is refused below.
+    private static bool IsLogged(BlockRequest request)
+        => request.Operation is not (BlockOperation.Read or BlockOperation.Flush) && request.LengthBytes > 0;
+
+    private sealed class LoggedRequest(WriteIntentFilter filter) : StandIn
+    {
+        protected override void OnEnded(BlockRequest below)
+        {
+            filter._intent.Leave(below.OffsetBytes, below.LengthBytes);
+            lock (filter._lock)
+            {
+                filter._idle.Push(this);
+            }
+        }
+    }
 }

@@ -20,9 +20,10 @@ public sealed class WriteIntentLogTests : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-intent-").FullName;
     private readonly ToyDisk _disk = new(DiskBytes);
     private WriteIntentLog _log;
-    private EpochTagFilter _filter;
+    private EpochTagFilter _tags;
+    private WriteIntentFilter _filter;
 
-    public WriteIntentLogTests() => (_log, _filter) = Open();
+    public WriteIntentLogTests() => (_log, _tags, _filter) = Open(_disk);
 
     private string FilePath => Path.Combine(_folder, "intent");
 
@@ -50,11 +51,11 @@ public sealed class WriteIntentLogTests : IDisposable
     {
         _log.Begin(new ReplicaPoint(7, 0));
         var observer = new Ignorant();
-        _filter.Observe(observer, epoch: 0, stamp: 10);
+        _tags.Observe(observer, epoch: 0, stamp: 10);
         Write(_filter, 0, 512);
-        _filter.BeginEpoch(1);
+        _tags.BeginEpoch(1);
         Write(_filter, Region, 512);
-        _filter.BeginEpoch(2);
+        _tags.BeginEpoch(2);
         Write(_filter, 2 * Region, 512);
 
         _log.Acknowledge(stamp: 11, new ReplicaPoint(7, 1));
@@ -64,6 +65,59 @@ public sealed class WriteIntentLogTests : IDisposable
         Assert.Equal([new ReplicaPoint(7, 1)], _log.Points);
         Assert.Equal([new DiskRange(0, 2 * Region, Region), new DiskRange(0, 5 * Region, Region)], _log.Ranges(0, 100));
         Assert.Equal(2 * Region, _log.Changes.CountBytes(0));
+    }
+
+    [Fact]
+    public void Rule_37_write_that_the_standby_has_and_the_disk_not_yet_is_not_forgotten()
+    {
+        var slow = new SlowDisk(_disk, 3 * Region);
+        _log.Dispose();
+        (_log, _tags, _filter) = Open(slow);
+        _log.Begin(new ReplicaPoint(7, 0));
+        _tags.Observe(new Ignorant(), epoch: 0, stamp: 10);
+        using var done = new ManualResetEventSlim();
+        _filter.Submit(new BlockRequest(_ => done.Set())
+        {
+            Operation = BlockOperation.Write,
+            OffsetBytes = 3 * Region,
+            LengthBytes = 512,
+            Buffer = new byte[512],
+        });
+        slow.Arrived.Wait(60_000, TestContext.Current.CancellationToken);
+
+        _log.Acknowledge(stamp: 10, new ReplicaPoint(7, 1));
+        Write(_filter, 5 * Region, 512); // stores the log, without what is acknowledged
+        Assert.Equal([new DiskRange(0, 3 * Region, Region), new DiskRange(0, 5 * Region, Region)], Stored());
+
+        slow.Go();
+        Assert.True(done.Wait(60_000, TestContext.Current.CancellationToken));
+        Write(_filter, 6 * Region, 512); // stores the log again: 5 is acknowledged, too
+        Assert.Equal([new DiskRange(0, 6 * Region, Region)], Stored());
+    }
+
+    [Fact]
+    public void Write_over_two_regions_of_which_one_is_acknowledged_is_not_held_for_ever()
+    {
+        _log.Begin(new ReplicaPoint(7, 0));
+        _tags.Observe(new Ignorant(), epoch: 0, stamp: 10);
+        Write(_filter, 3 * Region, 512);
+        _log.Acknowledge(stamp: 10, new ReplicaPoint(7, 1)); // the next store would leave it out
+
+        Write(_filter, (3 * Region) - 512, 1024);
+
+        Assert.Equal([new DiskRange(0, 2 * Region, 2 * Region)], Stored());
+    }
+
+    [Fact]
+    public void Rule_36_nobody_is_shown_a_change_whose_region_is_not_marked_yet()
+    {
+        _log.Begin(new ReplicaPoint(7, 0));
+        var observer = new Looking(Stored);
+        _tags.Observe(observer, epoch: 0, stamp: 10);
+
+        Write(_filter, 2 * Region, 512);
+
+        Assert.Equal([new DiskRange(0, 2 * Region, Region)], observer.KnownWhenShown);
     }
 
     [Fact]
@@ -99,7 +153,7 @@ public sealed class WriteIntentLogTests : IDisposable
         Write(_filter, 0, 512);
         _log.Dispose();
         byte[] before = File.ReadAllBytes(FilePath);
-        (_log, _filter) = Open();
+        (_log, _tags, _filter) = Open(_disk);
         _log.Continue();
         Write(_filter, 6 * Region, 512);
         _log.Dispose();
@@ -108,7 +162,7 @@ public sealed class WriteIntentLogTests : IDisposable
         after[torn] ^= 0x40;
         File.WriteAllBytes(FilePath, after);
 
-        (_log, _filter) = Open();
+        (_log, _tags, _filter) = Open(_disk);
 
         Assert.Equal([new ReplicaPoint(7, 0)], _log.Points);
         Assert.Contains(new DiskRange(0, 0, Region), _log.Ranges(0, 100));
@@ -125,7 +179,7 @@ public sealed class WriteIntentLogTests : IDisposable
         }
 
         File.WriteAllBytes(FilePath, new byte[17]);
-        (_log, _filter) = Open();
+        (_log, _tags, _filter) = Open(_disk);
         Assert.Empty(_log.Points);
     }
 
@@ -145,7 +199,7 @@ public sealed class WriteIntentLogTests : IDisposable
             Assert.Equal(0, rebooted.Changes.CountBytes(0));
         }
 
-        (_log, _filter) = Open();
+        (_log, _tags, _filter) = Open(_disk);
         Assert.NotEmpty(_log.Points);
     }
 
@@ -181,24 +235,32 @@ public sealed class WriteIntentLogTests : IDisposable
         }
 
         Assert.Empty(order);
+        Assert.Equal(3, gate.Entered); // one store is for all who wait
         gate.Open();
 
         Assert.Equal([1, 2, 3, 4], order);
     }
 
-    private (WriteIntentLog, EpochTagFilter) Open()
+    private (WriteIntentLog, EpochTagFilter, WriteIntentFilter) Open(IBlockDevice disk)
     {
         var log = new WriteIntentLog(FilePath, DiskBytes);
-        return (log, new EpochTagFilter(new WriteIntentFilter(_disk, log), 0, log.Changes));
+        var tags = new EpochTagFilter(disk, 0, log.Changes);
+        return (log, tags, new WriteIntentFilter(tags, log));
+    }
+
+    private List<DiskRange> Stored()
+    {
+        using var file = new WriteIntentLog(FilePath, DiskBytes);
+        return file.Ranges(0, 100);
     }
 
     private void Reopen()
     {
         _log.Dispose();
-        (_log, _filter) = Open();
+        (_log, _tags, _filter) = Open(_disk);
     }
 
-    private static void Write(IBlockDevice device, long offsetBytes, int lengthBytes)
+    private static void Write(WriteIntentFilter device, long offsetBytes, int lengthBytes)
     {
         using var done = new ManualResetEventSlim();
         device.Submit(new BlockRequest(_ => done.Set())
@@ -218,9 +280,47 @@ public sealed class WriteIntentLogTests : IDisposable
 
         public override void Submit(BlockRequest request)
         {
-            using var file = new WriteIntentLog(test.FilePath, DiskBytes);
-            KnownAtWrite = file.Ranges(0, 100);
+            KnownAtWrite = test.Stored();
             base.Submit(request);
+        }
+    }
+
+    /// <summary>Lets writes to one place wait.</summary>
+    private sealed class SlowDisk(IBlockDevice inner, long offsetBytes) : BlockFilter(inner)
+    {
+        private BlockRequest? _waiting;
+
+        public ManualResetEventSlim Arrived { get; } = new();
+
+        public override void Submit(BlockRequest request)
+        {
+            if (request.OffsetBytes == offsetBytes)
+            {
+                _waiting = request;
+                Arrived.Set();
+            }
+            else
+            {
+                base.Submit(request);
+            }
+        }
+
+        public void Go() => base.Submit(_waiting!);
+    }
+
+    /// <summary>Looks into the file when it is shown a change.</summary>
+    private sealed class Looking(Func<List<DiskRange>> stored) : IEpochTagObserver
+    {
+        public List<DiskRange> KnownWhenShown { get; private set; } = [];
+
+        public void OnTagged(int disk, ulong epoch, BlockRequest request) => KnownWhenShown = stored();
+
+        public void OnCopied(int disk, long offsetBytes, ReadOnlyMemory<byte> bytes)
+        {
+        }
+
+        public void OnTaggedFailed(int disk, BlockOperation operation, BlockStatus status)
+        {
         }
     }
 
@@ -243,7 +343,13 @@ public sealed class WriteIntentLogTests : IDisposable
 
         public Action OnPrepared { get; set; } = static () => { };
 
-        public bool? TryPrepare(long offsetBytes, long lengthBytes) => _isOpen ? true : null;
+        public int Entered { get; private set; }
+
+        public void Enter(long offsetBytes, long lengthBytes) => Entered++;
+
+        public bool? IsPrepared(long offsetBytes, long lengthBytes) => _isOpen ? true : null;
+
+        public void Leave(long offsetBytes, long lengthBytes) => Entered--;
 
         public void Open()
         {

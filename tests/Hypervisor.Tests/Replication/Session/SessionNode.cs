@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using Hypervisor.Backends.Block;
 using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Backends.Console;
 using Hypervisor.Replication.Disk;
@@ -21,21 +22,24 @@ internal sealed class SessionNode : IDisposable
     public SessionNode(
         long ramBytes, Action onOverflow, string folder, List<ToyDisk>? disks = null, SharedDisk? shared = null)
     {
+        List<IBlockDevice> logged = [];
         for (int i = 0; i < 2; i++)
         {
             Disks.Add(disks?[i] ?? new ToyDisk(DiskBytes));
             Intents.Add(new WriteIntentLog(Path.Combine(folder, $"intent.{i}"), DiskBytes));
-            Filters.Add(new EpochTagFilter(new WriteIntentFilter(Disks[i], Intents[i]), i, Intents[i].Changes));
+            Filters.Add(new EpochTagFilter(Disks[i], i, Intents[i].Changes));
+            logged.Add(new WriteIntentFilter(Filters[i], Intents[i]));
         }
 
         if (shared is not null)
         {
             Shared.Add(shared);
             Filters.Add(new EpochTagFilter(shared, Filters.Count));
+            logged.Add(Filters[^1]);
         }
 
         Outbox = new OutboxStream(Console, 1 << 20, onOverflow);
-        Machine = new ToyMachine(ramBytes, Filters, Outbox);
+        Machine = new ToyMachine(ramBytes, logged, Outbox);
     }
 
     public Guid Id { get; } = Guid.NewGuid();

@@ -215,6 +215,7 @@ internal sealed class SessionPair : IDisposable
         {
             CreateMachine = _ => node.Machine,
             Disks = [.. node.Disks, .. node.Shared],
+            Filters = node.Filters,
             SharedDisks = node.Shared,
             Intents = node.Intents,
             Consoles = [node.Outbox],

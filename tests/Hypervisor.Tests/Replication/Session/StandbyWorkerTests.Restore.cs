@@ -1,9 +1,12 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using Hypervisor.Backends.Block;
+using Hypervisor.Backends.Block.Filters;
 using Hypervisor.Replication.Disk;
 using Hypervisor.Replication.Session;
 using Hypervisor.Replication.Wire;
+using Hypervisor.TestKit;
 using Xunit;
 
 namespace Hypervisor.Tests.Replication.Session;
@@ -103,5 +106,19 @@ public sealed partial class StandbyWorkerTests
         _worker = NewWorker();
 
         Assert.Equal(points, log.Points.Count);
+    }
+
+    [Fact]
+    public void Rule_24_disk_that_grew_under_the_standby_is_whole_for_the_guest_that_goes_on_there()
+    {
+        using var grown = new SimDisk(512) { IsImmediate = true };
+        _filters.Add(new EpochTagFilter(grown, 0));
+        CopyAll();
+        grown.Submit(new BlockRequest(static _ => { }) { Operation = BlockOperation.Resize, LengthBytes = 4096 });
+
+        _worker.GoLive(State(0));
+
+        Assert.Null(Await(StandbyEventKind.WentLive));
+        Assert.Equal(4096, _filters[0].SizeAheadBytes);
     }
 }

@@ -31,6 +31,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("hv-worker-").FullName;
     private readonly ToyDisk _disk = new(DiskBytes);
     private readonly FreezableDisk _freezable;
+    private readonly List<EpochTagFilter> _filters = [];
     private readonly ToyConsole _console = new();
     private readonly ToyMachine _machine;
     private readonly FileJournalStore _first;
@@ -357,6 +358,7 @@ public sealed partial class StandbyWorkerTests : IDisposable
         {
             CreateMachine = _ => _machine,
             Disks = [_freezable],
+            Filters = _filters,
             Consoles = [_console],
             StateFolder = _folder,
             ImagesWritten = () => _imagesWritten,

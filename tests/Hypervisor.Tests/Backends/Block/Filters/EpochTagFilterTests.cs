@@ -89,6 +89,28 @@ public sealed class EpochTagFilterTests : IDisposable
     }
 
     [Fact]
+    public void Rule_24_size_that_changed_below_counts_once_it_was_looked_at()
+    {
+        var sim = new SimDisk(DiskBytes) { IsImmediate = true };
+        var filter = new EpochTagFilter(sim, 3);
+        sim.Submit(Resized(2 * DiskBytes)); // as a standby does what its primary did
+
+        filter.LookAtSize();
+        filter.Observe(_replica, epoch: 1, stamp: 2);
+        filter.Submit(new BlockRequest(_ => { })
+        {
+            Operation = BlockOperation.WriteZeroes,
+            OffsetBytes = DiskBytes,
+            LengthBytes = 512,
+        });
+
+        Assert.Equal([(3, 1ul, BlockOperation.WriteZeroes)], _replica.Tags);
+        Assert.Equal(2 * DiskBytes, filter.SizeAheadBytes);
+        Assert.True(filter.Changes.IsChanged(DiskBytes, DiskBytes, after: 0)); // it may be anything there
+        Assert.True(filter.Changes.IsChanged(DiskBytes, 512, after: 1));
+    }
+
+    [Fact]
     public void Resize_that_fails_below_is_told_and_counts_for_nothing()
     {
         var sim = new SimDisk(DiskBytes) { IsImmediate = true };
