@@ -16,7 +16,8 @@ internal static class SoakProgram
     // Beside the database: processor, RAM and disk, without an end. All of the RAM is touched once before: else what
     // grows for an hour is the guest's first use of it.
     private const string Load =
-        "head -c 160m /dev/urandom >/tmp/fill; rm /tmp/fill; while :; do cat /bin/busybox >/mnt/load; sha256sum /mnt/load >/tmp/sum; sync; done &";
+        "head -c 160m /dev/urandom >/tmp/fill; rm /tmp/fill; "
+        + "while :; do cat /bin/busybox >/mnt/load; sha256sum /mnt/load >/tmp/sum; sync; done &";
 
     /// <summary>`soak HV LINUX DATABASE ETCD ROOT [OPTIONS]`: as `database`.</summary>
     public static int Run(ReadOnlySpan<string> words)
