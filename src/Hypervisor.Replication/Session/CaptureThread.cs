@@ -306,18 +306,32 @@ internal sealed class CaptureThread : IDisposable
             }
 
             _ = run.Copier.Cut();
-            for (int i = 0; i < _setup.Disks.Count; i++)
+            foreach (EpochTagFilter disk in _setup.Disks)
             {
-                _setup.Disks[i].BeginEpoch(epoch + 1);
+                disk.EnterCut();
             }
 
-            for (int i = 0; i < _outboxes.Length; i++)
+            BeginEpoch(epoch + 1);
+            run.Post(PrimaryEventKind.CutTaken, epoch: epoch); // behind the last disk write, before the next one
+            foreach (EpochTagFilter disk in _setup.Disks)
             {
-                _outboxes[i].BeginEpoch(epoch + 1); // rule 2: in place before the vCPUs resume
+                disk.ExitCut();
             }
 
-            run.Post(PrimaryEventKind.CutTaken, epoch: epoch); // behind the last disk write of the epoch
             return null;
+        }
+    }
+
+    private void BeginEpoch(ulong epoch)
+    {
+        foreach (EpochTagFilter disk in _setup.Disks)
+        {
+            disk.BeginEpoch(epoch);
+        }
+
+        for (int i = 0; i < _outboxes.Length; i++)
+        {
+            _outboxes[i].BeginEpoch(epoch); // rule 2: in place before the vCPUs resume
         }
     }
 

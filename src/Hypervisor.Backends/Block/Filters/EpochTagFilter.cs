@@ -64,6 +64,15 @@ public sealed class EpochTagFilter(IBlockDevice inner, int disk, ChangeMap? chan
     }
 
     /// <summary>
+    /// Nothing is shown until <see cref="ExitCut"/>, by the same thread: so that all disks, and who is told of the cut,
+    /// see one instant. A paused machine is not enough: who read a range lets go what waited for that.
+    /// </summary>
+    public void EnterCut() => _lock.Enter();
+
+    /// <summary>The end of <see cref="EnterCut"/>.</summary>
+    public void ExitCut() => _lock.Exit();
+
+    /// <summary>
     /// From now on submissions belong to <paramref name="epoch"/>. At the cut, with the machine paused.
     /// </summary>
     public void BeginEpoch(ulong epoch)

@@ -36,6 +36,8 @@ public sealed class CaptureThreadTests : IDisposable
     private readonly SimClock _clock = new();
     private readonly CaptureMeter _meter = new();
     private readonly EagerMachine _machine;
+    private readonly EpochTagFilter[] _disks = [.. Enumerable.Range(0, 2).Select(i => new EpochTagFilter(
+        new SimDisk(1 << 16) { IsImmediate = true }, i))];
     private readonly PrimarySetup _setup;
     private readonly Inbox<PrimaryEvent> _inbox = new();
     private readonly CaptureThread _capture;
@@ -49,7 +51,7 @@ public sealed class CaptureThreadTests : IDisposable
         _setup = new PrimarySetup
         {
             Machine = _machine,
-            Disks = [],
+            Disks = _disks,
             Outboxes = _outboxes,
             FrameOutboxes = [_frames],
             StandbyHost = "",
@@ -63,7 +65,9 @@ public sealed class CaptureThreadTests : IDisposable
         };
         _capture = new CaptureThread(_setup, _meter);
         _replica = new RamReplica(_machine.Ram.PageCount);
-        _run = new CaptureRun(_setup, _replica, [], new ResyncPlan(1, 2, null, null), _inbox);
+        DiscardedBlocks[] discarded = [.. _disks.Select(disk => new DiscardedBlocks(disk.LengthBytes))];
+        var plan = new ResyncPlan(1, 2, DisksAfter: 1, RamAfter: null); // the disks have not changed
+        _run = new CaptureRun(_setup, _replica, discarded, plan, _inbox);
         _capture.StartGuest(static () => { });
         _capture.StartFullCopy(_run);
         Await(PrimaryEventKind.CopyConverged);
@@ -163,6 +167,42 @@ public sealed class CaptureThreadTests : IDisposable
     }
 
     [Fact]
+    public void Rule_16_write_that_somebody_lets_go_within_a_cut_is_on_its_one_side_or_the_other()
+    {
+        using var isEnough = new CancellationTokenSource();
+        var writer = new Thread(() =>
+        {
+            for (int i = 0; !isEnough.IsCancellationRequested; i++)
+            {
+                _disks[i % 2].Submit(new BlockRequest(static _ => { })
+                {
+                    Operation = BlockOperation.WriteZeroes,
+                    OffsetBytes = 512,
+                    LengthBytes = 512,
+                });
+                Thread.SpinWait(50);
+            }
+        });
+        writer.Start();
+        ulong open = 0;
+        string wrong = "";
+        for (ulong epoch = 0; epoch < 300; epoch++)
+        {
+            foreach (PrimaryEvent item in Cut(epoch))
+            {
+                open += item.Kind == PrimaryEventKind.CutTaken ? 1u : 0;
+                wrong += item.Message is DiskWriteMessage write && write.Epoch != open
+                    ? $"{write.Disk}: {write.Epoch}, not {open}; " : "";
+                item.Message?.Release();
+            }
+        }
+
+        isEnough.Cancel();
+        writer.Join();
+        Assert.Equal("", wrong);
+    }
+
+    [Fact]
     public void Parts_of_a_pause_are_measured_from_step_to_step_and_the_copy_from_its_end()
     {
         Cut(0);
@@ -187,7 +227,11 @@ public sealed class CaptureThreadTests : IDisposable
 
     private static OutboxStream NewOutbox(ToyConsole sink) => new(sink, 1 << 16, static () => { });
 
-    private static MachineIdentity RecordedMachine() => Epochs.RecordedPrimary.Machine;
+    private static MachineIdentity RecordedMachine()
+    {
+        MachineIdentity machine = Epochs.RecordedPrimary.Machine;
+        return machine with { Disks = [machine.Disks[0], machine.Disks[0]] };
+    }
 
     private List<PrimaryEvent> Cut(ulong epoch)
     {
