@@ -21,6 +21,9 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
 
     public bool IsRunning { get; private set; }
 
+    /// <summary>Whether the guest ever ran in this process.</summary>
+    public bool HasRun { get; private set; }
+
     public bool IsHeld { get; private set; }
 
     /// <summary>Console bytes and their offset.</summary>
@@ -52,7 +55,7 @@ internal sealed class GuestHost(World world, SimNode node, SimDisk[] disks, bool
 
     public void Run()
     {
-        IsRunning = true;
+        IsRunning = HasRun = true;
         IsHeld = false;
         Continue();
     }

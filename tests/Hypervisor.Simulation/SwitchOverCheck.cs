@@ -18,7 +18,8 @@ internal static class SwitchOverCheck
     public static void AtGoLive(Universe universe, ReadOnlySpan<byte> state)
     {
         PrimaryNode primary = universe.Primary;
-        if (universe.Standby.Core.Reason != Planned || !primary.IsUp || primary.Core.State == PrimaryState.Starting)
+        // A process that started after that has another machine; the guest does not run there before the witness says so.
+        if (universe.Standby.Core.Reason != Planned || !primary.IsUp || !primary.Guest.HasRun)
         {
             return;
         }
