@@ -18,7 +18,7 @@ internal static class SwitchOverCheck
     public static void AtGoLive(Universe universe, ReadOnlySpan<byte> state)
     {
         PrimaryNode primary = universe.Primary;
-        // A process that started after that has another machine; the guest does not run there before the witness says so.
+        // A process that started after that has another machine, where no guest ran yet.
         if (universe.Standby.Core.Reason != Planned || !primary.IsUp || !primary.Guest.HasRun)
         {
             return;
