@@ -137,18 +137,7 @@ internal sealed class StagedEpoch
     /// Takes the output messages out, so that they outlive the epoch until the primary has released them.
     /// </summary>
     /// <returns>Their bytes.</returns>
-    public long MoveOutputsTo(Queue<OutputMessage> target)
-    {
-        long bytes = 0;
-        foreach (OutputMessage message in _outputs)
-        {
-            target.Enqueue(message);
-            bytes += message.Bulk.Length;
-        }
-
-        _outputs.Clear();
-        return bytes;
-    }
+    public long MoveOutputsTo(Queue<OutputMessage> target) => Move(_outputs, target);
 
     /// <summary>Sets writes to shared disks apart: they are no business of the journal. Once it is verified.</summary>
     public void SetApart(Func<ushort, bool> isShared)
@@ -159,18 +148,7 @@ internal sealed class StagedEpoch
 
     /// <summary>Takes those writes out, so that they outlive the epoch until the primary has done them.</summary>
     /// <returns>Their bytes.</returns>
-    public long MoveSharedTo(Queue<DiskWriteMessage> target)
-    {
-        long bytes = 0;
-        foreach (DiskWriteMessage message in _sharedWrites)
-        {
-            target.Enqueue(message);
-            bytes += message.Bulk.Length;
-        }
-
-        _sharedWrites.Clear();
-        return bytes;
-    }
+    public long MoveSharedTo(Queue<DiskWriteMessage> target) => Move(_sharedWrites, target);
 
     /// <summary>Releases RAM blocks, disk writes and scrubs once they are applied; the sections stay.</summary>
     public void ReleaseApplied()
@@ -202,5 +180,19 @@ internal sealed class StagedEpoch
         }
 
         messages.Clear();
+    }
+
+    private static long Move<T>(List<T> source, Queue<T> target)
+        where T : Message
+    {
+        long bytes = 0;
+        foreach (T message in source)
+        {
+            target.Enqueue(message);
+            bytes += message.Bulk.Length;
+        }
+
+        source.Clear();
+        return bytes;
     }
 }
