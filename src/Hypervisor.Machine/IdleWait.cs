@@ -9,7 +9,7 @@ namespace Hypervisor.Machine;
 /// </summary>
 /// <remarks>
 /// Most waits end soon. Those of .NET yield the processor again and again before they sleep, and on a busy host the
-/// thread falls behind all others by that: a guest's median pause was four to ten times as long. For the waits that
+/// thread falls behind all others by that: a guest's median pause was 4 and 15 times as long. For the waits that
 /// last, a timer that ends one is run by the thread that waits: were it left to the event loop, two threads would have
 /// to be woken one after the other.
 /// </remarks>
