@@ -21,7 +21,7 @@ internal sealed partial class TcpLink : IDisposable
 {
     private const int SendBufferBytes = 256 << 10;
     private const int QueuedMax = 65_536; // messages; bulk ones are bounded by their pools long before
-    private const int CreditMax = 512;       // 32 MiB received and not yet handled, in units of a pooled buffer
+    internal const int CreditMax = 512;       // 32 MiB received and not yet handled, in units of a pooled buffer
     private const long NanosPerSecond = 1_000_000_000;
     private const long SlowestBytesPerSecond = 1 << 20; // a frame may take longer the larger it is
 
@@ -44,6 +44,7 @@ internal sealed partial class TcpLink : IDisposable
     private int _threads = 2; // that use stream and compressor; who leaves last frees them, under _end
     private bool _hasHeard; // the reader's own: a whole frame came
     private int _isOver; // 0 or 1, by exchange: who ends the link reports it
+    private volatile bool _hasPeerLeft; // the reader reports that, behind what the peer still said
 
     /// <summary>Takes a connected stream over. Nothing happens before <see cref="Start"/>.</summary>
     public TcpLink(int id, PeerStream stream, long progressNanos, IHostClock clock, ILinkEvents events)
@@ -85,7 +86,7 @@ internal sealed partial class TcpLink : IDisposable
         if (!_queue.TryAdd(message))
         {
             message.Release();
-            if (Volatile.Read(ref _isOver) == 0) // pairs with the exchange in End
+            if (Volatile.Read(ref _isOver) == 0 && !_hasPeerLeft) // pairs with the exchange in End
             {
                 End(LinkLoss.Broken, $"more than {QueuedMax} messages wait for the peer");
             }
@@ -320,8 +321,13 @@ internal sealed partial class TcpLink : IDisposable
         }
         catch (LinkEndException e)
         {
+            // What the peer said last may say why it closed, and waits to be read.
+            _hasPeerLeft = e.Loss == LinkLoss.ClosedByPeer;
             _queue.Discard();
-            End(e.Loss, e.Message);
+            if (!_hasPeerLeft)
+            {
+                End(e.Loss, e.Message);
+            }
         }
         finally
         {

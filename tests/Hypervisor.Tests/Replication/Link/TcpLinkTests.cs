@@ -194,6 +194,31 @@ public sealed class TcpLinkTests : IDisposable
     }
 
     [Fact]
+    public void What_the_peer_said_before_it_closed_arrives_though_sending_fails_first()
+    {
+        const int Count = TcpLink.CreditMax + 5; // so that the last ones are not read yet
+        _peer.Send(Frames(Count));
+        _link.Send(new RamBlockMessage { PageCount = 1 });
+        Assert.True(SpinWait.SpinUntil(() => _peer.Available > 0, TimeSpan.FromSeconds(60)));
+        _peer.Dispose(); // with something unread: a reset
+        for (int i = 0; i < 200; i++)
+        {
+            _link.Send(new RamBlockMessage { PageCount = 1 });
+            Thread.Sleep(1);
+        }
+
+        for (uint i = 0; i < Count; i++)
+        {
+            var message = (RamBlockMessage)_events.Take();
+            Assert.Equal(i, message.PageCount);
+            message.Release();
+            _link.Handled();
+        }
+
+        _ = _events.TakeLoss(LinkLoss.ClosedByPeer);
+    }
+
+    [Fact]
     public void Peer_that_reads_nothing_is_given_up_and_buffers_come_back()
     {
         int released = 0;
