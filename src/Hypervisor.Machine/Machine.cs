@@ -153,6 +153,7 @@ public sealed class Machine : IProtectedMachine, IDisposable
             thread.WaitParked();
         }
 
+        Check.That(Array.TrueForAll(_threads, static thread => thread.IsStopped)); // what is captured is one instant
         _busLock.Enter();
         _holdsBus = true;
         ResetIfWanted(); // no section says that a reset is wanted: a takeover from this cut would lose it

@@ -75,11 +75,14 @@ internal sealed class VcpuThread : IDisposable
     internal void WaitParked()
     {
         // Again, if what ended the wait is left over from a pause that saw the phase before it had to wait.
-        while (!_wasIdle && Volatile.Read(ref _phase) != Parked) // pairs with Park
+        while (!IsStopped)
         {
             _parked.Wait();
         }
     }
+
+    /// <summary>Whether it stands still for the pause that was asked for.</summary>
+    internal bool IsStopped => _wasIdle || Volatile.Read(ref _phase) == Parked; // pairs with Park
 
     /// <summary>Ends a pause.</summary>
     internal void Resume()

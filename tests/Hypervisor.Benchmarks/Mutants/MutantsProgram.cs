@@ -45,10 +45,21 @@ internal static class MutantsProgram
         }
 
         string page = Path.Combine(root, "docs", "protection.md");
-        int alive = 0;
+        int alive = 0, unfit = 0;
         foreach (Mutant mutant in mutants)
         {
-            IReadOnlyList<string> failures = tree.Failures(mutant);
+            IReadOnlyList<string> failures;
+            try
+            {
+                failures = tree.Failures(mutant);
+            }
+            catch (InvalidOperationException e)
+            {
+                Console.Error.WriteLine($"{mutant.Key} {mutant.Title}: {e.Message}");
+                unfit++; // the others are told nevertheless
+                continue;
+            }
+
             alive += failures.Count == 0 ? 1 : 0;
             string outcome = failures.Count == 0 ? "LIVES" : string.Join(", ", failures);
             Console.Error.WriteLine($"{mutant.Key} {mutant.Title}: {outcome}");
@@ -57,8 +68,9 @@ internal static class MutantsProgram
         }
 
         Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"{mutants.Count} mutants, {alive} of them seen by no test"));
-        return alive == 0 ? 0 : 1;
+            CultureInfo.InvariantCulture,
+            $"{mutants.Count} mutants, {alive} of them seen by no test, {unfit} that do not fit the source"));
+        return alive + unfit == 0 ? 0 : 1;
     }
 
     /// <summary>The page's section with another row; those of mutants that are no longer in the list go.</summary>

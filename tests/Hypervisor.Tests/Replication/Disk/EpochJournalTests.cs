@@ -62,8 +62,10 @@ public sealed class EpochJournalTests
         Assert.Equal(0x11, _disks[0].Bytes[0]);
     }
 
-    [Fact]
-    public void Rule_20_crash_at_every_step_leaves_a_whole_epoch()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Rule_20_crash_at_every_step_leaves_a_whole_epoch(bool isDurable)
     {
         for (int steps = 0; steps < 40; steps++)
         {
@@ -75,6 +77,7 @@ public sealed class EpochJournalTests
 
             CrashAndRecover(
                 steps,
+                isDurable,
                 Epoch(1, Write(0, 0, 1), Write(1, 16, 1)),
                 Epoch(2, Write(0, 0, 2), Write(1, 16, 2)));
 
@@ -97,6 +100,7 @@ public sealed class EpochJournalTests
 
             CrashAndRecover(
                 steps,
+                isDurable: true,
                 Epoch(1, Write(0, 48, 1), Resize(0, sizes[1]), Write(1, 16, 1)),
                 Epoch(2, Resize(0, sizes[2]), Write(0, 96, 2), Write(1, 16, 2)));
 
@@ -161,7 +165,7 @@ public sealed class EpochJournalTests
     }
 
     [Fact]
-    public void Torn_tail_is_cut_at_every_length()
+    public void Rule_20_torn_tail_is_cut_at_every_length()
     {
         EpochJournal journal = NewJournal();
         journal.Append(Epoch(1, Write(0, 0, 1)), isDurable: true);
@@ -182,7 +186,7 @@ public sealed class EpochJournalTests
     }
 
     [Fact]
-    public void Flipped_bit_ends_the_journal_before_its_epoch()
+    public void Rule_20_flipped_bit_ends_the_journal_before_its_epoch()
     {
         EpochJournal journal = NewJournal();
         journal.Append(Epoch(1, Write(0, 0, 1)), isDurable: true);
@@ -301,7 +305,7 @@ public sealed class EpochJournalTests
     }
 
     /// <summary>Appends and applies epochs, loses power after so many steps, and replays what is left.</summary>
-    private void CrashAndRecover(int steps, params StagedEpoch[] epochs)
+    private void CrashAndRecover(int steps, bool isDurable, params StagedEpoch[] epochs)
     {
         EpochJournal journal = NewJournal();
         _crash.Set(steps);
@@ -309,7 +313,7 @@ public sealed class EpochJournalTests
         {
             foreach (StagedEpoch epoch in epochs)
             {
-                journal.Append(epoch, isDurable: true);
+                journal.Append(epoch, isDurable);
                 journal.Apply(epoch, static _ => { });
             }
         }

@@ -16,10 +16,15 @@ public sealed class PrimaryCoreTests
         RecordedPrimary primary = new RecordedPrimary().Protect();
 
         primary.EndEpoch(1);
+        primary.EndEpoch(2);
         Assert.DoesNotContain("release 1", primary.Log);
 
         primary.Ack(1);
         Assert.Contains("release 1", primary.Log);
+        Assert.DoesNotContain("release 2", primary.Log);
+
+        primary.Ack(2);
+        Assert.Contains("release 2", primary.Log);
     }
 
     [Fact]
@@ -50,30 +55,17 @@ public sealed class PrimaryCoreTests
         Assert.Contains("is 2, must be 1", primary.Core.Reason, StringComparison.Ordinal);
     }
 
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void Rule_29_end_tells_the_witness_whether_the_standby_has_the_last_epoch(bool isLost)
+    [Fact]
+    public void Rule_09_acknowledgement_that_leaves_an_epoch_out_ends_protection()
     {
-        RecordedPrimary primary = new RecordedPrimary(StandbyLossPolicy.Wait).Protect();
-        if (isLost)
-        {
-            primary.Core.OnLinkLost("cut", primary.Now);
-            primary.AnswerWitness();
-            Assert.Equal(PrimaryState.Waiting, primary.Core.State);
-        }
+        RecordedPrimary primary = new RecordedPrimary().Protect();
+        primary.EndEpoch(1);
+        primary.EndEpoch(2);
 
-        primary.Core.PlanEnd("off", primary.Now);
-        if (!isLost)
-        {
-            primary.EndEpoch(1);
-            primary.Ack(1);
-        }
+        primary.Ack(2);
 
-        primary.AnswerWitness();
-
-        Assert.Equal(WitnessPhase.Ended, primary.Record!.Phase);
-        Assert.Equal(!isLost, primary.Record.IsStandbyInSync);
+        Assert.Equal(PrimaryState.Deciding, primary.Core.State);
+        Assert.DoesNotContain("release 2", primary.Log);
     }
 
     [Fact]
@@ -153,6 +145,10 @@ public sealed class PrimaryCoreTests
         primary.Core.OnDiskWrite(second, primary.Now);
 
         Assert.Equal((0u, 1u), (first.Order, second.Order));
+        primary.EndEpoch(1);
+        DiskWriteMessage next = Flush(epoch: 2);
+        primary.Core.OnDiskWrite(next, primary.Now);
+        Assert.Equal(0u, next.Order);
     }
 
     [Fact]

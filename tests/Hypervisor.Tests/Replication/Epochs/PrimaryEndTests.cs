@@ -5,9 +5,35 @@ using Xunit;
 
 namespace Hypervisor.Tests.Replication.Epochs;
 
-/// <summary>A planned end while the witness does not answer.</summary>
+/// <summary>A planned end: what the witness hears of it, and what happens while it does not answer.</summary>
 public sealed class PrimaryEndTests
 {
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Rule_29_end_tells_the_witness_whether_the_standby_has_the_last_epoch(bool isLost)
+    {
+        RecordedPrimary primary = new RecordedPrimary(StandbyLossPolicy.Wait).Protect();
+        if (isLost)
+        {
+            primary.Core.OnLinkLost("cut", primary.Now);
+            primary.AnswerWitness();
+            Assert.Equal(PrimaryState.Waiting, primary.Core.State);
+        }
+
+        primary.Core.PlanEnd("off", primary.Now);
+        if (!isLost)
+        {
+            primary.EndEpoch(1);
+            primary.Ack(1);
+        }
+
+        primary.AnswerWitness();
+
+        Assert.Equal(WitnessPhase.Ended, primary.Record!.Phase);
+        Assert.Equal(!isLost, primary.Record.IsStandbyInSync);
+    }
+
     [Fact]
     public void Rule_30_end_waits_for_the_witness_while_a_word_of_a_standby_in_sync_may_be_on_its_way()
     {

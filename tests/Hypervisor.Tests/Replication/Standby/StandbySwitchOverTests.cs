@@ -7,7 +7,7 @@ using Xunit;
 
 namespace Hypervisor.Tests.Replication.Standby;
 
-/// <summary>The standby's side of a planned switch-over.</summary>
+/// <summary>The standby's side of a planned switch-over, and what any takeover waits for.</summary>
 public sealed class StandbySwitchOverTests
 {
     [Fact]
@@ -32,6 +32,19 @@ public sealed class StandbySwitchOverTests
         Assert.Equal(
             ["read", "commit 1", "apply 1", "flush", "generation 2", "swap to 2", "live 2", "close"], standby.Log);
         Assert.Equal([SwitchOverStep.Ready, SwitchOverStep.Done], Steps(standby));
+    }
+
+    [Fact]
+    public void Rule_13_takeover_waits_for_the_apply()
+    {
+        var standby = new RecordedStandby();
+        standby.Commit(1);
+
+        standby.LoseLink();
+
+        Assert.DoesNotContain("flush", standby.Log);
+        standby.Core.OnEpochApplied(1, null, standby.Now);
+        Assert.Contains("flush", standby.Log);
     }
 
     [Fact]
