@@ -53,22 +53,12 @@ public sealed partial class SharedDisk
         }
     }
 
-    private BlockRequest Passed(BlockRequest above) => new(below =>
+    // Lock held. A change that goes to the disk at once.
+    private BlockRequest Passing(BlockRequest above)
     {
-        lock (_lock)
-        {
-            _passing--;
-        }
-
-        above.Complete(below.Status);
-        Pump();
-    })
-    {
-        Operation = above.Operation,
-        OffsetBytes = above.OffsetBytes,
-        LengthBytes = above.LengthBytes,
-        Buffer = above.Buffer,
-    };
+        _passing++;
+        return (_idlePassed.TryPop(out PassedRequest? passed) ? passed : new PassedRequest(this)).For(above);
+    }
 
     // Nothing is on its way, and nothing goes before this is over.
     private void Settle(BlockRequest flush)
@@ -110,5 +100,19 @@ public sealed partial class SharedDisk
         }
 
         Pump();
+    }
+
+    private sealed class PassedRequest(SharedDisk disk) : StandIn
+    {
+        protected override void OnEnded(BlockRequest below)
+        {
+            lock (disk._lock)
+            {
+                disk._passing--;
+                disk._idlePassed.Push(this);
+            }
+
+            disk.Pump();
+        }
     }
 }

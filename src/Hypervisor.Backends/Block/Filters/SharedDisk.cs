@@ -40,6 +40,7 @@ public sealed partial class SharedDisk : BlockFilter, IEpochOutbox
     private readonly Queue<BlockRequest> _owed = new(); // changes above the bound; as many as the guest's queues hold
     private readonly Func<bool> _tryAcquire;
     private readonly Action _giveUp;
+    private readonly Stack<PassedRequest> _idlePassed = new();
     private LinkedListNode<SharedDiskChange>? _next; // first that is not on its way
     private long _end;                     // changes that ever came
     private long _releasedEnd;             // those before it may reach the disk
@@ -142,7 +143,7 @@ public sealed partial class SharedDisk : BlockFilter, IEpochOutbox
     {
         ulong? urgent = null;
         bool isTaken;
-        bool isPassed = false;
+        BlockRequest below = request;
         BlockStatus? end = null;
         SharedDiskChange[] seen = [];
         lock (_lock)
@@ -171,8 +172,7 @@ public sealed partial class SharedDisk : BlockFilter, IEpochOutbox
             else if (request.Operation != BlockOperation.Flush)
             {
                 Check.That(_isAcquired);
-                isPassed = true;
-                _passing++;
+                below = Passing(request);
             }
         }
 
@@ -182,7 +182,7 @@ public sealed partial class SharedDisk : BlockFilter, IEpochOutbox
         }
         else if (!isTaken)
         {
-            Inner.Submit(isPassed ? Passed(request) : request);
+            Inner.Submit(below);
         }
 
         if (end is { } status)
