@@ -6,12 +6,16 @@ namespace Hypervisor.Benchmarks.Takeovers;
 internal sealed record SoakOptions
 {
     /// <summary>One line for the user.</summary>
-    public const string Usage = "bench soak [--minutes N] [--seed S] [--report FILE]";
+    public const string Usage = "bench soak [--minutes N] [--every N] [--seed S] [--report FILE]";
 
     private const double MinutesMin = 2, MinutesMax = 10_080; // a week
+    private const double EveryMin = 0.5; // less, and the pair is not whole again
 
     /// <summary>How long.</summary>
     public double Minutes { get; private init; } = 60;
+
+    /// <summary>Minutes from one takeover to the next.</summary>
+    public double Every { get; private init; } = 1;
 
     /// <summary>What the faults and their moments follow from.</summary>
     public int Seed { get; private init; } = 1;
@@ -29,6 +33,7 @@ internal sealed record SoakOptions
             options = name switch
             {
                 "--minutes" => options with { Minutes = OptionWords.Number(name, value, MinutesMin, MinutesMax) },
+                "--every" => options with { Every = OptionWords.Number(name, value, EveryMin, MinutesMax) },
                 "--seed" => options with { Seed = (int)OptionWords.Number(name, value, 0, int.MaxValue) },
                 "--report" => options with { Report = value },
                 _ => throw new FormatException($"unknown {name}; usage: {Usage}"),

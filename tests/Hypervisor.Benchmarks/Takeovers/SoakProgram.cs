@@ -7,10 +7,10 @@ using Hypervisor.TestKit;
 
 namespace Hypervisor.Benchmarks.Takeovers;
 
-/// <summary>`soak`: a takeover every minute under load, and the memory of all processes over time.</summary>
+/// <summary>`soak`: takeovers under load, and the memory of all processes over time.</summary>
 internal static class SoakProgram
 {
-    private const double MinutesBetween = 1, WarmUpShareMax = 0.5, WarmUpMinutes = 10;
+    private const double WarmUpShareMax = 0.5, WarmUpMinutes = 10;
     private static readonly TimeSpan s_sampleEach = TimeSpan.FromSeconds(5);
 
     // Beside the database: processor, RAM and disk, without an end. All of the RAM is touched once before: else what
@@ -44,7 +44,8 @@ internal static class SoakProgram
             campaign,
             next: () =>
             {
-                double due = Math.Ceiling(report.Seconds / 60 / MinutesBetween) * MinutesBetween;
+                double due = Math.Ceiling(report.Seconds / 60 / options.Every) * options.Every;
+                due = Math.Min(due, options.Minutes);
                 while (report.Seconds / 60 < due)
                 {
                     Thread.Sleep(s_sampleEach);
@@ -60,11 +61,13 @@ internal static class SoakProgram
             results,
             finish: () => DatabaseProgram.Finish(campaign, Path.Combine(paths[2], "sqlite"), results));
         string section = measurement.Section(
-            "An hour, or how long it was",
+            options.Every == 1 ? "An hour, or how long it was" : "A longer life of each process",
             command,
-            "As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
-                + "minute: at the fault's end there are a fresh process as the standby and one of a minute or two as "
-                + "the primary. Memory is sampled every 5 s.",
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
+                    + $"{options.Every} min: at a fault's end there are a fresh process as the standby and one that "
+                    + $"was it for so long as the primary. Memory is sampled every 5 s."),
             $"{head}Seed {options.Seed}; {report.Seconds / 60:0} minutes.",
             $"{WriteMemory(primary, standby, report.Seconds / 60)}\n\n"
                 + report.Write("no transaction is missing, none is there in part, the last disk is clean"));
