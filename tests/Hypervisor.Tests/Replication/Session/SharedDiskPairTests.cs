@@ -62,6 +62,20 @@ public sealed class SharedDiskPairTests : IDisposable
     }
 
     [Fact]
+    public void Rule_26_primary_whose_lease_ran_out_in_its_sleep_writes_no_more()
+    {
+        using var pair = new SessionPair(shared: (_owner.Open(_image), _owner.Open(_image)));
+        Assert.True(pair.SharedOfPrimary.TryAcquire());
+        pair.Protect();
+        pair.Await(() => pair.SharedOfPrimary.MayWrite(), "nothing was acknowledged");
+
+        pair.Primary!.Hang(true); // nobody is awake who could say that the lease is over
+
+        pair.Await(() => !pair.SharedOfPrimary.MayWrite(), "its lease has no end");
+        pair.Primary.Hang(false);
+    }
+
+    [Fact]
     public void Rule_28_hung_primary_keeps_the_lock_until_it_has_given_way()
     {
         using var pair = new SessionPair(
