@@ -19,6 +19,9 @@ public sealed class ToyDisk : IBlockDevice
         _thread.Start();
     }
 
+    /// <summary>When not <see cref="BlockStatus.Ok"/>, reads end with it.</summary>
+    public BlockStatus ReadStatus { get; set; }
+
     /// <summary>When not <see cref="BlockStatus.Ok"/>, writes end with it and change nothing.</summary>
     public BlockStatus WriteStatus { get; set; }
 
@@ -73,6 +76,8 @@ public sealed class ToyDisk : IBlockDevice
         int length = (int)request.LengthBytes;
         switch (request.Operation)
         {
+            case BlockOperation.Read when ReadStatus != BlockStatus.Ok:
+                return ReadStatus;
             case BlockOperation.Read:
                 _bytes.AsSpan(offset, length).CopyTo(request.Buffer.Span);
                 break;

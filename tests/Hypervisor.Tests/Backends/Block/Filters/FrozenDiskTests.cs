@@ -71,6 +71,18 @@ public sealed class FrozenDiskTests : IDisposable
     }
 
     [Fact]
+    public void What_the_disk_fails_to_read_breaks_the_frozen_one()
+    {
+        _disk.ReadStatus = BlockStatus.IoError;
+        Assert.Equal(BlockStatus.Ok, _here.Write(0, Of(2, Sector)));
+        _disk.ReadStatus = BlockStatus.Ok;
+
+        Assert.True(_frozen.IsBroken);
+        Assert.Equal(BlockStatus.IoError, _there.Read(0, new byte[Sector]));
+        Assert.Equal(2, _disk.Content[0]);
+    }
+
+    [Fact]
     public void Many_changes_on_both_sides_at_once_mix_nothing()
     {
         Assert.Equal(BlockStatus.Ok, _here.Write(0, Of(1, 1 << 20))); // before the moment that counts
@@ -83,7 +95,8 @@ public sealed class FrozenDiskTests : IDisposable
             {
                 _ = _here.Write(i % 64 * 16 * 1024, Of(2, 16 * 1024));
             }
-        });
+        })
+        { IsBackground = true }; // what fails below ends the test, not only this thread
         writer.Start();
 
         byte[] seen = new byte[16 * 1024];
