@@ -95,19 +95,23 @@ public sealed class FrozenDiskTests : IDisposable
             {
                 _ = _here.Write(i % 64 * 16 * 1024, Of(2, 16 * 1024));
             }
-        })
-        { IsBackground = true }; // what fails below ends the test, not only this thread
+        });
         writer.Start();
 
         byte[] seen = new byte[16 * 1024];
-        for (int i = 0; i < 2000; i++)
+        try
         {
-            Assert.Equal(BlockStatus.Ok, there.Read((2000 - i) % 64 * 16 * 1024, seen));
-            Assert.False(seen.AsSpan().ContainsAnyExcept((byte)1));
+            for (int i = 0; i < 2000; i++)
+            {
+                Assert.Equal(BlockStatus.Ok, there.Read((2000 - i) % 64 * 16 * 1024, seen));
+                Assert.False(seen.AsSpan().ContainsAnyExcept((byte)1));
+            }
         }
-
-        writer.Join();
-        _freezable.Thaw();
+        finally
+        {
+            writer.Join(); // what fails ends the test, not only its thread
+            _freezable.Thaw();
+        }
     }
 
     private static byte[] Of(byte value, int length)
