@@ -39,6 +39,22 @@ public sealed class PrimaryScrubTests
     }
 
     [Fact]
+    public void Rule_25_scrub_is_not_over_while_ranges_are_to_come()
+    {
+        Assert.Null(_primary.Core.StartScrub(4096));
+        _primary.Core.OnScrubRead(Scrub(disk: 0), _primary.Now);
+        _primary.EndEpoch(1);
+        _primary.EndEpoch(2);
+        _primary.Ack(1, applied: 0);
+        _primary.Ack(2, applied: 1);
+        Assert.Equal(ScrubState.Running, State);
+
+        _primary.Core.OnScrubSent();
+
+        Assert.Equal(ScrubState.Same, State);
+    }
+
+    [Fact]
     public void End_of_protection_ends_it_with_the_reason()
     {
         Assert.Null(_primary.Core.StartScrub(4096));
