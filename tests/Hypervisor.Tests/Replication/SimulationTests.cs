@@ -90,6 +90,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(5042837)]
     [InlineData(5060992)]
     [InlineData(5123588)]
+    [InlineData(101136739)] // of the check: a slow disk ended the pair just before the run was over
     public void Seed_that_found_something_once_is_quiet(ulong seed) => Assert.Null(Simulator.Run(seed).Violation);
 
     [Theory]
