@@ -21,7 +21,7 @@ internal sealed partial class TcpLink : IDisposable
 {
     private const int SendBufferBytes = 256 << 10;
     private const int QueuedMax = 65_536; // messages; bulk ones are bounded by their pools long before
-    internal const int CreditMax = 512;       // 32 MiB received and not yet handled, in units of a pooled buffer
+    internal const int CreditMax = 512;      // 32 MiB received and not yet handled, in units of a pooled buffer
     private const long NanosPerSecond = 1_000_000_000;
     private const long SlowestBytesPerSecond = 1 << 20; // a frame may take longer the larger it is
 
@@ -72,6 +72,9 @@ internal sealed partial class TcpLink : IDisposable
 
     /// <summary>The peer's address, for people.</summary>
     public string Peer => _stream.Peer;
+
+    /// <summary>Whether sending found that the peer has closed; what it said before may still wait to be read.</summary>
+    internal bool HasPeerLeft => _hasPeerLeft;
 
     /// <summary>Begins to read and write.</summary>
     public void Start()

@@ -201,11 +201,14 @@ public sealed class TcpLinkTests : IDisposable
         _link.Send(new RamBlockMessage { PageCount = 1 });
         Assert.True(SpinWait.SpinUntil(() => _peer.Available > 0, TimeSpan.FromSeconds(60)));
         _peer.Dispose(); // with something unread: a reset
-        for (int i = 0; i < 200; i++)
-        {
-            _link.Send(new RamBlockMessage { PageCount = 1 });
-            Thread.Sleep(1);
-        }
+        bool hasFailed = SpinWait.SpinUntil(
+            () =>
+            {
+                _link.Send(new RamBlockMessage { PageCount = 1 });
+                return _link.HasPeerLeft;
+            },
+            TimeSpan.FromSeconds(60));
+        Assert.True(hasFailed);
 
         for (uint i = 0; i < Count; i++)
         {
