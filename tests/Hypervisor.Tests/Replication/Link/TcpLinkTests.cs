@@ -209,6 +209,7 @@ public sealed class TcpLinkTests : IDisposable
             },
             TimeSpan.FromSeconds(60));
         Assert.True(hasFailed);
+        Assert.False(SpinWait.SpinUntil(() => !_events.IsQuiet, TimeSpan.FromMilliseconds(100)));
 
         for (uint i = 0; i < Count; i++)
         {
