@@ -73,7 +73,7 @@ internal sealed partial class TcpLink : IDisposable
     /// <summary>The peer's address, for people.</summary>
     public string Peer => _stream.Peer;
 
-    /// <summary>Whether sending found that the peer has closed; what it said before may still wait to be read.</summary>
+    /// <summary>Whether sending found that the peer has closed; what it said before may not be read yet.</summary>
     internal bool HasPeerLeft => _hasPeerLeft;
 
     /// <summary>Begins to read and write.</summary>

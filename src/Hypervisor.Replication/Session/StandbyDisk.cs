@@ -16,7 +16,7 @@ internal sealed class StandbyDisk : IStandbyDisk, IDisposable
 
     private readonly IBlockDevice _device;
     private readonly byte[] _piece = new byte[PieceBytes];
-    private readonly ManualResetEventSlim _done = new(false, spinCount: 0); // its spinning yields, beside a guest
+    private readonly ManualResetEventSlim _done = new();
     private readonly BlockRequest _request;
 
     /// <summary>Takes the device over until the standby goes live.</summary>

@@ -9,8 +9,9 @@ namespace Hypervisor.Backends.Block.Images;
 /// </summary>
 /// <remarks>
 /// Blocking calls on own threads, because the host has no asynchronous fdatasync and fallocate that is worth it, and
-/// because the order of things stays visible. Who went idle last is woken first: its stack is warm. They wait with
-/// events: a slim semaphore yields the processor dozens of times before it sleeps, and beside a guest that is felt.
+/// because the order of things stays visible. They wait with a slim semaphore, which spins before it sleeps: a guest's
+/// next request comes soon. With events that sleep at once fio wrote 11,300 instead of 22,500 blocks a second, one in
+/// flight (medians of four, in turns).
 /// </remarks>
 internal sealed class ImageWorkers : IDisposable
 {
@@ -24,11 +25,9 @@ internal sealed class ImageWorkers : IDisposable
 
     private readonly Func<BlockRequest, int, BlockStatus> _perform;
     private readonly Thread[] _threads = new Thread[ThreadCount];
-    private readonly AutoResetEvent[] _wakes = new AutoResetEvent[ThreadCount];
-    private readonly Lock _lock = new(); // protects what follows, but _room; nothing is called out under it
+    private readonly Lock _lock = new(); // protects _gate and _isStopping; nothing is called out under it
     private readonly OverlapGate _gate;
-    private readonly int[] _idle = new int[ThreadCount]; // workers that wait, who waits longest first
-    private int _idleCount;
+    private readonly SemaphoreSlim _ready = new(0);
     private readonly SemaphoreSlim _room = new(RequestsMax);
     private bool _isStopping;
 
@@ -43,7 +42,6 @@ internal sealed class ImageWorkers : IDisposable
         for (int i = 0; i < ThreadCount; i++)
         {
             int index = i;
-            _wakes[i] = new AutoResetEvent(false);
             _threads[i] = new Thread(() => Run(index)) { IsBackground = true, Name = $"image {name} {index}" };
             _threads[i].Start();
         }
@@ -63,13 +61,16 @@ internal sealed class ImageWorkers : IDisposable
             _ = _room.Wait(0);
         }
 
+        bool isReady;
         lock (_lock)
         {
             Check.That(!_isStopping);
-            if (_gate.Add(request))
-            {
-                WakeOne();
-            }
+            isReady = _gate.Add(request);
+        }
+
+        if (isReady)
+        {
+            _ready.Release();
         }
     }
 
@@ -84,15 +85,15 @@ internal sealed class ImageWorkers : IDisposable
             }
 
             _isStopping = true;
-            WakeAll();
         }
 
+        _ready.Release(ThreadCount);
         foreach (Thread thread in _threads)
         {
             thread.Join();
         }
 
-        Array.ForEach(_wakes, static wake => wake.Dispose());
+        _ready.Dispose();
         _room.Dispose();
     }
 
@@ -100,6 +101,7 @@ internal sealed class ImageWorkers : IDisposable
     {
         while (true)
         {
+            _ready.Wait();
             OverlapGate.Entry? entry;
             lock (_lock)
             {
@@ -110,18 +112,11 @@ internal sealed class ImageWorkers : IDisposable
                         return;
                     }
 
-                    _idle[_idleCount++] = index;
+                    continue;
                 }
             }
 
-            if (entry is not null)
-            {
-                Finish(entry, index);
-            }
-            else
-            {
-                _ = _wakes[index].WaitOne();
-            }
+            Finish(entry, index);
         }
     }
 
@@ -131,17 +126,11 @@ internal sealed class ImageWorkers : IDisposable
         Check.That(request is not null);
         BlockStatus status = _perform(request, index);
 
+        int wakeCount;
         lock (_lock)
         {
-            for (int readied = _gate.Remove(entry); readied > 0; readied--)
-            {
-                WakeOne(); // also for the one that this thread could take: it completes a request first
-            }
-
-            if (_isStopping && _gate.Count == 0)
-            {
-                WakeAll();
-            }
+            wakeCount = _gate.Remove(entry);
+            wakeCount += _isStopping && _gate.Count == 0 ? ThreadCount : 0;
         }
 
         if (_room.CurrentCount < RequestsMax)
@@ -149,23 +138,11 @@ internal sealed class ImageWorkers : IDisposable
             _room.Release();
         }
 
+        if (wakeCount != 0)
+        {
+            _ready.Release(wakeCount);
+        }
+
         request.Complete(status);
-    }
-
-    // Lock held. With nobody idle, whoever is done looks for more by itself.
-    private void WakeOne()
-    {
-        if (_idleCount > 0)
-        {
-            _ = _wakes[_idle[--_idleCount]].Set();
-        }
-    }
-
-    private void WakeAll()
-    {
-        while (_idleCount > 0)
-        {
-            WakeOne();
-        }
     }
 }
