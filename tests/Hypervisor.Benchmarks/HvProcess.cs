@@ -133,6 +133,9 @@ internal sealed class HvProcess : IDisposable
     /// <summary>Resident memory of any process of this host, in MiB; 0 when it is gone.</summary>
     public static double ResidentMebibytes(int process) => Mebibytes(process, "VmRSS:");
 
+    /// <summary>What of it is guest RAM, a file in memory; in MiB; 0 when the process is gone.</summary>
+    public static double GuestRamMebibytes(int process) => Mebibytes(process, "RssShmem:");
+
     private static double Mebibytes(int process, string name)
     {
         try

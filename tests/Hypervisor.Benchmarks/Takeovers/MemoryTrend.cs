@@ -5,12 +5,22 @@ using System.Linq;
 namespace Hypervisor.Benchmarks.Takeovers;
 
 /// <summary>Resident memory over time.</summary>
-internal sealed class MemoryTrend
+/// <param name="name">What is sampled.</param>
+/// <param name="size">What there is of it now, in MiB.</param>
+internal sealed class MemoryTrend(string name, Func<double> size)
 {
     private readonly List<(double Minutes, double Mebibytes)> _samples = [];
 
-    /// <summary>Notes a sample; minutes from the start.</summary>
-    public void Add(double minutes, double mebibytes) => _samples.Add((minutes, mebibytes));
+    /// <summary>What is sampled.</summary>
+    public string Name => name;
+
+    /// <summary>Takes a sample, so many minutes from the start, and returns it in MiB.</summary>
+    public double Sample(double minutes)
+    {
+        double mebibytes = size();
+        _samples.Add((minutes, mebibytes));
+        return mebibytes;
+    }
 
     /// <summary>Median from one minute up to another, in MiB.</summary>
     public double Median(double first, double last)

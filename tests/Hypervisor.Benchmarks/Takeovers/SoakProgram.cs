@@ -1,6 +1,8 @@
 using System;
+using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
+using System.Linq;
 using System.Text;
 using System.Threading;
 using Hypervisor.TestKit;
@@ -36,10 +38,16 @@ internal static class SoakProgram
         string results = measurement.MakeResults();
         string head = BenchmarkHost.Describe(paths[0]);
         var report = new TakeoverReport();
-        MemoryTrend primary = new(), standby = new();
         CampaignGuest guest = DatabaseProgram.Guest(paths[1], paths[2], Load);
         using var campaign = new TakeoverCampaign(paths[0], guest, paths[3], results, options.Seed);
-        using StreamWriter log = new(Path.Combine(results, "memory.tsv"));
+        MemoryTrend[] trends =
+        [
+            new("primary", () => HvProcess.ResidentMebibytes(campaign.PrimaryId)),
+            new("primary: guest RAM", () => HvProcess.GuestRamMebibytes(campaign.PrimaryId)),
+            new("standby", () => HvProcess.ResidentMebibytes(campaign.StandbyId)),
+            new("standby: guest RAM", () => HvProcess.GuestRamMebibytes(campaign.StandbyId)),
+        ];
+        using StreamWriter log = new(Path.Combine(results, "memory.tsv")) { AutoFlush = true };
         report.Run(
             campaign,
             next: () =>
@@ -49,11 +57,10 @@ internal static class SoakProgram
                 while (report.Seconds / 60 < due)
                 {
                     Thread.Sleep(s_sampleEach);
-                    (double first, double second) = campaign.ResidentMebibytes();
-                    primary.Add(report.Seconds / 60, first);
-                    standby.Add(report.Seconds / 60, second);
+                    IEnumerable<string> sizes = trends.Select(
+                        trend => trend.Sample(report.Seconds / 60).ToString("0.0", CultureInfo.InvariantCulture));
                     log.WriteLine(string.Create(
-                        CultureInfo.InvariantCulture, $"{report.Seconds:0}\t{first:0.0}\t{second:0.0}"));
+                        CultureInfo.InvariantCulture, $"{report.Seconds:0}\t{string.Join('\t', sizes)}"));
                 }
 
                 return due < options.Minutes;
@@ -67,15 +74,16 @@ internal static class SoakProgram
                 CultureInfo.InvariantCulture,
                 $"As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
                     + $"{options.Every} min: at a fault's end there are a fresh process as the standby and one that "
-                    + $"was it for so long as the primary. Memory is sampled every 5 s."),
+                    + $"was it for so long as the primary. Memory is sampled every 5 s; what is not guest RAM there is the "
+                    + $"program, its heap and, at the primary, the copy of what the standby has."),
             $"{head}Seed {options.Seed}; {report.Seconds / 60:0} minutes.",
-            $"{WriteMemory(primary, standby, report.Seconds / 60)}\n\n"
+            $"{WriteMemory(trends, report.Seconds / 60)}\n\n"
                 + report.Write("no transaction is missing, none is there in part, the last disk is clean"));
         measurement.Publish(section, results, options.Report ?? Path.Combine(paths[4], "docs", "protection.md"));
         return report.Fault is null ? 0 : 1;
     }
 
-    private static string WriteMemory(MemoryTrend primary, MemoryTrend standby, double minutes)
+    private static string WriteMemory(MemoryTrend[] trends, double minutes)
     {
         double warm = Math.Min(WarmUpMinutes, minutes * WarmUpShareMax);
         double window = Math.Min(WarmUpMinutes, minutes - warm);
@@ -85,13 +93,12 @@ internal static class SoakProgram
             $"| resident memory, MiB | after {warm:0.#} min | last {window:0.#} min | largest "
                 + $"| slope after {warm:0.#} min, MiB/h |"));
         text.AppendLine("|---|---|---|---|---|");
-        (string, MemoryTrend)[] trends = [("primary", primary), ("standby", standby)];
-        foreach ((string role, MemoryTrend trend) in trends)
+        foreach (MemoryTrend trend in trends)
         {
             text.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"| {role} | {trend.Median(warm, warm + window):0.0} | {trend.Median(minutes - window, minutes):0.0} "
-                + $"| {trend.Max():0.0} | {trend.SlopePerHour(warm):0.0} |"));
+                $"| {trend.Name} | {trend.Median(warm, warm + window):0.0} "
+                + $"| {trend.Median(minutes - window, minutes):0.0} | {trend.Max():0.0} | {trend.SlopePerHour(warm):0.0} |"));
         }
 
         return text.ToString().TrimEnd();

@@ -177,9 +177,11 @@ internal sealed class TakeoverCampaign : IDisposable
         }
     }
 
-    /// <summary>Memory of the primary and of the standby.</summary>
-    public (double Primary, double Standby) ResidentMebibytes() => (
-        HvProcess.ResidentMebibytes(_hosts[_primary].Id), HvProcess.ResidentMebibytes(_hosts[1 - _primary].Id));
+    /// <summary>Process of the primary.</summary>
+    public int PrimaryId => _hosts[_primary].Id;
+
+    /// <summary>Process of the standby.</summary>
+    public int StandbyId => _hosts[1 - _primary].Id;
 
     /// <summary>Writes what both hosts said.</summary>
     public void WriteLogs(string folder)
