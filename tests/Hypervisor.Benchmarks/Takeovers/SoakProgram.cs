@@ -74,8 +74,8 @@ internal static class SoakProgram
                 CultureInfo.InvariantCulture,
                 $"As the database above, with a load on processor, RAM and disk beside it, and a takeover every "
                     + $"{options.Every} min: at a fault's end there are a fresh process as the standby and one that "
-                    + $"was it for so long as the primary. Memory is sampled every 5 s; what is not guest RAM there is the "
-                    + $"program, its heap and, at the primary, the copy of what the standby has."),
+                    + $"was it for so long as the primary. Memory is sampled every 5 s; what is not guest RAM there is "
+                    + $"the program, its heap and, at the primary, the copy of what the standby has."),
             $"{head}Seed {options.Seed}; {report.Seconds / 60:0} minutes.",
             $"{WriteMemory(trends, report.Seconds / 60)}\n\n"
                 + report.Write("no transaction is missing, none is there in part, the last disk is clean"));
