@@ -98,7 +98,8 @@ internal static class SoakProgram
             text.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"| {trend.Name} | {trend.Median(warm, warm + window):0.0} "
-                + $"| {trend.Median(minutes - window, minutes):0.0} | {trend.Max():0.0} | {trend.SlopePerHour(warm):0.0} |"));
+                + $"| {trend.Median(minutes - window, minutes):0.0} | {trend.Max():0.0} "
+                + $"| {trend.SlopePerHour(warm):0.0} |"));
         }
 
         return text.ToString().TrimEnd();
