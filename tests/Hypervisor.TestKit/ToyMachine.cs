@@ -239,7 +239,7 @@ internal sealed class ToyCpu(GuestRam ram, ushort number, int storesPerStep) : I
             _random ^= _random << 13; // xorshift64 (Marsaglia, 2003)
             _random ^= _random >> 7;
             _random ^= _random << 17;
-            ulong range = (ulong)(ram.LengthBytes - (2 * PageKernels.PageBytes));
+            ulong range = (ulong)(ram.LengthBytes - (2 * PageKernels.PageBytes) - sizeof(ulong) + 1);
             long offset = PageKernels.PageBytes + (long)(_random % range);
             BinaryPrimitives.WriteUInt64LittleEndian(ram.WritableBytes(offset, sizeof(ulong)), _random);
         }

@@ -15,9 +15,10 @@ namespace Hypervisor.Tests.Control;
 /// <summary>The commands themselves, with a real guest that nobody sees on a screen.</summary>
 public sealed class WatchedProgramTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    /// <summary>No stall of a busy host is a death.</summary>
+    private const string Patient = "--lease 8s --takeover-timeout 15s";
 
-    private static readonly int s_freePort = FindFreePort();
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("hv").FullName;
 
@@ -87,9 +88,10 @@ public sealed class WatchedProgramTests : IDisposable
     [InlineData("s", true)]
     public async Task Guest_moves_to_its_standby_and_back(string askedAt, bool sharesDisk)
     {
+        int firstPort = FindFreePort();
         string shared = sharesDisk ? $" {SharedDisk}" : "";
-        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow{shared}";
-        Task<int> second = Start($"standby --listen 127.0.0.1:0 --standby 127.0.0.1:{s_freePort} {both} {Disk("b")} "
+        string both = $"--memory 16M --serial null --witness file:{At("w")} --follow {Patient}{shared}";
+        Task<int> second = Start($"standby --listen 127.0.0.1:0 --standby 127.0.0.1:{firstPort} {both} {Disk("b")} "
             + $"--control {At("s")}");
         WaitForState("s", "idle");
         int port = PortOf("s");
@@ -103,7 +105,7 @@ public sealed class WatchedProgramTests : IDisposable
         Assert.Equal(0, moved);
         Assert.Equal(0, await first.WaitAsync(s_patience, TestContext.Current.CancellationToken));
         WaitForState("s", "alone");
-        first = Start($"standby --listen 127.0.0.1:{s_freePort} {both} {Disk("a")} --control {At("p")}");
+        first = Start($"standby --listen 127.0.0.1:{firstPort} {both} {Disk("a")} --control {At("p")}");
         WaitForState("s", "protected");
         Assert.Equal(0, CommandCatalog.Run(["takeover", "--control", At("s")]));
         WaitForState("p", "live");
@@ -161,7 +163,7 @@ public sealed class WatchedProgramTests : IDisposable
     public async Task Halves_that_share_a_disk_are_protected_and_nobody_else_writes_to_it()
     {
         string shared = SharedDisk;
-        string both = $"--memory 16M --serial null --witness file:{At("w")} {shared}";
+        string both = $"--memory 16M --serial null --witness file:{At("w")} {Patient} {shared}";
         Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
         WaitForState("s", "idle");
         Task<int> primary = Start(
@@ -215,12 +217,13 @@ public sealed class WatchedProgramTests : IDisposable
     /// <summary>A guest at "p" that is protected by "s"; their disks are "a" and "b".</summary>
     private (Task<int> Primary, Task<int> Standby) StartPair()
     {
-        string both = $"--memory 16M --serial null --witness file:{At("w")}";
+        string both = $"--memory 16M --serial null --witness file:{At("w")} {Patient}";
         Task<int> standby = Start($"standby --listen 127.0.0.1:0 {both} {Disk("b")} --control {At("s")}");
         WaitForState("s", "idle");
         Task<int> primary = Start(
             $"run --guest counting --standby 127.0.0.1:{PortOf("s")} {both} {Disk("a")} --control {At("p")}");
         WaitForState("p", "protected");
+        WaitForState("s", "protecting");
         return (primary, standby);
     }
 

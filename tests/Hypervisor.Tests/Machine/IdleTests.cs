@@ -38,6 +38,7 @@ public sealed class IdleTests
         guest.Machine.Ram.WritableBytes(Wanted, 1)[0] = 1;
         guest.Await(() => Volatile.Read(ref told) > 0, "the word");
         guest.Machine.WhenIdle(() => Interlocked.Increment(ref told)); // it is idle now
+        guest.Await(() => Volatile.Read(ref told) == 2, "the second word");
         guest.Machine.Pause();
         guest.Machine.WhenIdle(() => Interlocked.Increment(ref told)); // afterwards
         guest.Machine.Resume();

@@ -139,6 +139,7 @@ public sealed class RawImage : IBlockDevice
             }
 
             RandomAccess.SetLength(file, lengthBytes);
+            ImageLock.Release(file);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or HostException or ArgumentException)
         {
@@ -160,10 +161,19 @@ public sealed class RawImage : IBlockDevice
         }
     }
 
-    /// <summary>Finishes what was submitted, then closes the file and so gives up its lock.</summary>
+    /// <summary>Finishes what was submitted, gives up the lock and closes the file.</summary>
+    /// <remarks>
+    /// Closing alone would end the lock too, but not while a child that another thread has just forked, and that has
+    /// not yet begun its own program, holds the same open file.
+    /// </remarks>
     public void Dispose()
     {
         _workers.Dispose();
+        if (!_file.IsClosed)
+        {
+            ImageLock.Release(_file);
+        }
+
         _file.Dispose();
     }
 
