@@ -38,12 +38,14 @@ internal static class ImageLock
 
         if (HostFile.IsByteLockedElsewhere(file, UsesWrite) || HostFile.IsByteLockedElsewhere(file, ForbidsRead))
         {
+            Release(file);
             throw new BlockImageException(
                 $"{path}: in use by another instance that writes to it; {Allowed}");
         }
 
         if (isWriter && HostFile.IsByteLockedElsewhere(file, ForbidsWrite))
         {
+            Release(file);
             throw new BlockImageException(
                 $"{path}: in use by another instance that reads it; {Allowed}");
         }

@@ -133,13 +133,19 @@ public sealed class RawImage : IBlockDevice
             using SafeFileHandle file = File.OpenHandle(
                 path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
             ImageLock.Take(file, path, isWriter: true);
-            if (RandomAccess.GetLength(file) != 0)
+            try
             {
-                throw new BlockImageException($"{path}: the file exists; allowed is a new name, or an empty file");
-            }
+                if (RandomAccess.GetLength(file) != 0)
+                {
+                    throw new BlockImageException($"{path}: the file exists; allowed is a new name, or an empty file");
+                }
 
-            RandomAccess.SetLength(file, lengthBytes);
-            ImageLock.Release(file);
+                RandomAccess.SetLength(file, lengthBytes);
+            }
+            finally
+            {
+                ImageLock.Release(file);
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or HostException or ArgumentException)
         {
@@ -162,16 +168,23 @@ public sealed class RawImage : IBlockDevice
     }
 
     /// <summary>Finishes what was submitted, gives up the lock and closes the file.</summary>
-    /// <remarks>
-    /// Closing alone would end the lock too, but not while a child that another thread has just forked, and that has
-    /// not yet begun its own program, holds the same open file.
-    /// </remarks>
     public void Dispose()
     {
         _workers.Dispose();
-        if (!_file.IsClosed)
+        if (_file.IsClosed)
         {
+            return;
+        }
+
+        try
+        {
+            // Closing alone would end the lock too, but not while a child that another thread has just forked, and that
+            // has not yet begun its own program, holds the same open file.
             ImageLock.Release(_file);
+        }
+        catch (HostException)
+        {
+            // Where there are no locks, nobody waits for one.
         }
 
         _file.Dispose();
