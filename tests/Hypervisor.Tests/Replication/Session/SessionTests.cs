@@ -250,7 +250,7 @@ public sealed class SessionTests
         pair.Await(
             () => pair.Primary!.Statistics.Status is { State: PrimaryState.Protected, Incarnation: > 1001 },
             "the pair did not come together again");
-        pair.Await(() => pair.Standby.Statistics.Status.State == StandbyState.Protecting, "the standby says so not");
+        pair.Await(() => pair.Standby.Statistics.Status.State == StandbyState.Protecting, "the standby does not say so");
     }
 
     [Fact]
