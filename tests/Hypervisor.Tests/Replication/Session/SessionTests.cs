@@ -250,7 +250,8 @@ public sealed class SessionTests
         pair.Await(
             () => pair.Primary!.Statistics.Status is { State: PrimaryState.Protected, Incarnation: > 1001 },
             "the pair did not come together again");
-        pair.Await(() => pair.Standby.Statistics.Status.State == StandbyState.Protecting, "the standby does not say so");
+        pair.Await(
+            () => pair.Standby.Statistics.Status.State == StandbyState.Protecting, "the standby does not say so");
     }
 
     [Fact]
