@@ -27,7 +27,7 @@ public sealed class ResetTests
             clock.CloseOnce();
             guest.Machine.Ram.WritableBytes(Go, 1)[0] = 1;
             clock.AwaitCaller(TestContext.Current.CancellationToken);
-            clock.OpenSoon();
+            clock.Open();
             guest.Machine.Pause(); // the guest is in the last instruction before its reset, and goes on to it
 
             using RunningGuest standby = new RunningGuest().LoadFrom(guest);
@@ -86,7 +86,6 @@ public sealed class ResetTests
         private readonly HostClock _clock = new();
         private readonly SemaphoreSlim _reached = new(0);
         private readonly SemaphoreSlim _go = new(0);
-        private readonly ManualResetEvent _never = new(false);
         private int _isClosed;
 
         public long NowNanos
@@ -96,8 +95,10 @@ public sealed class ResetTests
                 bool isVcpu = Thread.CurrentThread.Name?.Contains("vCPU", StringComparison.Ordinal) ?? false;
                 if (isVcpu && Interlocked.Exchange(ref _isClosed, 0) == 1) // pairs with CloseOnce
                 {
+                    using var never = new ManualResetEventSlim();
                     _reached.Release();
                     _ = _go.Wait(s_patience);
+                    never.Wait(HoldMillis); // the time to ask for a pause
                 }
 
                 return _clock.NowNanos;
@@ -108,15 +109,12 @@ public sealed class ResetTests
 
         public void AwaitCaller(CancellationToken cancellation) => _reached.Wait(cancellation);
 
-        /// <summary>Lets the caller go on once whoever calls this has had the time to ask for a pause.</summary>
-        public void OpenSoon()
-            => ThreadPool.RegisterWaitForSingleObject(_never, (_, _) => _go.Release(), null, HoldMillis, true);
+        public void Open() => _go.Release();
 
         public void Dispose()
         {
             _reached.Dispose();
             _go.Dispose();
-            _never.Dispose();
         }
     }
 }

@@ -9,7 +9,9 @@ namespace Hypervisor.Backends.Block.Images;
 /// <remarks>
 /// Open-file-description locks on single bytes, as QEMU's file-posix driver places them. Byte 100 + n: "I use
 /// permission n"; byte 200 + n: "nobody else may use permission n". Permission 0 is reading, 1 is writing. The locks
-/// are shared ones; a conflict shows by asking who else holds the opposite byte. They end with the file handle.
+/// are shared ones; a conflict shows by asking who else holds the opposite byte. They end with the file handle, but who
+/// closes it releases them first: a child that another thread has just forked, and that has not yet begun its own
+/// program, still holds the same open file.
 /// </remarks>
 internal static class ImageLock
 {

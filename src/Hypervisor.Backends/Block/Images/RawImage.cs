@@ -178,8 +178,6 @@ public sealed class RawImage : IBlockDevice
 
         try
         {
-            // Closing alone would end the lock too, but not while a child that another thread has just forked, and that
-            // has not yet begun its own program, holds the same open file.
             ImageLock.Release(_file);
         }
         catch (HostException)

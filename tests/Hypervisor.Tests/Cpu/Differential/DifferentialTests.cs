@@ -1,6 +1,4 @@
-using System;
 using System.Collections.Generic;
-using System.Globalization;
 using Hypervisor.TestKit.Oracle;
 using Xunit;
 
@@ -9,14 +7,11 @@ namespace Hypervisor.Tests.Cpu.Differential;
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
     private const int Batches = 300; // 150,000 cases, a few seconds
-    private const int DefaultSeed = 20_261_127; // others: ./run.sh diff
 
     [Fact]
     public void Interpreter_agrees_with_the_host_on_random_user_mode_instructions()
     {
-        string? text = Environment.GetEnvironmentVariable("HV_DIFF_SEED");
-        int seed = text is null ? DefaultSeed : int.Parse(text, CultureInfo.InvariantCulture);
-        output.WriteLine($"HV_DIFF_SEED={seed}");
+        int seed = DifferentialSeed.Take(output);
         using var campaign = new DifferentialCampaign();
         List<string> mismatches = [];
 

@@ -1,6 +1,4 @@
-using System;
 using System.Collections.Generic;
-using System.Globalization;
 using Hypervisor.TestKit.Oracle.Programs;
 using Xunit;
 
@@ -10,7 +8,6 @@ public sealed class ProgramDifferentialTests(ITestOutputHelper output)
 {
     private const int HostPrograms = 150; // some millions of instructions, a few seconds
     private const int StoppedPrograms = 40;
-    private const int DefaultSeed = 20_261_127; // others: ./run.sh diff --programs
 
     [Theory]
     [InlineData("interpreter")]
@@ -74,9 +71,7 @@ public sealed class ProgramDifferentialTests(ITestOutputHelper output)
 
     private List<string> Run(ProgramCampaign campaign, int programs)
     {
-        string? text = Environment.GetEnvironmentVariable("HV_DIFF_SEED");
-        int seed = text is null ? DefaultSeed : int.Parse(text, CultureInfo.InvariantCulture);
-        output.WriteLine($"HV_DIFF_SEED={seed}");
+        int seed = DifferentialSeed.Take(output);
         List<string> mismatches = [];
         for (int i = 0; i < programs; i++)
         {
